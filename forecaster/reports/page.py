@@ -1,0 +1,89 @@
+"""A self-contained HTML page: no script, no outside reference, readable on screen and on paper."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from matplotlib.figure import Figure
+
+    from forecaster.gate import Condition
+
+STYLE = """
+body{font:15px/1.5 system-ui,sans-serif;color:#1d2733;background:#fff;margin:2rem auto;max-width:60rem;padding:0 1rem}
+h1{font-size:1.6rem;margin:0}h2{font-size:1.15rem;margin:2rem 0 .5rem;border-bottom:1px solid #d5dbe1}
+.lead{color:#55606c;margin:.25rem 0 1rem}table{border-collapse:collapse;margin:.5rem 0;font-variant-numeric:tabular-nums}
+th,td{padding:.25rem .75rem;border-bottom:1px solid #e4e8ec;text-align:left}td.n{text-align:right}
+th{background:#f4f6f8}figure{margin:1rem 0}img{max-width:100%}figcaption{color:#55606c;font-size:.9rem}
+.ok{color:#116633;font-weight:600}.bad{color:#b3261e;font-weight:600}
+@media print{body{margin:0;max-width:none}h2,figure,tr{break-inside:avoid}}
+"""
+
+
+class Page:
+    """Collects sections in order; `render` gives the whole document."""
+
+    def __init__(self, title: str, lead: str = "") -> None:
+        self.title = title
+        self.parts = [f"<h1>{html.escape(title)}</h1>"]
+        if lead:
+            self.parts.append(f'<p class="lead">{html.escape(lead)}</p>')
+
+    def section(self, heading: str, text: str = "") -> None:
+        """Begin a section with a heading and, if given, a paragraph."""
+        self.parts.append(f"<h2>{html.escape(heading)}</h2>")
+        if text:
+            self.paragraph(text)
+
+    def paragraph(self, text: str) -> None:
+        """Add one paragraph of plain text."""
+        self.parts.append(f"<p>{html.escape(text)}</p>")
+
+    def table(self, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+        """Add a table; numbers stand right, floats with four significant digits."""
+        head = "".join(f"<th>{html.escape(name)}</th>" for name in header)
+        body = "".join("<tr>" + "".join(map(_cell, row)) + "</tr>" for row in rows)
+        self.parts.append(f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>")
+
+    def conditions(self, conditions: Iterable[Condition]) -> None:
+        """Add a table of conditions, each with its value, limit and verdict."""
+        head = "".join(f"<th>{name}</th>" for name in ("Condition", "Value", "Limit", "Verdict", "Detail"))
+        rows = []
+        for item in conditions:
+            verdict = '<span class="ok">passed</span>' if item.passed else '<span class="bad">failed</span>'
+            limit = f"{item.bound} {item.limit:.4g} {item.unit}"
+            rows.append(
+                f"<tr>{_cell(item.name)}{_cell(f'{item.value:.4g}')}{_cell(limit)}<td>{verdict}</td>{_cell(item.detail)}</tr>"
+            )
+        self.parts.append(f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>")
+
+    def figure(self, figure: Figure, caption: str) -> None:
+        """Add a matplotlib figure as an embedded PNG with its caption (also its alternative text)."""
+        data = io.BytesIO()
+        figure.savefig(data, format="png", dpi=110, bbox_inches="tight")
+        encoded = base64.b64encode(data.getvalue()).decode("ascii")
+        text = html.escape(caption)
+        self.parts.append(
+            f'<figure><img alt="{text}" src="data:image/png;base64,{encoded}"><figcaption>{text}</figcaption></figure>'
+        )
+
+    def render(self) -> str:
+        """The complete HTML document."""
+        return (
+            f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{html.escape(self.title)}</title>'
+            f'<meta name="viewport" content="width=device-width,initial-scale=1"><style>{STYLE}</style></head>'
+            f"<body>{''.join(self.parts)}</body></html>"
+        )
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        return f'<td class="n">{value:.4g}</td>'
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f'<td class="n">{value:,}</td>'
+    return f"<td>{html.escape(str(value))}</td>"
