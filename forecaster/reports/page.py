@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import html
 import io
+import math
+import numbers
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -15,14 +17,19 @@ if TYPE_CHECKING:
     from forecaster.gate import Condition
 
 STYLE = """
-body{font:15px/1.5 system-ui,sans-serif;color:#1d2733;background:#fff;margin:2rem auto;max-width:60rem;padding:0 1rem}
+body{font:15px/1.5 system-ui,sans-serif;color:#1d2733;background:#fff;margin:2rem auto;max-width:66rem;padding:0 1rem}
 h1{font-size:1.6rem;margin:0}h2{font-size:1.15rem;margin:2rem 0 .5rem;border-bottom:1px solid #d5dbe1}
-.lead{color:#55606c;margin:.25rem 0 1rem}table{border-collapse:collapse;margin:.5rem 0;font-variant-numeric:tabular-nums}
-th,td{padding:.25rem .75rem;border-bottom:1px solid #e4e8ec;text-align:left}td.n{text-align:right}
+.lead{color:#55606c;margin:.25rem 0 1rem}
+table{border-collapse:collapse;margin:.5rem 0;font-variant-numeric:tabular-nums}
+th,td{padding:.25rem .75rem;border-bottom:1px solid #e4e8ec;text-align:left}td.n{text-align:right;white-space:nowrap}
 th{background:#f4f6f8}figure{margin:1rem 0}img{max-width:100%}figcaption{color:#55606c;font-size:.9rem}
-.ok{color:#116633;font-weight:600}.bad{color:#b3261e;font-weight:600}
+.ok{color:#116633;font-weight:600}.bad{color:#b3261e;font-weight:600}td.w{white-space:nowrap}
+.verdict{padding:.6rem 1rem;border-left:.3rem solid;margin:1rem 0;background:#f4f6f8}
 @media print{body{margin:0;max-width:none}h2,figure,tr{break-inside:avoid}}
 """
+
+LARGEST_EXACT = 2.0**53  # whole numbers beyond it are not exact in a float
+FOUR_DIGITS = 10_000.0  # from here on four significant digits would need an exponent
 
 
 class Page:
@@ -44,6 +51,11 @@ class Page:
         """Add one paragraph of plain text."""
         self.parts.append(f"<p>{html.escape(text)}</p>")
 
+    def verdict(self, text: str, *, passed: bool) -> None:
+        """Add the verdict as a paragraph that stands out, with its word in front of `text`."""
+        kind, word = ("ok", "Passed") if passed else ("bad", "Failed")
+        self.parts.append(f'<p class="verdict {kind}">{word}: {html.escape(text)}</p>')
+
     def table(self, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
         """Add a table; numbers stand right, floats with four significant digits."""
         head = "".join(f"<th>{html.escape(name)}</th>" for name in header)
@@ -56,9 +68,10 @@ class Page:
         rows = []
         for item in conditions:
             verdict = '<span class="ok">passed</span>' if item.passed else '<span class="bad">failed</span>'
-            limit = f"{item.bound} {item.limit:.4g} {item.unit}"
+            limit = f"{item.bound} {number(item.limit)} {item.unit}".rstrip()
             rows.append(
-                f"<tr>{_cell(item.name)}{_cell(f'{item.value:.4g}')}{_cell(limit)}<td>{verdict}</td>{_cell(item.detail)}</tr>"
+                f'<tr>{_cell(item.name)}{_cell(item.value)}<td class="w">{html.escape(limit)}</td>'
+                f"<td>{verdict}</td>{_cell(item.detail)}</tr>"
             )
         self.parts.append(f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>")
 
@@ -81,9 +94,16 @@ class Page:
         )
 
 
+def number(value: float) -> str:
+    """A number for readers: whole numbers with thousands separators, others with four significant digits."""
+    if not math.isfinite(value):
+        return "not measured" if math.isnan(value) else str(value)
+    if float(value).is_integer() and abs(value) < LARGEST_EXACT:
+        return f"{int(value):,}"
+    return f"{value:,.0f}" if abs(value) >= FOUR_DIGITS else f"{value:.4g}"
+
+
 def _cell(value: Any) -> str:
-    if isinstance(value, float):
-        return f'<td class="n">{value:.4g}</td>'
-    if isinstance(value, int) and not isinstance(value, bool):
-        return f'<td class="n">{value:,}</td>'
+    if isinstance(value, numbers.Real) and not isinstance(value, bool):
+        return f'<td class="n">{number(float(value))}</td>'
     return f"<td>{html.escape(str(value))}</td>"

@@ -1,0 +1,1 @@
+"""Everything that runs outside ZenML; never imports zenml, steps, pipelines or forecaster."""

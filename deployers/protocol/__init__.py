@@ -1,0 +1,1 @@
+"""Formats that cross a hand-over: standard library only."""

@@ -1,0 +1,1 @@
+"""The streaming GRU: kernels, network, trainer, cell, Keras model."""

@@ -1,0 +1,205 @@
+"""Truncated back-propagation through long random windows, a loss at every step after burn-in."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from forecaster.gru import kernels
+from forecaster.gru.network import Architecture, Workspace, initial_weights, views
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from forecaster.arrays import Floats
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How one network is trained.
+
+    Attributes:
+        updates: optimiser updates; the learning rate falls over them as half a cosine.
+        batch: windows of an update.
+        steps: time steps of a window.
+        burn_in: steps at a window's beginning that carry no loss, while the state fills.
+        learning_rate: Adam's rate after warm-up.
+        dropout: share of the last GRU's outputs dropped, one mask a sequence (Gal & Ghahramani 2016).
+        weight_decay: decoupled decay of kernels.
+        clip: largest norm of a gradient.
+        check_every: updates between looks at the validation part.
+        averaging: decay of the running average of weights that is validated and kept; 0 for none.
+    """
+
+    updates: int = 300
+    batch: int = 32
+    steps: int = 288
+    burn_in: int = 24
+    learning_rate: float = 0.01
+    dropout: float = 0.1
+    weight_decay: float = 0.0
+    clip: float = 1.0
+    check_every: int = 20
+    averaging: float = 0.98
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Sequences:
+    """Training windows and the validation streams.
+
+    Attributes:
+        features: `(sequences, steps, features)`, scaled.
+        targets: `(sequences, steps, horizon)`, scaled residuals; `kernels.MISSING` where unknown.
+        validation_features: `(steps, features, streams)`, each stream begins with a warm-up.
+        validation_targets: `(steps, horizon, streams)`; the warm-up's are missing.
+    """
+
+    features: Floats
+    targets: Floats
+    validation_features: Floats
+    validation_targets: Floats
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A trained network: the weights with the lowest validation error, and how it went.
+
+    Attributes:
+        weights: flat vector.
+        validation_rmse: in scaled units; infinite where training diverged.
+        validation_mse: the same squared, by validation stream, `(streams,)`; NaN for a stream without targets.
+        best_update: update the weights are from.
+        curves: update, train_loss and validation_rmse at each look at validation, scaled units.
+    """
+
+    weights: Floats
+    validation_rmse: float
+    validation_mse: Floats
+    best_update: int
+    curves: dict[str, list[float]] = field(default_factory=dict)
+
+
+def fit(
+    sequences: Sequences,
+    columns: np.ndarray,
+    architecture: Architecture,
+    recipe: Recipe,
+    seed: int,
+    progress: Callable[[int, float], None] | None = None,
+    stop_after: int | None = None,
+) -> Fit:
+    """Train one network and keep its best checkpoint.
+
+    Args:
+        sequences: all candidate features.
+        columns: the features this network reads.
+        architecture, recipe: sizes and settings; `architecture.inputs == len(columns)`.
+        seed: of weights, windows and dropout.
+        progress: called after each look at validation with the update and its error.
+        stop_after: end the schedule after this update and keep its weights, whatever validation says
+            (for a fit that has seen the validation part).
+
+    Returns:
+        The fit; `validation_rmse` is in scaled units and infinite where training diverged.
+    """
+    run = _Run(sequences, columns, architecture, recipe, np.random.default_rng(seed))
+    last = min(stop_after or recipe.updates, recipe.updates)
+    for update in range(1, last + 1):
+        run.update(update)
+        if update % recipe.check_every == 0 or update == last:
+            error = run.check(update, keep_best=stop_after is None or update == last)
+            if progress is not None:
+                progress(update, error)
+            if not math.isfinite(error):
+                break
+    return Fit(run.best, run.best_error, run.best_by_stream, run.best_update, run.curves)
+
+
+class _Run:
+    """The state of one training."""
+
+    def __init__(
+        self, data: Sequences, columns: np.ndarray, architecture: Architecture, recipe: Recipe, rng: np.random.Generator
+    ) -> None:
+        self.data, self.columns, self.recipe, self.rng = data, columns.astype(np.int64), recipe, rng
+        self.space = Workspace(architecture, recipe.steps, recipe.batch)
+        self.weights = initial_weights(architecture, rng)
+        self.gradient, self.first, self.second = (np.zeros_like(self.weights) for _ in range(3))
+        self.average = self.weights.copy()
+        self.decay = np.zeros_like(self.weights)
+        for name, part in views(architecture, self.decay).items():
+            part[:] = 0.0 if name.endswith("bias") else 1.0
+        self.x = np.zeros((recipe.steps, architecture.inputs, recipe.batch), np.float32)
+        self.y = np.zeros((recipe.steps, architecture.horizon, recipe.batch), np.float32)
+        self.horizons = np.arange(architecture.horizon)
+        steps, _, streams = data.validation_features.shape
+        self.validation_space = Workspace(architecture, steps, streams)
+        self.validation_x = np.ascontiguousarray(data.validation_features[:, self.columns])
+        self.best, self.best_error, self.best_update = self.weights.copy(), math.inf, 0
+        self.known = (data.validation_targets < kernels.MISSING).sum(axis=(0, 1))
+        self.best_by_stream = np.full(streams, np.inf, np.float32)
+        self.losses: list[float] = []
+        self.curves: dict[str, list[float]] = {"update": [], "train_loss": [], "validation_rmse": []}
+
+    def update(self, number: int) -> None:
+        """One optimiser update on fresh random windows."""
+        recipe, data = self.recipe, self.data
+        rows = self.rng.integers(0, data.features.shape[0], recipe.batch)
+        offsets = self.rng.integers(0, data.features.shape[1] - recipe.steps + 1, recipe.batch)
+        kernels.gather(data.features, rows, offsets, self.columns, self.x)
+        kernels.gather(data.targets, rows, offsets, self.horizons, self.y)
+        mask = self._dropout_mask()
+        output = self.space.forward(self.weights, self.x, mask)
+        loss = kernels.squared_loss(output, self.y, recipe.burn_in, self.space.output_gradient)
+        self.losses.append(loss)
+        self.space.backward(self.weights, self.gradient, mask)
+        rate = recipe.learning_rate * learning_rate_share(number, recipe.updates)
+        kernels.adam(
+            self.weights, self.gradient, self.first, self.second, self.decay, number, rate,
+            recipe.weight_decay, recipe.clip,
+        )  # fmt: skip
+        share = min(recipe.averaging, 1.0 - 1.0 / number)
+        self.average *= np.float32(share)
+        self.average += np.float32(1.0 - share) * self.weights
+
+    def check(self, number: int, *, keep_best: bool = True) -> float:
+        """Error of the averaged weights on the validation streams; keeps the best if told to."""
+        output = self.validation_space.forward(self.average, self.validation_x)
+        loss = kernels.squared_loss(output, self.data.validation_targets, 0, self.validation_space.output_gradient)
+        error = math.sqrt(loss) if math.isfinite(loss) else math.inf
+        if keep_best and error < self.best_error:
+            self.best, self.best_error, self.best_update = self.average.copy(), error, number
+            self.best_by_stream = self._by_stream()
+        self.curves["update"].append(number)
+        self.curves["train_loss"].append(float(np.mean(self.losses)))
+        self.curves["validation_rmse"].append(error)
+        self.losses.clear()
+        return error
+
+    def _by_stream(self) -> Floats:
+        """Mean squared error of each stream, from the gradient that `squared_loss` left: 2·error/count."""
+        errors = self.validation_space.output_gradient * np.float32(self.known.sum() / 2)
+        with np.errstate(invalid="ignore"):
+            return np.asarray(np.square(errors).sum(axis=(0, 1)) / self.known, np.float32)
+
+    def _dropout_mask(self) -> Floats | None:
+        kept = 1.0 - self.recipe.dropout
+        if kept >= 1.0:
+            return None
+        shape = (self.space.architecture.units, self.recipe.batch)
+        return ((self.rng.random(shape, dtype=np.float32) < kept) / np.float32(kept)).astype(np.float32)
+
+
+def learning_rate_share(number: int, updates: int) -> float:
+    """Share of the learning rate at an update: 5 % linear warm-up, then half a cosine to 0 (Loshchilov & Hutter 2017)."""
+    warm = max(1, updates // 20)
+    if number <= warm:
+        return number / warm
+    return 0.5 * (1.0 + math.cos(math.pi * (number - warm) / max(1, updates - warm)))

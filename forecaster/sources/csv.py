@@ -1,0 +1,195 @@
+"""Readings from a CSV file, plain or gzipped, and the parsing of times and values that all sources share."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import re
+import warnings
+import zlib
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from forecaster.errors import ReadingError, SourceError
+from forecaster.sources.selection import TAG, TIME, USER, VALUE, choose, quoted, require_columns
+
+if TYPE_CHECKING:
+    from forecaster.sources.selection import Selection
+
+GZIP = b"\x1f\x8b"
+# The date alone; the rest is left to pandas, which would also take a bare year or a number for a time.
+DATE = re.compile(r"\d{4}-\d\d-\d\d(?:$|[T ])")
+EXPECTED_TIME = "expected ISO 8601 such as '2024-01-31T08:00:00'"
+
+
+def read(source: str, selection: Selection) -> pd.DataFrame:
+    """The readings of one series in a CSV file.
+
+    The file has a header and at least the columns `time_point` and `value`; `user` and `tag` are needed where they
+    are selected by, all other columns are ignored. gzip is recognised by content.
+
+    Returns:
+        Readings frame in file order.
+
+    Raises:
+        SourceError: no such file, not a CSV, columns or rows missing, several series.
+        ReadingError: times or values that are none, each with its row (1 is the first one below the header).
+    """
+    table = _table(source)
+    require_columns(list(table.columns), selection, source)
+    series = {name: table[name] if name in table else pd.Series("", table.index) for name in (USER, TAG)}
+    pairs = pd.DataFrame(series).drop_duplicates()
+    user, tag = choose(zip(pairs[USER], pairs[TAG], strict=True), selection, source)
+    rows = table[(series[USER] == user) & (series[TAG] == tag)]
+    return readings_frame(rows[TIME], rows[VALUE])
+
+
+def fingerprint(source: str, selection: Selection) -> str:
+    """SHA-256 of the file's bytes and the selection.
+
+    Raises:
+        SourceError: the file cannot be read.
+    """
+    digest = hashlib.sha256(_bytes(source))
+    digest.update(repr(selection).encode())
+    return digest.hexdigest()
+
+
+def readings_frame(times: pd.Series, values: pd.Series) -> pd.DataFrame:
+    """Readings frame of times and values as a source has them.
+
+    Raises:
+        ReadingError: see `parse_times` and `parse_values`.
+    """
+    return pd.DataFrame({"time": parse_times(times).to_numpy(), "value": parse_values(values).to_numpy()})
+
+
+def parse_times(times: pd.Series) -> pd.Series:
+    """Times as datetime64[us] without time zone, with the index of `times`.
+
+    Args:
+        times: ISO 8601 text with 'T' or space, with fraction or without, also mixed; or timestamps. Wall clock times
+            without offset stay as they are. Times that all have the same offset are converted to UTC.
+
+    Raises:
+        ReadingError: a time that is none (the first one, with its row), times with and without offset, or
+            different offsets: such a series has no single clock.
+    """
+    if times.dtype.kind != "M" and not isinstance(times.dtype, pd.DatetimeTZDtype):
+        _require_dates(times)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            parsed = pd.to_datetime(times, format="ISO8601")
+    except (ValueError, FutureWarning):
+        raise ReadingError(_time_error(times)) from None
+    if parsed.isna().any():
+        raise ReadingError(_time_error(times))
+    if parsed.dt.tz is not None:
+        parsed = parsed.dt.tz_convert("UTC").dt.tz_localize(None)
+    return parsed.astype("datetime64[us]")
+
+
+def parse_values(values: pd.Series) -> pd.Series:
+    """Values as float64, with the index of `values`.
+
+    Raises:
+        ReadingError: text, nothing, NaN or an infinity among them (how many, and the first with its row).
+    """
+    try:
+        parsed = values.to_numpy(dtype=np.float64)
+    except (TypeError, ValueError):
+        parsed = pd.to_numeric(values, errors="coerce").to_numpy(dtype=np.float64)
+    wrong = np.flatnonzero(~np.isfinite(parsed))
+    if len(wrong):
+        first = values.iloc[wrong[0]]
+        message = (
+            f"{len(wrong)} of {len(values)} values are not finite numbers, the first is {_shown(first)} in row "
+            f"{_row(values, wrong[0])}: expected °C, remove or correct these rows"
+        )
+        raise ReadingError(message)
+    return pd.Series(parsed, values.index)
+
+
+def _bytes(source: str) -> bytes:
+    path = Path(source)
+    if path.is_dir():
+        message = f"source {source!r} is a directory: give the path of a CSV file in it"
+        raise SourceError(message)
+    try:
+        return path.read_bytes()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        message = f"source {source!r} cannot be read ({reason}): give an existing CSV file, a database URL or simulated://"
+        raise SourceError(message) from None
+
+
+def _text(source: str) -> bytes:
+    content = _bytes(source)
+    if content.startswith(GZIP):
+        try:
+            content = gzip.decompress(content)
+        except (EOFError, OSError, zlib.error) as error:
+            message = f"source {source!r} is damaged gzip ({error}): copy or write the file again"
+            raise SourceError(message) from None
+    if not content.strip():
+        message = f"source {source!r} is empty: expected a CSV file with a header and readings"
+        raise SourceError(message)
+    return content
+
+
+def _table(source: str) -> pd.DataFrame:
+    content = _text(source)
+    try:
+        if b"\0" in content:
+            raise UnicodeDecodeError("utf-8", content[:1], 0, 1, "zero bytes")  # noqa: TRY301 - one message for both
+        table = pd.read_csv(io.BytesIO(content), dtype=str, na_filter=False, encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        message = f"source {source!r} is not a CSV file: expected text in UTF-8, found binary data"
+        raise SourceError(message) from None
+    except pd.errors.ParserError as error:
+        message = f"source {source!r} is not a CSV file ({' '.join(str(error).split())}): make all rows alike"
+        raise SourceError(message) from None
+    if len(table.columns) == 1:
+        message = f"source {source!r} has one column, {quoted(table.columns)}: expected columns separated by commas"
+        raise SourceError(message)
+    return table
+
+
+def _require_dates(times: pd.Series) -> None:
+    for at, time in enumerate(times.to_numpy(dtype=object)):
+        if not (DATE.match(time) if isinstance(time, str) else isinstance(time, datetime)):
+            raise ReadingError(_not_a_time(times, at))
+
+
+def _time_error(times: pd.Series) -> str:
+    """Why the times as a whole were refused: the first that is none, else their offsets."""
+    offsets: dict[Any, int] = {}
+    for at, time in enumerate(times):
+        parsed = pd.to_datetime(time, format="ISO8601", errors="coerce")
+        if pd.isna(parsed):
+            return _not_a_time(times, at)
+        offsets.setdefault(parsed.utcoffset(), at)
+    (_, first), (_, other) = list(offsets.items())[:2]
+    shown = " and ".join(f"{_shown(times.iloc[at])} in row {_row(times, at)}" for at in (first, other))
+    kind = "times with and without an offset are mixed" if None in offsets else "times have different offsets"
+    return f"{kind}, {shown}: write all of them in one time zone"
+
+
+def _not_a_time(times: pd.Series, at: int) -> str:
+    return f"time {_shown(times.iloc[at])} in row {_row(times, at)} is not a time: {EXPECTED_TIME}"
+
+
+def _shown(value: object) -> str:
+    return repr(value.isoformat() if isinstance(value, datetime) else value)
+
+
+def _row(column: pd.Series, at: int) -> int:
+    """Row number from 1, by the index where a selection has left its row numbers there."""
+    label = column.index[at]
+    return int(label if isinstance(label, int | np.integer) else at) + 1

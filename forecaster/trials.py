@@ -1,0 +1,88 @@
+"""Judging candidates: folds in time order, trainings on each of them, and comparison block by block."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from forecaster.genome import Candidate, columns
+from forecaster.gru.kernels import MISSING
+from forecaster.gru.trainer import fit
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from forecaster.arrays import Doubles
+    from forecaster.dataset import Dataset
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One training of a candidate, judged on one fold.
+
+    Attributes:
+        fold: 0 for the validation part, 1 for the earlier fold.
+        rmse: on the fold, scaled units; infinite where training diverged.
+        ratio: rmse over persistence's.
+        blocks: squared ratios by block of the fold's time, `(streams,)`; NaN for a block without targets.
+        best_update: update of the best checkpoint.
+    """
+
+    fold: int
+    rmse: float
+    ratio: float
+    blocks: Doubles
+    best_update: int
+
+
+class Fold:
+    """Training sequences with the stretch that judges them, and persistence's error on it."""
+
+    def __init__(self, number: int, dataset: Dataset) -> None:
+        self.number, self.sequences = number, dataset.training_sequences()
+        self.names, self.horizon = dataset.program.names, dataset.program.horizon
+        targets = self.sequences.validation_targets
+        self.persistence = float(np.sqrt(np.square(targets[targets < MISSING]).mean()))
+
+    def trial(self, candidate: Candidate, seed: int) -> Trial:
+        """Train the candidate once."""
+        chosen = columns(self.names, candidate.features)
+        result = fit(self.sequences, chosen, candidate.architecture(self.horizon), candidate.recipe, seed)
+        ratio = result.validation_rmse / self.persistence
+        blocks = result.validation_mse.astype(np.float64) / self.persistence**2
+        return Trial(self.number, result.validation_rmse, ratio, blocks, result.best_update)
+
+
+def folds(dataset: Dataset, count: int) -> list[Fold]:
+    """The validation part, and with `count` 2 also the last stretch of the training part.
+
+    Two stretches of different seasons judge better than one (rolling-origin evaluation, Tashman 2000).
+    """
+    return [Fold(0, dataset), *([Fold(1, dataset.earlier())] if count > 1 else [])]
+
+
+def mean_ratio(trials: Sequence[Trial]) -> float:
+    """Mean over folds and seeds of the RMSE relative to persistence."""
+    return float(np.mean([trial.ratio for trial in trials]))
+
+
+def margin(trials: Sequence[Trial], leader: Sequence[Trial]) -> tuple[float, float]:
+    """How far a candidate is behind the leader, and the standard error of that.
+
+    Both are means over the blocks that both have, of the squared ratio to persistence averaged over seeds.
+    """
+    behind = _blocks(trials) - _blocks(leader)
+    behind = behind[np.isfinite(behind)]
+    if len(behind) == 0:
+        return (math.inf, 0.0)
+    error = behind.std(ddof=1) / math.sqrt(len(behind)) if len(behind) > 1 else 0.0
+    return float(behind.mean()), float(error)
+
+
+def _blocks(trials: Sequence[Trial]) -> Doubles:
+    """Mean over the seeds, by block, all folds in a row."""
+    numbers = sorted({trial.fold for trial in trials})
+    return np.concatenate([np.mean([t.blocks for t in trials if t.fold == n], axis=0) for n in numbers])

@@ -1,0 +1,29 @@
+"""The data pipeline: collect → clean → validate → accept → split → scale → store."""
+
+from __future__ import annotations
+
+from zenml import pipeline
+
+from forecaster.sources import Selection, fingerprint
+from pipelines.config import DataConfig  # noqa: TC001 - ZenML reads the annotation at run time
+from steps.data.accept import accept
+from steps.data.clean import clean
+from steps.data.collect import collect
+from steps.data.scale import scale
+from steps.data.split import split
+from steps.data.store import store
+from steps.data.validate import validate
+
+
+@pipeline(name="data", enable_cache=True)
+def data_pipeline(config: DataConfig) -> None:
+    """Readings become a versioned dataset."""
+    content = fingerprint(config.source, Selection(user=config.user, tag=config.tag))
+    readings = collect(config.source, config.user, config.tag, content)
+    grid, counts = clean(readings, config.cleaning)
+    validation, _ = validate(readings, grid, counts, config.split, config.validation, config.source)
+    accept(validation)
+    parts = split(grid, config.split, config.sequences, after="accept")
+    program = scale(parts, config.features, counts, config.sequences.horizon)
+    description = {"source": config.source, "user": config.user, "tag": config.tag, "fingerprint": content}
+    store(parts, program, config.sequences, description)

@@ -1,0 +1,106 @@
+"""The project's home folder on one machine: everything that is kept lies under it.
+
+    zenml/     ZenML's configuration, database and local artifacts
+    mlflow/    MLflow's database and artifacts
+    cache/     compiled kernels, searches that can be resumed
+    lock       held by the command that writes
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from forecaster.errors import Busy, ServiceUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+
+
+@dataclass(frozen=True)
+class Home:
+    """Paths under one home folder."""
+
+    root: Path
+
+    @classmethod
+    def from_environment(cls) -> Home:
+        """`EDGELOOP_HOME`, or `.edgeloop` in the checkout."""
+        return cls(Path(os.environ.get("EDGELOOP_HOME") or CHECKOUT / ".edgeloop").expanduser().resolve())
+
+    @property
+    def mlflow_uri(self) -> str:
+        """MLflow's tracking database."""
+        return f"sqlite:///{self.root / 'mlflow' / 'mlflow.db'}"
+
+    @property
+    def mlflow_artifacts(self) -> Path:
+        """MLflow's artifacts."""
+        return self.root / "mlflow" / "artifacts"
+
+    @property
+    def searches(self) -> Path:
+        """Checkpoints of searches."""
+        return self.root / "cache" / "search"
+
+    def prepare(self) -> None:
+        """Create the folders and point every library at them; must run before those libraries are imported.
+
+        What the user has set in the environment stays.
+
+        Raises:
+            ServiceUnavailable: the folder cannot be created or written.
+        """
+        try:
+            for folder in (self.root / "zenml", self.mlflow_artifacts, self.searches, self.root / "cache" / "numba"):
+                folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            msg = f"home folder {str(self.root)!r} cannot be created ({error.strerror}): set EDGELOOP_HOME to a writable folder"
+            raise ServiceUnavailable(msg) from error
+        for name, value in self._environment().items():
+            os.environ.setdefault(name, value)
+
+    def _environment(self) -> dict[str, str]:
+        return {
+            "EDGELOOP_HOME": str(self.root),
+            "ZENML_CONFIG_PATH": str(self.root / "zenml"),
+            "ZENML_ANALYTICS_OPT_IN": "false",
+            "ZENML_ENABLE_RICH_TRACEBACK": "false",
+            "ZENML_LOGGING_VERBOSITY": "WARN",
+            "ZENML_SUPPRESS_UPDATE_NOTIFICATIONS": "true",
+            "AUTO_OPEN_DASHBOARD": "false",
+            "NUMBA_CACHE_DIR": str(self.root / "cache" / "numba"),
+            "MPLCONFIGDIR": str(self.root / "cache" / "matplotlib"),
+            "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+            "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+            "TF_CPP_MIN_LOG_LEVEL": "2",
+            "CUDA_VISIBLE_DEVICES": "-1",
+            "OPENBLAS_NUM_THREADS": "1",
+        }
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Hold the home for one writing command; the lock ends with the process, however it ends.
+
+        Raises:
+            Busy: another process holds it.
+        """
+        with (self.root / "lock").open("a+", encoding="utf-8") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                file.seek(0)
+                holder = file.read().strip() or "unknown"
+                msg = f"another run (process {holder!r}) works in {str(self.root)!r}: wait for it or set another EDGELOOP_HOME"
+                raise Busy(msg) from None
+            file.truncate(0)
+            file.write(str(os.getpid()))
+            file.flush()
+            yield

@@ -1,0 +1,33 @@
+"""The training pipeline: load → search → train → evaluate → gate → package → register → promote."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from zenml import pipeline
+from zenml.client import Client
+
+from pipelines.config import TrainingConfig  # noqa: TC001 - ZenML reads the annotation at run time
+from steps.promotion.promote import promote
+from steps.promotion.register import register
+from steps.training.evaluate import evaluate
+from steps.training.gate import gate
+from steps.training.load import load
+from steps.training.package import package
+from steps.training.search import search
+from steps.training.train import train
+
+
+@pipeline(name="training", enable_cache=True)
+def training_pipeline(config: TrainingConfig, provenance: dict[str, Any]) -> None:
+    """A dataset version becomes a registered model version."""
+    name, _, version = provenance["dataset_version"].partition(":")
+    dataset = Client().get_artifact_version(name, version)
+    load(dataset)
+    found, search_page = search(dataset, config.search, config.seed, after="load")
+    forecaster = train(dataset, found, config.search, config.seed, config.refit)
+    evaluation, evaluation_page = evaluate(dataset, forecaster, config.gate, config.seed)
+    gate(evaluation, config.gate)
+    release = package(dataset, forecaster, evaluation, found, provenance, after="gate")
+    registration = register(config.model, release, evaluation, found, search_page, evaluation_page)
+    promote(registration, dataset, config.promotion, force=False)

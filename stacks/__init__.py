@@ -1,0 +1,1 @@
+"""Stacks: one YAML a stack, one loader."""

@@ -1,0 +1,1 @@
+"""ZenML steps: each a thin call into the forecaster or the registry."""

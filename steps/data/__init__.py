@@ -1,0 +1,1 @@
+"""From a source of readings to a dataset."""

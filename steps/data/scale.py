@@ -1,0 +1,27 @@
+"""Scale."""
+
+from typing import Annotated, Any
+
+import pandas as pd
+from zenml import step
+
+from forecaster.features import FeatureConfig, fit_program
+from steps.caching import PURE
+
+
+@step(cache_policy=PURE)
+def scale(
+    parts: pd.DataFrame, config: FeatureConfig, cleaning_report: dict[str, Any], horizon: int
+) -> Annotated[dict[str, Any], "feature_program"]:
+    """Fit the scale of every candidate feature on the training part alone.
+
+    Args:
+        parts: grid frame with `part`.
+        config: candidate features.
+        cleaning_report: holds the cadence.
+        horizon: steps forecast.
+
+    Returns:
+        The feature program with its scales.
+    """
+    return fit_program(parts, config, cleaning_report["cadence_seconds"], horizon).as_dict()

@@ -1,0 +1,40 @@
+"""Register."""
+
+from typing import Annotated, Any
+
+from zenml import log_metadata, step
+from zenml.types import HTMLString
+
+from forecaster.release import Release
+from steps.promotion.active import active_registry
+from steps.promotion.lineage import link_version
+from steps.promotion.tracking import tracked_run
+
+
+@step(enable_cache=False)
+def register(
+    model: str,
+    release: Release,
+    evaluation: dict[str, Any],
+    search_result: dict[str, Any],
+    search_report: HTMLString,
+    evaluation_report: HTMLString,
+) -> Annotated[dict[str, Any], "registration"]:
+    """Write the run to MLflow and register the release as a version with alias `challenger`.
+
+    Args:
+        model: registered model's name.
+        release: release folder.
+        evaluation: its metrics.
+        search_result: every evaluation of the search becomes a nested run.
+        search_report: kept with the run.
+        evaluation_report: kept with the run.
+
+    Returns:
+        Model, version, run and URIs.
+    """
+    run = tracked_run(release, evaluation, search_result, {"search": search_report, "evaluation": evaluation_report})
+    registration = active_registry().register(model, release.path, release.manifest["facts"]["digest"], run)
+    link_version(registration, [run.tags["dataset_version"]])
+    log_metadata(registration.as_dict())
+    return registration.as_dict()

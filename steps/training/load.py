@@ -1,0 +1,22 @@
+"""Load."""
+
+from typing import Annotated, Any
+
+from zenml import step
+
+from forecaster.dataset import Dataset
+from steps.caching import PURE
+
+
+@step(cache_policy=PURE)
+def load(dataset: Dataset) -> Annotated[dict[str, Any], "dataset_summary"]:
+    """Check that the dataset is whole and can be trained on.
+
+    Args:
+        dataset: a version of the dataset artifact; its digest is checked while it is read.
+
+    Returns:
+        Its figures: rows, parts, shapes.
+    """
+    dataset.training_sequences()
+    return dataset.summary()

@@ -1,0 +1,55 @@
+"""Shows how a search goes: a bar on a terminal, a line now and then elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from forecaster.search import Record
+
+LINE_EVERY = 5
+
+
+class SearchProgress:
+    """A context that draws on standard error.
+
+    Args:
+        total: evaluations at most.
+    """
+
+    def __init__(self, total: int) -> None:
+        console = Console(file=sys.__stderr__)
+        self.terminal = console.is_terminal
+        self.progress = Progress(
+            TextColumn("search"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[best]}"),
+            console=console,
+            disable=not self.terminal,
+        )
+        self.task = self.progress.add_task("search", total=total, best="")
+
+    def show(self, record: Record, best: Record) -> None:
+        """Called after each evaluation."""
+        text = f"best: validation RMSE {best.validation_rmse:.4f} °C, {best.parameters:,} parameters"
+        done = record.index + 1
+        self.progress.update(self.task, completed=done, best=text)
+        if not self.terminal and (record.index == 0 or done % LINE_EVERY == 0):
+            print(f"search: {done} evaluations, {text}", file=sys.__stderr__, flush=True)  # noqa: T201
+
+    def __enter__(self) -> Self:
+        self.progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.progress.stop()

@@ -1,0 +1,34 @@
+"""Search."""
+
+from typing import Annotated, Any
+
+from zenml import log_metadata, step
+from zenml.types import HTMLString
+
+from forecaster import search as genetic
+from forecaster.dataset import Dataset
+from forecaster.reports.search import search_page
+from steps.caching import PURE
+from steps.training.checkpoint import checkpoint
+from steps.training.progress import SearchProgress
+
+
+@step(cache_policy=PURE)
+def search(
+    dataset: Dataset, config: genetic.SearchConfig, seed: int
+) -> tuple[Annotated[dict[str, Any], "search_result"], Annotated[HTMLString, "search_report"]]:
+    """Search features, form, size and training genetically; a killed search goes on where it was.
+
+    Args:
+        dataset: its training part is fitted, its validation part judges.
+        config: bounds, operators and choices.
+        seed: of the search.
+
+    Returns:
+        Every evaluation with the winner, and the report as a page.
+    """
+    with SearchProgress(config.max_evaluations) as progress:
+        result = genetic.search(dataset, config, seed, checkpoint(dataset.digest, seed), progress.show)
+    summary = result.summary()
+    log_metadata(summary, artifact_name="search_result", infer_artifact=True)
+    return result.as_dict(), HTMLString(search_page(result.as_dict()["records"], summary))

@@ -1,0 +1,31 @@
+"""Train."""
+
+from typing import Annotated, Any
+
+from zenml import step
+
+from forecaster import model
+from forecaster.dataset import Dataset
+from forecaster.search import SearchConfig, SearchResult, winner
+from steps.caching import PURE
+from steps.materializers import ForecasterMaterializer
+
+
+@step(cache_policy=PURE, output_materializers=ForecasterMaterializer)
+def train(
+    dataset: Dataset, search_result: dict[str, Any], config: SearchConfig, seed: int, refit: bool
+) -> Annotated[model.Forecaster, "forecaster"]:
+    """Train the search's winner for good.
+
+    Args:
+        dataset: the dataset the search used.
+        search_result: its outcome.
+        config: its settings.
+        seed: of the training.
+        refit: learn from training and validation part together.
+
+    Returns:
+        The trained forecaster.
+    """
+    result = SearchResult.from_dict(search_result)
+    return model.train(dataset, winner(result, config, dataset), result.best_update, seed, refit=refit)
