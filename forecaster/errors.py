@@ -75,3 +75,21 @@ class Busy(ForecasterError):  # noqa: N818 - a state, named as the exit code is
     """Another run holds the project's home folder."""
 
     exit_code = 6
+
+
+def restored(source: str, message: str) -> ForecasterError | None:
+    """One of our errors again, from what an orchestrator kept of it.
+
+    Args:
+        source: dotted path of its class, e.g. `forecaster.errors.SourceError`.
+        message: its message.
+
+    Returns:
+        The error, or None if the class is not one of these.
+    """
+    kind = globals().get(source.rpartition(".")[2])
+    if not (isinstance(kind, type) and issubclass(kind, ForecasterError)):
+        return None
+    error = kind.__new__(kind)
+    error.args = (message,)
+    return error

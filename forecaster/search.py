@@ -8,7 +8,7 @@ import os
 import random
 import statistics
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from deap import base, tools
@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from forecaster.errors import ConfigError
 from forecaster.genome import Candidate, Space, SpaceConfig
+from forecaster.records import Record, SearchResult
 from forecaster.trials import Trial, folds, margin, mean_ratio
 
 if TYPE_CHECKING:
@@ -55,85 +56,6 @@ class SearchConfig(BaseModel):
     finalists: int = Field(3, ge=1, description="best candidates that are trained again on other seeds")
     finalist_seeds: int = Field(2, ge=1, description="trainings a finalist is judged by, the first included")
     space: SpaceConfig = Field(SpaceConfig(), description="choices of each gene")
-
-
-@dataclass(frozen=True)
-class Record:
-    """One candidate that was trained.
-
-    Attributes:
-        index: number in the order of training.
-        generation: generation it was born in, from 0.
-        parents: indices of its parents.
-        genome: its genes, as indices.
-        candidate: what they mean.
-        validation_rmse: °C, of the best checkpoint on the validation part.
-        fold_ratios: RMSE over persistence's for each fold, the validation part first.
-        fitness: mean of the ratios with the penalty for size; what the search lowers.
-        best_update: update of the best checkpoint.
-        parameters, macs: size of the network, multiply-accumulates of a forecast.
-        cpu_seconds: cost of the training.
-        finished: Unix time of its end.
-    """
-
-    index: int
-    generation: int
-    parents: tuple[int, ...]
-    genome: tuple[int, ...]
-    candidate: dict[str, Any]
-    validation_rmse: float
-    fold_ratios: tuple[float, ...]
-    fitness: float
-    best_update: int
-    parameters: int
-    macs: int
-    cpu_seconds: float
-    finished: float
-
-
-@dataclass(frozen=True)
-class SearchResult:
-    """What the search found.
-
-    Attributes:
-        records: every candidate trained, in order.
-        winner: index of the chosen one.
-        finals: for each finalist its index, its fitness over all seeds and folds, its `margin` behind the best
-            and the `standard_error` of that margin, both as mean squared ratios to persistence.
-        best_update: median best update of the winner's trainings.
-        stopped: why the search ended.
-        cpu_seconds: of the whole search, kept over a resume.
-    """
-
-    records: tuple[Record, ...]
-    winner: int
-    finals: tuple[dict[str, Any], ...]
-    best_update: int
-    stopped: str
-    cpu_seconds: float
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return asdict(self)
-
-    def summary(self) -> dict[str, Any]:
-        """Figures a reviewer wants to see."""
-        best = self.records[self.winner]
-        return {
-            "evaluations": len(self.records),
-            "winner": self.winner,
-            "validation_rmse": best.validation_rmse,
-            "fitness": best.fitness,
-            "parameters": best.parameters,
-            "macs": best.macs,
-            "stopped": self.stopped,
-            "cpu_seconds": self.cpu_seconds,
-        }
-
-    @classmethod
-    def from_dict(cls, fields: dict[str, Any]) -> SearchResult:
-        """The inverse of `as_dict`."""
-        return cls(**{**fields, "records": tuple(_record(r) for r in fields["records"]), "finals": tuple(fields["finals"])})
 
 
 class _Fitness(base.Fitness):  # type: ignore[misc]
@@ -315,16 +237,21 @@ class _Search:
             msg = f"no candidate has at most {self.config.space.max_parameters!r} parameters, raise max_parameters or lower units"
             raise ConfigError(msg)
         best = sorted(self.records, key=lambda r: r.fitness)[: self.config.finalists]
-        usual = self.records[0]
-        finalists = [*best, *([] if usual in best else [usual])]
+        usual = self._usual()
+        finalists = list(dict.fromkeys([*best, usual]))
         judged = {record.index: self._judge(record) for record in finalists}
         leader = min(finalists, key=lambda r: self._fitness(judged[r.index], r.macs))
         finals = [self._final(record, judged[record.index], judged[leader.index]) for record in finalists]
-        beaten = finals[[r.index for r in finalists].index(usual.index)]
+        beaten = finals[finalists.index(usual)]
         chosen = usual if beaten["margin"] <= beaten["standard_error"] else leader
         update = statistics.median_low([trial.best_update for trial in judged[chosen.index] if trial.fold == 0])
         stopped = self.stopped or f"{self.config.generations} generations"
         return SearchResult(tuple(self.records), chosen.index, tuple(finals), update, stopped, self.cpu_seconds)
+
+    def _usual(self) -> Record:
+        """The record of the recipe known to work; the best one where it was too large to be trained."""
+        index = self.known.get(_identity(self.space.decode(self.space.usual())))
+        return self.records[index] if index is not None else min(self.records, key=lambda r: r.fitness)
 
     def _judge(self, record: Record) -> list[Trial]:
         """The trials of a finalist on every fold and seed."""
@@ -364,11 +291,14 @@ class _Search:
         """The population a killed search left, or none where there is no checkpoint of this very search."""
         if checkpoint is None or not checkpoint.is_file():
             return []
-        state = json.loads(checkpoint.read_text(encoding="utf-8"))
+        try:
+            state = json.loads(checkpoint.read_text(encoding="utf-8"))
+        except ValueError:
+            return []  # a damaged file costs time, never the result: the search begins anew
         if state["key"] != json.loads(json.dumps(key)):
             return []
         self.generation, self.stopped, self.spent = state["generation"], state["stopped"], state["cpu_seconds"]
-        self.records = [_record(fields) for fields in state["records"]]
+        self.records = [Record.from_dict(fields) for fields in state["records"]]
         self.known = {_identity(self.space.decode(r.genome)): r.index for r in self.records}
         return [self._individual(fields) for fields in state["population"]]
 
@@ -398,7 +328,3 @@ def _again(first: list[int], space: Space, rng: random.Random, share: float) -> 
 
 def _identity(candidate: Candidate) -> str:
     return json.dumps(candidate.as_dict(), sort_keys=True)
-
-
-def _record(fields: dict[str, Any]) -> Record:
-    return Record(**{**fields, "parents": tuple(fields["parents"]), "genome": tuple(fields["genome"])})

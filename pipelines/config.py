@@ -156,3 +156,16 @@ def _explain(item: Any) -> str:
     near = near or [k for k in known if k.rsplit(".", 1)[-1] == key.rsplit(".", 1)[-1]][:1]
     hint = f", did you mean {near[0]!r}?" if near else f", known are {', '.join(k for k in known if '.' not in k)}"
     return f"config key {key!r} is unknown{hint}"
+
+
+def describe(section: str | None = None) -> list[str]:
+    """One line a setting: dotted key, default, meaning."""
+    return [line for line in _lines(Config, "") if section is None or line.startswith(f"{section}.")]
+
+
+def _lines(model: type[BaseModel], prefix: str) -> Iterator[str]:
+    for name, field in model.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from _lines(field.annotation, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name} = {field.default!r}  # {field.description}"

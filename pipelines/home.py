@@ -49,10 +49,11 @@ class Home:
         """Checkpoints of searches."""
         return self.root / "cache" / "search"
 
-    def prepare(self) -> None:
+    def prepare(self, *, debug: bool = False) -> None:
         """Create the folders and point every library at them; must run before those libraries are imported.
 
-        What the user has set in the environment stays.
+        What the user has set in the environment stays. ZenML logs nothing but what is fatal unless `debug`:
+        an error of a step comes out of the command as one line.
 
         Raises:
             ServiceUnavailable: the folder cannot be created or written.
@@ -63,16 +64,16 @@ class Home:
         except OSError as error:
             msg = f"home folder {str(self.root)!r} cannot be created ({error.strerror}): set EDGELOOP_HOME to a writable folder"
             raise ServiceUnavailable(msg) from error
-        for name, value in self._environment().items():
+        for name, value in self._environment(debug=debug).items():
             os.environ.setdefault(name, value)
 
-    def _environment(self) -> dict[str, str]:
+    def _environment(self, *, debug: bool) -> dict[str, str]:
         return {
             "EDGELOOP_HOME": str(self.root),
             "ZENML_CONFIG_PATH": str(self.root / "zenml"),
             "ZENML_ANALYTICS_OPT_IN": "false",
             "ZENML_ENABLE_RICH_TRACEBACK": "false",
-            "ZENML_LOGGING_VERBOSITY": "WARN",
+            "ZENML_LOGGING_VERBOSITY": "INFO" if debug else "CRITICAL",
             "ZENML_SUPPRESS_UPDATE_NOTIFICATIONS": "true",
             "AUTO_OPEN_DASHBOARD": "false",
             "NUMBA_CACHE_DIR": str(self.root / "cache" / "numba"),

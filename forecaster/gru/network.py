@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from forecaster.errors import ConfigError
 from forecaster.gru import kernels
 
 if TYPE_CHECKING:
@@ -33,6 +34,9 @@ class Architecture:
         units: units of each GRU layer.
         form: `gru`; `conv_gru` (causal convolution over 3 steps before it); `gru_dense` (a dense
             layer of `units` with ReLU after it); `gru_gru` (two stacked layers).
+
+    Raises:
+        ConfigError: the form is unknown.
     """
 
     inputs: int
@@ -43,7 +47,7 @@ class Architecture:
     def __post_init__(self) -> None:
         if self.form not in FORMS:
             msg = f"form {self.form!r} is unknown, choose one of {', '.join(FORMS)}"
-            raise ValueError(msg)
+            raise ConfigError(msg)
 
     @property
     def channels(self) -> int:
@@ -128,7 +132,7 @@ def initial_weights(architecture: Architecture, rng: np.random.Generator) -> Flo
 
 
 class Workspace:
-    """Buffers for one batch shape; forward and backward passes write here and allocate nothing.
+    """Buffers for one batch shape; forward and backward passes write here.
 
     Args:
         architecture: the network.

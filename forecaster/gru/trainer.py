@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from forecaster.errors import ConfigError
 from forecaster.gru import kernels
 from forecaster.gru.network import Architecture, Workspace, initial_weights, views
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from numpy.typing import NDArray
 
     from forecaster.arrays import Floats
 
@@ -88,7 +91,7 @@ class Fit:
 
 def fit(
     sequences: Sequences,
-    columns: np.ndarray,
+    columns: NDArray[np.int64],
     architecture: Architecture,
     recipe: Recipe,
     seed: int,
@@ -108,9 +111,13 @@ def fit(
 
     Returns:
         The fit; `validation_rmse` is in scaled units and infinite where training diverged.
+
+    Raises:
+        ConfigError: windows, sizes and data do not belong together.
     """
+    _require_match(sequences, columns, architecture, recipe)
     run = _Run(sequences, columns, architecture, recipe, np.random.default_rng(seed))
-    last = min(stop_after or recipe.updates, recipe.updates)
+    last = recipe.updates if stop_after is None else min(stop_after, recipe.updates)
     for update in range(1, last + 1):
         run.update(update)
         if update % recipe.check_every == 0 or update == last:
@@ -122,11 +129,35 @@ def fit(
     return Fit(run.best, run.best_error, run.best_by_stream, run.best_update, run.curves)
 
 
+def _require_match(
+    sequences: Sequences, columns: NDArray[np.int64], architecture: Architecture, recipe: Recipe
+) -> None:
+    """Refuse what the kernels, which check no bounds, would read or write past an end."""
+    stored, horizon = sequences.features.shape[1], sequences.targets.shape[2]
+    if not recipe.burn_in < recipe.steps <= stored:
+        msg = (
+            f"steps {recipe.steps!r} must be above burn_in {recipe.burn_in!r} and at most {stored}, "
+            "the length of a stored sequence: choose steps between"
+        )
+        raise ConfigError(msg)
+    if (architecture.inputs, architecture.horizon) != (len(columns), horizon):
+        msg = (
+            f"inputs {architecture.inputs!r} and horizon {architecture.horizon!r} must be {len(columns)} and {horizon}, "
+            "the columns and the targets given: build the architecture from them"
+        )
+        raise ConfigError(msg)
+
+
 class _Run:
     """The state of one training."""
 
     def __init__(
-        self, data: Sequences, columns: np.ndarray, architecture: Architecture, recipe: Recipe, rng: np.random.Generator
+        self,
+        data: Sequences,
+        columns: NDArray[np.int64],
+        architecture: Architecture,
+        recipe: Recipe,
+        rng: np.random.Generator,
     ) -> None:
         self.data, self.columns, self.recipe, self.rng = data, columns.astype(np.int64), recipe, rng
         self.space = Workspace(architecture, recipe.steps, recipe.batch)
@@ -148,6 +179,7 @@ class _Run:
         self.losses: list[float] = []
         self.curves: dict[str, list[float]] = {"update": [], "train_loss": [], "validation_rmse": []}
 
+    @np.errstate(over="ignore", invalid="ignore")  # a diverging run is judged by its error
     def update(self, number: int) -> None:
         """One optimiser update on fresh random windows."""
         recipe, data = self.recipe, self.data
@@ -198,7 +230,7 @@ class _Run:
 
 
 def learning_rate_share(number: int, updates: int) -> float:
-    """Share of the learning rate at an update: 5 % linear warm-up, then half a cosine to 0 (Loshchilov & Hutter 2017)."""
+    """Share of the learning rate at an update: 5 % linear warm-up, then half a cosine (Loshchilov & Hutter 2017)."""
     warm = max(1, updates // 20)
     if number <= warm:
         return number / warm

@@ -1,4 +1,4 @@
-"""The data quality report: is this dataset fit to train on, and what does it look like?"""
+"""The data quality report: whether this dataset is fit to train on, and what it looks like."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def data_quality_page(
     page = Page(
         "Data quality",
         f"{source}: {number(len(readings))} readings, {number(len(grid))} grid rows every "
-        f"{_duration(float(cleaning['cadence_seconds']))}, {summary['first']} to {summary['last']}",
+        f"{duration(float(cleaning['cadence_seconds']))}, {summary['first']} to {summary['last']}",
     )
     page.verdict(_verdict(validation), passed=validation.passed)
     page.section("Conditions")
@@ -71,16 +71,16 @@ def cleaning_sentences(cleaning: Mapping[str, Any]) -> list[str]:
         exact_duplicates="exact repetitions",
         conflicting="with another value for a time already read",
         surplus="surplus to their grid step",
-        off_grid="off the grid",
+        off_grid="off the grid and dropped",
     )
     sentences = [f"{number(cleaning['rows_in'])} readings: {found or 'all in order, distinct and on the grid'}."]
     gaps = _counts(
         cleaning,
         missing="grid steps without a reading",
-        held="values held from the reading before",
+        held="of them held at the value before",
         gaps_long="gap(s) too long to bridge",
     )
-    longest = _duration(float(cleaning["longest_gap_steps"]) * float(cleaning["cadence_seconds"]))
+    longest = duration(float(cleaning["longest_gap_steps"]) * float(cleaning["cadence_seconds"]))
     sentences.append(f"Gaps: {gaps}; the longest is {longest}." if gaps else "There are no gaps.")
     dropped = _counts(
         cleaning, segments_dropped="segment(s) too short and dropped", rows_dropped_with_segments="rows lost with them"
@@ -115,7 +115,8 @@ def _or_dash(value: Any) -> Any:
     return "not measured" if value is None else value
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Seconds in the largest unit that a reader would choose."""
     for unit, size in (("days", 86400.0), ("h", 3600.0), ("min", 60.0)):
         if seconds >= size * (2 if unit == "days" else 1):
             return f"{seconds / size:.3g} {unit}"
@@ -124,17 +125,17 @@ def _duration(seconds: float) -> str:
 
 def _figures(readings: pd.DataFrame, grid: pd.DataFrame, cleaning: Mapping[str, Any]) -> Iterator[tuple[Figure, str]]:
     held = int(grid["filled"].sum())
-    yield _series_figure(grid), f"The series by part; {number(held)} held values; lines break between segments."
-    yield _hour_figure(grid), "By hour of day: median (line) and the middle 80 % of the values (band) of each part."
+    yield series_figure(grid), f"The series by part; {number(held)} held values; lines break between segments."
+    yield hour_figure(grid), "By hour of day: median (line) and the middle 80 % of the values (band) of each part."
     if _steps(grid).notna().any():
         yield (
-            _step_figure(grid),
+            step_figure(grid),
             "Step differences by part, on a logarithmic scale; the outermost bars hold all beyond.",
         )
     intervals = raw_intervals(readings) / float(cleaning["cadence_seconds"])
     if len(intervals):
         yield (
-            _interval_figure(intervals),
+            interval_figure(intervals),
             f"Intervals between raw readings in cadences; {LONGEST_INTERVAL} stands for all from there on.",
         )
 
@@ -158,11 +159,12 @@ def _by_part(grid: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
             yield part, rows
 
 
-def _series_figure(grid: pd.DataFrame) -> Figure:
+def series_figure(grid: pd.DataFrame) -> Figure:
+    """°C over time by part, a line for each segment, held values marked."""
     figure, axes = _axes(3.4, "", "°C")
     for part, rows in _by_part(grid):
         for at, (_, segment) in enumerate(rows.groupby("segment")):
-            drawn = segment.iloc[_envelope(segment["value"].to_numpy(), MOST_POINTS * len(segment) // len(grid))]
+            drawn = segment.iloc[envelope(segment["value"].to_numpy(), MOST_POINTS * len(segment) // len(grid))]
             axes.plot(drawn["time"], drawn["value"], color=COLOURS[part], linewidth=0.8, label="" if at else part)
     held = grid[grid["filled"]]
     if len(held):
@@ -180,7 +182,7 @@ def _legend(axes: Axes) -> None:
         line.set_linewidth(2)
 
 
-def _envelope(values: NDArray[np.float64], points: int) -> NDArray[np.int64]:
+def envelope(values: NDArray[np.float64], points: int) -> NDArray[np.int64]:
     """Rows to draw: lowest and highest of equal bins, so that no spike gets lost; at most about `points`."""
     bins = max(points // 2, 1)
     if len(values) <= 2 * bins:
@@ -190,7 +192,8 @@ def _envelope(values: NDArray[np.float64], points: int) -> NDArray[np.int64]:
     return np.unique(np.array(pairs, np.int64))
 
 
-def _hour_figure(grid: pd.DataFrame) -> Figure:
+def hour_figure(grid: pd.DataFrame) -> Figure:
+    """Median and 10 to 90 % of the °C by hour of day and part."""
     figure, axes = _axes(3.0, "hour of day", "°C")
     for part, rows in _by_part(grid):
         low, middle, high = (rows.groupby(rows["time"].dt.hour)["value"].quantile(share) for share in (0.1, 0.5, 0.9))
@@ -205,11 +208,12 @@ def _steps(grid: pd.DataFrame) -> pd.Series:
     return grid["value"].diff().where(grid["segment"].eq(grid["segment"].shift()))
 
 
-def _step_figure(grid: pd.DataFrame) -> Figure:
+def step_figure(grid: pd.DataFrame) -> Figure:
+    """Shares of the step differences (°C) by part; the grid needs at least one step inside a segment."""
     figure, axes = _axes(3.0, "step difference, °C", "share of the part")
     steps = _steps(grid)
     # One spike must not squeeze all other steps into one bar.
-    reach = max(1.5 * float(steps.abs().quantile(0.999)), 0.1)
+    reach = max(3.0 * float(steps.abs().quantile(0.99)), 0.1)
     edges = np.linspace(-reach, reach, 62)  # an odd number of bins: the one in the middle holds the zero steps
     for part, rows in _by_part(grid):
         own = steps.loc[rows.index].dropna().clip(-reach, reach).to_numpy()
@@ -220,7 +224,8 @@ def _step_figure(grid: pd.DataFrame) -> Figure:
     return figure
 
 
-def _interval_figure(intervals: NDArray[np.float64]) -> Figure:
+def interval_figure(intervals: NDArray[np.float64]) -> Figure:
+    """Counts of intervals given in cadences, shape (intervals,)."""
     figure, axes = _axes(2.6, "interval, cadences", "intervals")
     edges = np.arange(0.0, LONGEST_INTERVAL + 0.5, 0.25) - 0.125
     counts, _ = np.histogram(np.minimum(intervals, LONGEST_INTERVAL), edges)

@@ -104,6 +104,6 @@ def number(value: float) -> str:
 
 
 def _cell(value: Any) -> str:
-    if isinstance(value, numbers.Real) and not isinstance(value, bool):
+    if not isinstance(value, bool) and isinstance(value, numbers.Real):
         return f'<td class="n">{number(float(value))}</td>'
     return f"<td>{html.escape(str(value))}</td>"

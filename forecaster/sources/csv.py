@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from forecaster.sources.selection import Selection
 
 GZIP = b"\x1f\x8b"
-# The date alone; the rest is left to pandas, which would also take a bare year or a number for a time.
-DATE = re.compile(r"\d{4}-\d\d-\d\d(?:$|[T ])")
+# Only what pandas is too lenient about: it takes a bare year for a time, and a time without offset that follows one
+# with 'Z' for UTC. The digits are left to it.
+TIME_TEXT = re.compile(r"\d{4}-\d\d-\d\d(?:[T ][\d:.]+ ?([Zz+-].*)?)?$")
 EXPECTED_TIME = "expected ISO 8601 such as '2024-01-31T08:00:00'"
 
 
@@ -80,8 +81,8 @@ def parse_times(times: pd.Series) -> pd.Series:
         ReadingError: a time that is none (the first one, with its row), times with and without offset, or
             different offsets: such a series has no single clock.
     """
-    if times.dtype.kind != "M" and not isinstance(times.dtype, pd.DatetimeTZDtype):
-        _require_dates(times)
+    if times.dtype.kind != "M":
+        _require_one_clock(times)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
@@ -101,10 +102,7 @@ def parse_values(values: pd.Series) -> pd.Series:
     Raises:
         ReadingError: text, nothing, NaN or an infinity among them (how many, and the first with its row).
     """
-    try:
-        parsed = values.to_numpy(dtype=np.float64)
-    except (TypeError, ValueError):
-        parsed = pd.to_numeric(values, errors="coerce").to_numpy(dtype=np.float64)
+    parsed = pd.to_numeric(values, errors="coerce").to_numpy(dtype=np.float64)
     wrong = np.flatnonzero(~np.isfinite(parsed))
     if len(wrong):
         first = values.iloc[wrong[0]]
@@ -146,9 +144,9 @@ def _text(source: str) -> bytes:
 def _table(source: str) -> pd.DataFrame:
     content = _text(source)
     try:
-        if b"\0" in content:
-            raise UnicodeDecodeError("utf-8", content[:1], 0, 1, "zero bytes")  # noqa: TRY301 - one message for both
-        table = pd.read_csv(io.BytesIO(content), dtype=str, na_filter=False, encoding="utf-8-sig")
+        # Decoded as a whole, and told apart from UTF-16 and binary data that happens to decode.
+        text = content.decode("utf-8-sig").replace("\0", "\ufffd")
+        table = pd.read_csv(io.StringIO(text), dtype=str, na_filter=False)
     except UnicodeDecodeError:
         message = f"source {source!r} is not a CSV file: expected text in UTF-8, found binary data"
         raise SourceError(message) from None
@@ -161,24 +159,34 @@ def _table(source: str) -> pd.DataFrame:
     return table
 
 
-def _require_dates(times: pd.Series) -> None:
+def _require_one_clock(times: pd.Series) -> None:
+    kinds: dict[bool, int] = {}
     for at, time in enumerate(times.to_numpy(dtype=object)):
-        if not (DATE.match(time) if isinstance(time, str) else isinstance(time, datetime)):
+        if isinstance(time, datetime):
+            kinds.setdefault(time.tzinfo is not None, at)
+        elif isinstance(time, str) and (text := TIME_TEXT.match(time)):
+            kinds.setdefault(text[1] is not None, at)
+        else:
             raise ReadingError(_not_a_time(times, at))
+    if len(kinds) > 1:
+        raise ReadingError(_two_clocks(times, *kinds.values()))
 
 
 def _time_error(times: pd.Series) -> str:
-    """Why the times as a whole were refused: the first that is none, else their offsets."""
+    """Why pandas refused the times: the first that is none, else their offsets."""
     offsets: dict[Any, int] = {}
     for at, time in enumerate(times):
         parsed = pd.to_datetime(time, format="ISO8601", errors="coerce")
         if pd.isna(parsed):
             return _not_a_time(times, at)
         offsets.setdefault(parsed.utcoffset(), at)
-    (_, first), (_, other) = list(offsets.items())[:2]
+    first, other = [*offsets.values(), len(times) - 1][:2]
+    return _two_clocks(times, first, other)
+
+
+def _two_clocks(times: pd.Series, first: int, other: int) -> str:
     shown = " and ".join(f"{_shown(times.iloc[at])} in row {_row(times, at)}" for at in (first, other))
-    kind = "times with and without an offset are mixed" if None in offsets else "times have different offsets"
-    return f"{kind}, {shown}: write all of them in one time zone"
+    return f"times have different offsets or only some have one, {shown}: write all of them in one time zone"
 
 
 def _not_a_time(times: pd.Series, at: int) -> str:

@@ -201,7 +201,9 @@ def gap_share(grid: pd.DataFrame, report: Mapping[str, Any], config: ValidationC
     # Segments may sit between steps of one another, so rounding can give a step less than there are rows.
     steps = max(round(span / float(report["cadence_seconds"])) + 1, len(grid))
     share = 1.0 - int((~grid["filled"]).sum()) / steps
-    detail = f"{report['missing']} missing, {report['held']} held, {report['rows_dropped_with_segments']} dropped"
+    detail = (
+        f"{report['missing']} missing, {report['held']} of them held, {report['rows_dropped_with_segments']} dropped"
+    )
     return Condition("grid without a reading", share, "at most", config.max_gap_share, "share", detail)
 
 

@@ -89,7 +89,7 @@ def deepchecks_conditions(
         (None if it could not be measured) and deepchecks, its version.
     """
     table = feature_table(grid)
-    label = pd.Series(parts, index=grid.index).loc[table.index]
+    label = pd.Series(parts.to_numpy(), index=grid.index).loc[table.index]
     train, test = (table[label == name].reset_index(drop=True) for name in ("train", "test"))
     results, version = _run_suite(train, test, config)
     drift = _drift_scores(results)
@@ -102,7 +102,7 @@ def deepchecks_conditions(
     return conditions, {"level_drift": None if math.isnan(level) else level, "deepchecks": version}
 
 
-def _single_part_conditions(results: _Results, config: ValidationConfig) -> list[Condition]:
+def _single_part_conditions(results: CheckResults, config: ValidationConfig) -> list[Condition]:
     nulls, where = results.worst("PercentOfNulls", max, lambda value: value["Percent of nulls in sample"].to_dict())
     distinct, feature = results.worst("IsSingleValue", min, dict)
     where = where if nulls else ""
@@ -112,7 +112,7 @@ def _single_part_conditions(results: _Results, config: ValidationConfig) -> list
     ]
 
 
-def _two_part_conditions(results: _Results, config: ValidationConfig) -> list[Condition]:
+def _two_part_conditions(results: CheckResults, config: ValidationConfig) -> list[Condition]:
     rows, why = results.only("DatasetsSizeComparison")
     ratio = math.nan if rows is None else rows["Test"] / rows["Train"]
     words = why if rows is None else f"{rows['Test']} test rows, {rows['Train']} train rows"
@@ -124,7 +124,7 @@ def _two_part_conditions(results: _Results, config: ValidationConfig) -> list[Co
     ]
 
 
-def _drift_scores(results: _Results) -> dict[str, tuple[float, str]]:
+def _drift_scores(results: CheckResults) -> dict[str, tuple[float, str]]:
     scores, why = results.only("FeatureDrift")
     if scores is None:
         return dict.fromkeys(FEATURES, (math.nan, why))
@@ -133,7 +133,7 @@ def _drift_scores(results: _Results) -> dict[str, tuple[float, str]]:
     return {name: (math.nan, "not measured") if score is None else (float(score), "") for name, score in found.items()}
 
 
-class _Results:
+class CheckResults:
     """Check results by check name, or the one reason why there are none."""
 
     def __init__(self, results: list[Any], reason: str = "") -> None:
@@ -165,22 +165,23 @@ class _Results:
         return value, detail
 
 
-def _run_suite(train: pd.DataFrame, test: pd.DataFrame, config: ValidationConfig) -> tuple[_Results, str]:
-    with _quiet_deepchecks() as (deepchecks, version):
+def _run_suite(train: pd.DataFrame, test: pd.DataFrame, config: ValidationConfig) -> tuple[CheckResults, str]:
+    with quiet_deepchecks() as (deepchecks, version):
         small = {name: len(part) for name, part in (("train", train), ("test", test)) if len(part) < SMALLEST_PART}
         if small:
             reason = ", ".join(f"the {name} part has {rows} usable rows" for name, rows in small.items())
-            return _Results([], f"{reason}, Deepchecks needs {SMALLEST_PART}"), version
-        suite = deepchecks.Suite("dataset", *_checks(deepchecks.checks, config))
+            return CheckResults([], f"{reason}, Deepchecks needs {SMALLEST_PART}"), version
+        suite = deepchecks.Suite("dataset", *chosen_checks(deepchecks.checks, config))
         # Without cat_features Deepchecks guesses, and takes a column of few distinct values for a category.
         datasets = [
             deepchecks.Dataset(part, features=list(FEATURES), cat_features=[], datetime_name="time")
             for part in (train, test)
         ]
-        return _Results(suite.run(*datasets, with_display=False).results), version
+        return CheckResults(suite.run(*datasets, with_display=False).results), version
 
 
-def _checks(checks: Any, config: ValidationConfig) -> list[Any]:
+def chosen_checks(checks: Any, config: ValidationConfig) -> list[Any]:
+    """The checks that mean something here, from the module `deepchecks.tabular.checks`."""
     sampling = {"n_samples": config.deepchecks_rows, "random_state": config.seed}
     return [
         checks.PercentOfNulls(columns=list(FEATURES), **sampling),
@@ -192,7 +193,7 @@ def _checks(checks: Any, config: ValidationConfig) -> list[Any]:
 
 
 @contextmanager
-def _quiet_deepchecks() -> Iterator[tuple[Any, str]]:
+def quiet_deepchecks() -> Iterator[tuple[Any, str]]:
     """`deepchecks.tabular` and the version, imported on first use (seconds), without network, progress bars, warnings.
 
     Importing it asks a server for the latest version, with an identity it writes into its own package, unless the

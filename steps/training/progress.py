@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from forecaster.search import Record
+    from forecaster.records import Record
 
 LINE_EVERY = 5
 

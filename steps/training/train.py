@@ -6,7 +6,8 @@ from zenml import step
 
 from forecaster import model
 from forecaster.dataset import Dataset
-from forecaster.search import SearchConfig, SearchResult, winner
+from forecaster.records import SearchResult
+from forecaster.search import SearchConfig, winner
 from steps.caching import PURE
 from steps.materializers import ForecasterMaterializer
 

@@ -147,7 +147,17 @@ def test_each_count_of_cleaning_is_told() -> None:
         "rows_dropped_with_segments": 1020,
     }
     text = " ".join(cleaning_sentences(counts))
-    for number in ("11 out", "12 exact", "13 with", "14 surplus", "15 off", "16 grid", "17 values", "18 gap", "19 seg"):
+    for number in (
+        "11 out",
+        "12 exact",
+        "13 with",
+        "14 surplus",
+        "15 off",
+        "16 grid",
+        "17 of them held",
+        "18 gap",
+        "19 seg",
+    ):
         assert number in text
     assert "1,020 rows lost with them" in text
     assert "the longest is 1.5 h" in text
@@ -158,17 +168,17 @@ def test_each_count_of_cleaning_is_told() -> None:
     [(10, "10 s"), (600, "10 min"), (5400, "1.5 h"), (90000, "25 h"), (259200, "3 days"), (0, "0 s")],
 )
 def test_durations_in_the_unit_a_reader_uses(seconds: float, words: str) -> None:
-    assert data_quality._duration(seconds) == words  # noqa: SLF001
+    assert data_quality.duration(seconds) == words
 
 
 def test_lines_break_between_segments() -> None:
-    figure = data_quality._series_figure(make_grid(parts=False))  # noqa: SLF001
+    figure = data_quality.series_figure(make_grid(parts=False))
     lines = [line for line in figure.axes[0].get_lines() if line.get_marker() == "None"]
     assert [np.size(line.get_xdata()) for line in lines] == [700, 600]
 
 
 def test_parts_are_told_apart() -> None:
-    figure = data_quality._series_figure(make_grid())  # noqa: SLF001
+    figure = data_quality.series_figure(make_grid())
     legend = figure.axes[0].get_legend()
     assert legend is not None
     assert [text.get_text() for text in legend.get_texts()] == ["train", "validation", "test", "held"]
@@ -178,13 +188,13 @@ def test_parts_are_told_apart() -> None:
 def test_step_figure_leaves_out_steps_between_segments(rows: int) -> None:
     grid = make_grid(100, parts=False).assign(value=20.0, segment=[0] * 50 + [1] * 50)
     grid.loc[50:, "value"] += rows
-    (stairs,) = data_quality._step_figure(grid).axes[0].patches  # noqa: SLF001
-    shares = stairs.get_data().values  # type: ignore[attr-defined]  # noqa: PD011 - a named tuple
+    (stairs,) = data_quality.step_figure(grid).axes[0].patches
+    shares, _, _ = stairs.get_data()  # type: ignore[attr-defined]
     assert shares.max() == 1.0
 
 
 def test_long_intervals_share_the_last_bar() -> None:
-    axes = data_quality._interval_figure(np.array([1.0, 1.01, 2.0, 10.0, 500.0])).axes[0]  # noqa: SLF001
+    axes = data_quality.interval_figure(np.array([1.0, 1.01, 2.0, 10.0, 500.0])).axes[0]
     bars = [bar for bar in axes.patches if isinstance(bar, Rectangle)]
     heights = {round(bar.get_x() + bar.get_width() / 2, 2): bar.get_height() for bar in bars}
     assert {place: height for place, height in heights.items() if height} == {1.0: 2, 2.0: 1, 10.0: 2}
@@ -193,7 +203,7 @@ def test_long_intervals_share_the_last_bar() -> None:
 @given(values=st.lists(st.floats(-50, 50), min_size=1, max_size=300), points=st.integers(0, 100))
 def test_thinning_keeps_the_extremes_and_the_order(values: list[float], points: int) -> None:
     array = np.array(values)
-    rows = data_quality._envelope(array, points)  # noqa: SLF001
+    rows = data_quality.envelope(array, points)
     assert len(rows) <= max(points, 2)
     assert np.all(np.diff(rows) > 0)
     assert array[rows].min() == array.min()
@@ -205,5 +215,15 @@ def test_thinning_keeps_the_extremes_and_the_order(values: list[float], points: 
 def test_series_of_any_length_is_drawn_without_a_warning(seconds: int, rows: int) -> None:
     grid = make_grid(rows)
     grid["time"] = grid["time"].iloc[0] + np.arange(rows) * pd.Timedelta(seconds=seconds)
-    figure = data_quality._series_figure(grid)  # noqa: SLF001
+    figure = data_quality.series_figure(grid)
     figure.axes[0].xaxis.get_majorticklocs()
+
+
+def test_one_spike_does_not_squeeze_the_other_steps_and_is_still_counted() -> None:
+    grid = make_grid(parts=False).assign(segment=0)
+    grid.loc[600, "value"] += 65.0
+    (stairs,) = data_quality.step_figure(grid).axes[0].patches
+    shares, edges, _ = stairs.get_data()  # type: ignore[attr-defined]
+    assert edges[-1] < 1.0
+    assert shares.sum() == pytest.approx(1.0)
+    assert shares[0] == shares[-1] == pytest.approx(1 / 1299)

@@ -72,7 +72,7 @@ class Case:
         grid.loc[rows, "filled"] = True
         grid["value"] = grid["value"].mask(grid["filled"]).ffill()
         readings = grid.loc[~grid["filled"], ["time", "value"]].reset_index(drop=True)
-        return replace(self, grid=grid, readings=readings).counted(held=int(grid["filled"].sum()))
+        return replace(self, grid=grid, readings=readings).counted(missing=len(rows), held=len(rows))
 
     def gap(self, start: int, stop: int) -> Case:
         """Grid rows from `start` to before `stop` vanish in a long gap that divides two segments."""

@@ -174,7 +174,7 @@ class _BrokenCheck:
 
 
 def test_a_check_that_could_not_run_fails_its_condition() -> None:
-    results = integrity._Results([_BrokenCheck("FeatureDrift"), _BrokenCheck("PercentOfNulls")])  # noqa: SLF001
+    results = integrity.CheckResults([_BrokenCheck("FeatureDrift"), _BrokenCheck("PercentOfNulls")])
     assert results.only("FeatureDrift") == (None, "no such luck")
     value, why = results.worst("PercentOfNulls", max, dict)
     assert math.isnan(value)
@@ -183,7 +183,7 @@ def test_a_check_that_could_not_run_fails_its_condition() -> None:
 
 
 def test_every_default_check_is_run_or_left_out_for_a_reason() -> None:
-    with integrity._quiet_deepchecks():  # noqa: SLF001
+    with integrity.quiet_deepchecks():
         suites = importlib.import_module("deepchecks.tabular.suites")
         checks = importlib.import_module("deepchecks.tabular.checks")
         defaults = [
@@ -191,7 +191,7 @@ def test_every_default_check_is_run_or_left_out_for_a_reason() -> None:
             for suite in (suites.data_integrity(), suites.train_test_validation())
             for check in suite.checks.values()
         ]
-        run = {type(check).__name__ for check in integrity._checks(checks, CONFIG)}  # noqa: SLF001
+        run = {type(check).__name__ for check in integrity.chosen_checks(checks, CONFIG)}
     names = {type(check).__name__ for check in defaults}
     assert names <= run | set(integrity.LEFT_OUT)
     assert not run & set(integrity.LEFT_OUT)

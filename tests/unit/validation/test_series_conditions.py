@@ -186,9 +186,9 @@ def test_intervals_of_one_reading_are_not_measured() -> None:
 
 def test_gap_share_counts_held_and_missing_steps() -> None:
     grid = grid_of([20.0] * 20, filled=[False] * 18 + [True, False]).drop(index=range(5, 9)).reset_index(drop=True)
-    gap = c.gap_share(grid, counts(missing=4, held=1), CONFIG)
+    gap = c.gap_share(grid, counts(missing=5, held=1), CONFIG)
     assert gap.value == pytest.approx(5 / 20)
-    assert gap.detail == "4 missing, 1 held, 0 dropped"
+    assert gap.detail == "5 missing, 1 of them held, 0 dropped"
 
 
 def test_gap_share_of_a_full_grid_is_nothing_even_off_phase() -> None:

@@ -1,0 +1,71 @@
+# Extra arguments for the program behind a target: make test ARGS='--no-cov -k gate -x'
+ARGS ?=
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+.SUFFIXES:
+
+BIN := .venv/bin
+PY := $(BIN)/python
+UV_COMPILE := $(BIN)/uv pip compile --quiet --upgrade --python-version 3.11 --generate-hashes --no-emit-index-url \
+	--custom-compile-command 'make lock'
+
+# The arrays are small: more BLAS threads cost more than they gain, and one thread repeats to the bit.
+export OPENBLAS_NUM_THREADS ?= 1
+export OMP_NUM_THREADS ?= 1
+export TF_CPP_MIN_LOG_LEVEL ?= 2
+# Networks train on the CPU; TensorFlow need not search for a GPU.
+export CUDA_VISIBLE_DEVICES ?=
+# Only .venv and the checkout are imported.
+unexport PYTHONPATH PYTHONHOME
+# Nothing a developer runs here reports to anyone.
+export ZENML_ANALYTICS_OPT_IN ?= false
+export MLFLOW_DISABLE_TELEMETRY ?= true
+
+.PHONY: help
+help: ## print this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+.PHONY: setup
+setup: ## make .venv hold what locks/ names (nothing to do when it does)
+	@scripts/setup.sh
+
+.PHONY: run
+run: setup ## run the data and training pipelines and promote (ARGS go to run.py all)
+	@$(PY) run.py all $(ARGS)
+
+.PHONY: imports
+imports: setup ## check which package imports which
+	@$(BIN)/lint-imports --no-logo
+
+.PHONY: test
+test: imports ## import contracts, then all tests with coverage (ARGS go to pytest)
+	@scripts/install-debian.sh postgresql
+	@$(PY) -m pytest --cov --cov-report=term $(ARGS)
+
+.PHONY: check
+check: setup imports ## ruff, format, types, import contracts
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+	@$(PY) -m mypy
+
+.PHONY: bench
+bench: bench-accuracy ## run every benchmark
+
+.PHONY: bench-accuracy
+bench-accuracy: setup ## forecast errors of the GRU and of its rivals on the reference readings (ARGS go to it)
+	@scripts/install-debian.sh libgomp1
+	@$(PY) -m benchmarks.accuracy $(ARGS)
+
+.PHONY: lock
+lock: setup ## resolve the dependency groups anew and write locks/
+	@$(UV_COMPILE) --group pyproject.toml:pipelines --group pyproject.toml:dev -o locks/dev.txt
+	@$(UV_COMPILE) --constraint locks/dev.txt --group pyproject.toml:pipelines -o locks/pipelines.txt
+	@echo uv | $(UV_COMPILE) --constraint locks/dev.txt - -o locks/uv.txt
+
+.PHONY: clean
+clean: ## remove build/ and every cache; .venv and .edgeloop stay
+	@rm -rf build .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	@find . -path ./.venv -prune -o -path ./.edgeloop -prune -o -name __pycache__ -type d -exec rm -rf {} +

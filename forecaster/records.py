@@ -1,0 +1,91 @@
+"""What a search leaves behind: one record a candidate, and the result."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Record:
+    """One candidate that was trained.
+
+    Attributes:
+        index: number in the order of training.
+        generation: generation it was born in, from 0.
+        parents: indices of its parents.
+        genome: its genes, as indices.
+        candidate: what they mean.
+        validation_rmse: °C, of the best checkpoint on the validation part.
+        fold_ratios: RMSE over persistence's for each fold, the validation part first.
+        fitness: mean of the ratios with the penalty for size; what the search lowers.
+        best_update: update of the best checkpoint.
+        parameters, macs: size of the network, multiply-accumulates of a forecast.
+        cpu_seconds: cost of the training.
+        finished: Unix time of its end.
+    """
+
+    index: int
+    generation: int
+    parents: tuple[int, ...]
+    genome: tuple[int, ...]
+    candidate: dict[str, Any]
+    validation_rmse: float
+    fold_ratios: tuple[float, ...]
+    fitness: float
+    best_update: int
+    parameters: int
+    macs: int
+    cpu_seconds: float
+    finished: float
+
+    @classmethod
+    def from_dict(cls, fields: dict[str, Any]) -> Record:
+        """The inverse of `dataclasses.asdict`, also from JSON."""
+        lists = {name: tuple(fields[name]) for name in ("parents", "genome", "fold_ratios")}
+        return cls(**{**fields, **lists})
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """What the search found.
+
+    Attributes:
+        records: every candidate trained, in order.
+        winner: index of the chosen one.
+        finals: for each finalist its index, its fitness over all seeds and folds, its `margin` behind the best
+            and the `standard_error` of that margin, both as mean squared ratios to persistence.
+        best_update: median best update of the winner's trainings.
+        stopped: why the search ended.
+        cpu_seconds: of the whole search, kept over a resume.
+    """
+
+    records: tuple[Record, ...]
+    winner: int
+    finals: tuple[dict[str, Any], ...]
+    best_update: int
+    stopped: str
+    cpu_seconds: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self)
+
+    def summary(self) -> dict[str, Any]:
+        """Figures a reviewer wants to see."""
+        best = self.records[self.winner]
+        return {
+            "evaluations": len(self.records),
+            "winner": self.winner,
+            "validation_rmse": best.validation_rmse,
+            "fitness": best.fitness,
+            "parameters": best.parameters,
+            "macs": best.macs,
+            "stopped": self.stopped,
+            "cpu_seconds": self.cpu_seconds,
+        }
+
+    @classmethod
+    def from_dict(cls, fields: dict[str, Any]) -> SearchResult:
+        """The inverse of `as_dict`."""
+        return cls(**{**fields, "records": tuple(Record.from_dict(r) for r in fields["records"]), "finals": tuple(fields["finals"])})

@@ -1,0 +1,130 @@
+"""What a person reads after a command."""
+
+from __future__ import annotations
+
+from typing import IO, TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+
+from pipelines.home import Home
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+WIDTH = 100
+
+
+def print_summary(command: str, result: Mapping[str, Any], output: IO[str]) -> None:
+    """Print a command's result for a person; colour only on a terminal.
+
+    Args:
+        command: data, train, all, promote or show.
+        result: what the command returned.
+        output: where to print.
+    """
+    console = Console(file=output, highlight=False, soft_wrap=True, width=None if output.isatty() else WIDTH)
+    {"data": _data, "train": _train, "all": _all, "promote": _promote, "show": _show}[command](console, result)
+
+
+def _data(console: Console, result: Mapping[str, Any]) -> None:
+    counts, conditions, dataset = result["cleaning"], result["conditions"], result["dataset"]
+    passed = sum(condition["passed"] for condition in conditions)
+    selection = ", ".join(f"{key} {result[key]}" for key in ("user", "tag") if result[key])
+    _facts(
+        console,
+        f"Dataset {result['dataset_version']}",
+        {
+            "source": result["source"] + (f" ({selection})" if selection else ""),
+            "readings": f"{counts['rows_in']:,} in, {counts['rows_out']:,} on a grid of {counts['cadence_seconds']} s",
+            "held over gaps": f"{counts['held']:,}; {counts['gaps_long']} long gaps, {counts['segments']} segments",
+            "conditions": f"{passed} of {len(conditions)} passed",
+            "parts": ", ".join(f"{dataset[f'rows_{part}']:,} {part}" for part in ("train", "validation", "test")),
+            "sequences": f"{dataset['sequences_train']} for training (sequences, steps, features)",
+            "from the cache": ", ".join(result["cached"]) or "nothing",
+            "ZenML run": result["zenml_run"],
+        },
+    )
+
+
+def _train(console: Console, result: Mapping[str, Any]) -> None:
+    network = result["network"]
+    facts = {
+        "network": f"{network['form']}, {network['units']} units, {result['parameters']:,} parameters, "
+        f"{result['macs_per_forecast']:,} multiply-accumulates a forecast",
+        "reads": ", ".join(network["features"]),
+        "search": f"{result['search']['evaluations']} evaluations, ended after {result['search']['stopped']}",
+        "CPU seconds": f"{result['cpu_seconds']} for search and final training",
+        "trained on": result["dataset_version"],
+        "release": result["release_dir"],
+        "ZenML run": result["zenml_run"],
+        "MLflow run": result["mlflow_run"],
+        "alias": f"{result['alias']}: {result['promotion']['reason']}",
+    }
+    if result["already_registered"]:
+        facts["registered"] = "before, by an earlier run with the same outcome"
+    _facts(console, f"Model {result['model_name']}, version {result['model_version']}", facts)
+    table = Table(title="Error on the test part, one-step to last-step forecasts together", title_justify="left")
+    for column in ("model", "MAE °C", "RMSE °C", "MAPE %", "MASE"):
+        table.add_column(column, justify="left" if column == "model" else "right")
+    rows = {"this model": result["test"], **result["baselines"]}
+    for name, metrics in sorted(rows.items(), key=lambda row: float(row[1]["rmse"])):
+        table.add_row(name, *(f"{metrics[key]:.4f}" for key in ("mae", "rmse", "mape", "mase")))
+    console.print(table)
+
+
+def _all(console: Console, result: Mapping[str, Any]) -> None:
+    _data(console, result["data"])
+    _train(console, result)
+    home = Home.from_environment()
+    console.print("\nNext:")
+    _hints(
+        console,
+        {
+            "python run.py show": "versions, aliases, datasets, runs",
+            f"MLFLOW_TRACKING_URI={home.mlflow_uri} .venv/bin/mlflow ui": "runs, metrics, reports",
+            f"MLFLOW_TRACKING_URI={home.mlflow_uri} .venv/bin/mlflow models serve "
+            f"-m models:/{result['model_name']}@champion --env-manager local -p 5001": "forecasts over HTTP",
+        },
+    )
+
+
+def _promote(console: Console, result: Mapping[str, Any]) -> None:
+    verdict = "is champion" if result["alias"] == "champion" else "stays challenger"
+    facts = {"why": result["reason"], "champion": result["champion_version"], "ZenML run": result["zenml_run"]}
+    _facts(console, f"Model {result['model_name']}, version {result['model_version']} {verdict}", facts)
+
+
+def _show(console: Console, result: Mapping[str, Any]) -> None:
+    none = "none yet, python run.py all makes one"
+    facts = {"stack": result["stack"], "champion": result["champion"] or none, "challenger": result["challenger"] or "none"}
+    _facts(console, f"Model {result['model_name']}", facts)
+    versions = [
+        (row["version"], ", ".join(row["aliases"]), row["tags"].get("dataset_version", ""), row["tags"].get("zenml_run", ""))
+        for row in result["versions"]
+    ]
+    _table(console, "Versions", ("version", "alias", "dataset", "ZenML run"), versions)
+    _table(console, "Datasets", ("dataset", "created"), [(d["dataset_version"], d["created"]) for d in result["datasets"]])
+    _table(console, "Last runs", ("run", "status", "created"), [tuple(run.values()) for run in result["runs"]])
+
+
+def _facts(console: Console, title: str, facts: Mapping[str, Any]) -> None:
+    console.print(f"\n[bold]{title}[/bold]")
+    for name, value in facts.items():
+        console.print(f"  {name:<15} {value}", markup=False)
+
+
+def _hints(console: Console, hints: Mapping[str, str]) -> None:
+    for command, meaning in hints.items():
+        console.print(f"  {command}\n      {meaning}", markup=False)
+
+
+def _table(console: Console, title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    if not rows:
+        return
+    table = Table(title=title, title_justify="left")
+    for column in columns:
+        table.add_column(column)
+    for row in rows:
+        table.add_row(*map(str, row))
+    console.print(table)

@@ -1,0 +1,58 @@
+#!/usr/bin/env bash
+# Make .venv hold exactly what locks/dev.txt names. A second call with the same locks does nothing.
+# Usage: scripts/setup.sh
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+say() {
+    printf 'setup: %s\n' "$*" >&2
+}
+
+# Succeeds for a Python 3.11 that can make a virtual environment with pip in it.
+usable() {
+    "$1" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null
+}
+
+find_python() {
+    local candidate
+    for candidate in python3.11 python3 /usr/bin/python3.11; do
+        if usable "$candidate"; then
+            echo "$candidate"
+            return
+        fi
+    done
+    return 1
+}
+
+# Two calls at once would write into one environment.
+exec 9<locks
+flock 9
+
+stamp=.venv/edgeloop-stamp
+# Scripts in the environment hold its absolute path, so a checkout that moved is set up anew.
+wanted="$PWD $(cat locks/uv.txt locks/dev.txt scripts/setup.sh | sha256sum | cut -d ' ' -f 1)"
+if [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ] && [ -x .venv/bin/python ]; then
+    exit 0
+fi
+
+if ! python=$(find_python); then
+    say 'no Python 3.11 with venv and ensurepip found; trying the Debian package python3.11-venv'
+    scripts/install-debian.sh python3.11-venv || true
+    python=$(find_python) || {
+        say "'python3.11' and 'python3' are not a Python 3.11 with venv: install one" \
+            "(Debian 12: apt-get install python3.11-venv; elsewhere: pyenv install 3.11), then repeat"
+        exit 1
+    }
+fi
+
+rm -f "$stamp"
+if ! usable .venv/bin/python || ! grep -qsF "$PWD/.venv/" .venv/bin/pip; then
+    say "making .venv with $(command -v "$python")"
+    rm -rf .venv
+    "$python" -m venv .venv
+fi
+say 'installing what locks/ names; some minutes the first time'
+.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r locks/uv.txt
+.venv/bin/uv pip sync --quiet --python .venv/bin/python --require-hashes locks/dev.txt
+echo "$wanted" >"$stamp"
+say 'done'

@@ -1,0 +1,178 @@
+"""The genetic search: bounds, determinism, resume, finalists."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from forecaster import search as genetic
+from forecaster.errors import ConfigError
+from forecaster.genome import SpaceConfig
+from forecaster.records import Record, SearchResult
+from forecaster.search import SearchConfig, search, winner
+from tests.synthetic import dataset
+
+SPACE = SpaceConfig(units=(4, 6, 8), steps=(32,), burn_in=(4, 8), batch=(4, 8))
+QUICK = SearchConfig(population=4, generations=3, max_evaluations=9, updates=10, finalists=2, finalist_seeds=2, space=SPACE)
+
+
+@pytest.fixture(scope="module")
+def data():
+    return dataset()
+
+
+@pytest.fixture(scope="module")
+def result(data) -> SearchResult:
+    return search(data, QUICK, seed=1)
+
+
+def outcome(found: SearchResult) -> list[object]:
+    """What must repeat: everything but the clock."""
+    return [(r.genome, r.parents, r.generation, r.validation_rmse, r.fitness) for r in found.records] + [found.winner]
+
+
+def test_the_same_seed_gives_the_same_result(data, result: SearchResult) -> None:
+    assert outcome(search(data, QUICK, seed=1)) == outcome(result)
+
+
+def test_another_seed_searches_elsewhere(data, result: SearchResult) -> None:
+    assert outcome(search(data, QUICK, seed=2)) != outcome(result)
+
+
+def test_no_candidate_is_trained_twice(result: SearchResult) -> None:
+    trained = [json.dumps(r.candidate, sort_keys=True) for r in result.records]
+    assert len(set(trained)) == len(trained)
+
+
+def test_generations_and_parents_are_kept(result: SearchResult) -> None:
+    first = [r for r in result.records if r.generation == 0]
+    later = [r for r in result.records if r.generation > 0]
+    assert len(first) == QUICK.population
+    assert all(r.parents == () for r in first)
+    assert later
+    assert all(0 < len(r.parents) <= 2 and max(r.parents) < r.index for r in later)
+
+
+def test_the_bound_on_evaluations_holds(data) -> None:
+    found = search(data, QUICK.model_copy(update={"max_evaluations": 5}), seed=1)
+    assert len(found.records) == 5
+    assert found.stopped == "5 evaluations"
+
+
+def test_the_bound_on_cpu_seconds_holds_after_one_evaluation(data) -> None:
+    found = search(data, QUICK.model_copy(update={"max_cpu_seconds": 1e-9}), seed=1)
+    assert len(found.records) == 1
+    assert found.stopped == "1e-09 CPU seconds"
+
+
+def test_without_a_bound_it_ends_after_its_generations(data) -> None:
+    found = search(data, QUICK.model_copy(update={"generations": 1}), seed=1)
+    assert found.stopped == "1 generations"
+    assert {r.generation for r in found.records} == {0}
+
+
+def test_larger_networks_pay_a_penalty(data, result: SearchResult) -> None:
+    heavy = search(data, QUICK.model_copy(update={"size_penalty": 0.5, "generations": 1}), seed=1)
+    for light, paid in zip(result.records, heavy.records, strict=False):
+        assert light.validation_rmse == paid.validation_rmse
+        mean = sum(paid.fold_ratios) / len(paid.fold_ratios)
+        assert paid.fitness == pytest.approx(mean * (1 + 0.5 * paid.macs / 1000))
+
+
+def test_candidates_over_the_limit_are_not_trained(data) -> None:
+    limit = 260
+    small = QUICK.model_copy(update={"space": SPACE.model_copy(update={"max_parameters": limit})})
+    assert all(r.parameters <= limit for r in search(data, small, seed=1).records)
+
+
+def test_a_limit_nothing_keeps_is_an_error(data) -> None:
+    none = QUICK.model_copy(update={"space": SPACE.model_copy(update={"max_parameters": 3})})
+    with pytest.raises(ConfigError, match="no candidate has at most 3 parameters, raise max_parameters"):
+        search(data, none, seed=1)
+
+
+def test_progress_sees_each_record_with_the_best_so_far(data) -> None:
+    seen: list[tuple[Record, Record]] = []
+    found = search(data, QUICK, seed=1, progress=lambda record, best: seen.append((record, best)))
+    assert [record.index for record, _ in seen] == list(range(len(found.records)))
+    fitness = [best.fitness for _, best in seen]
+    assert fitness == sorted(fitness, reverse=True)
+
+
+class _KilledError(Exception):
+    """Stands for the end of the process at a given evaluation."""
+
+
+@pytest.mark.parametrize("after", [1, 4, 5, 7])
+def test_a_killed_search_resumes_to_the_same_result(data, result: SearchResult, tmp_path: Path, after: int) -> None:
+    checkpoint = tmp_path / "search.json"
+
+    def kill(record: Record, _best: Record) -> None:
+        if record.index + 1 == after:
+            raise _KilledError
+
+    with pytest.raises(_KilledError):
+        search(data, QUICK, 1, checkpoint, kill)
+    assert checkpoint.exists() == (after > QUICK.population)
+    resumed: list[int] = []
+    found = search(data, QUICK, 1, checkpoint, lambda record, _: resumed.append(record.index))
+    assert outcome(found) == outcome(result)
+    assert found.finals == result.finals
+    if after > QUICK.population:
+        assert resumed[0] >= QUICK.population
+    assert not checkpoint.exists()
+
+
+def test_a_checkpoint_of_another_search_is_not_used(data, result: SearchResult, tmp_path: Path) -> None:
+    checkpoint = tmp_path / "search.json"
+
+    def kill(record: Record, _best: Record) -> None:
+        if record.index == 6:
+            raise _KilledError
+
+    with pytest.raises(_KilledError):
+        search(data, QUICK, 2, checkpoint, kill)
+    assert outcome(search(data, QUICK, 1, checkpoint)) == outcome(result)
+
+
+def test_a_damaged_checkpoint_begins_anew(data, result: SearchResult, tmp_path: Path) -> None:
+    checkpoint = tmp_path / "search.json"
+    checkpoint.write_text('{"key": {"for')
+    assert outcome(search(data, QUICK, 1, checkpoint)) == outcome(result)
+
+
+def test_finalists_are_judged_on_further_seeds_and_the_usual_recipe_is_among_them(result: SearchResult) -> None:
+    assert 0 in [final["index"] for final in result.finals]
+    assert all(len(final["ratios"]) == QUICK.folds * QUICK.finalist_seeds for final in result.finals)
+    leader = min(result.finals, key=lambda final: final["fitness"])
+    assert leader["margin"] == 0.0
+
+
+@pytest.mark.parametrize(("error", "expected"), [(1e9, "usual"), (0.0, "leader")])
+def test_the_usual_recipe_stays_unless_it_is_clearly_beaten(
+    data, result: SearchResult, monkeypatch: pytest.MonkeyPatch, error: float, expected: str
+) -> None:
+    real = genetic.margin
+    monkeypatch.setattr(genetic, "margin", lambda trials, leader: (real(trials, leader)[0], error))
+    found = search(data, QUICK, seed=1)
+    leader = min(found.finals, key=lambda final: final["fitness"])["index"]
+    assert leader != 0, "the seed of this test must let another candidate lead"
+    assert found.winner == (0 if expected == "usual" else leader)
+
+
+def test_the_result_survives_json(data, result: SearchResult) -> None:
+    again = SearchResult.from_dict(json.loads(json.dumps(result.as_dict())))
+    assert outcome(again) == outcome(result)
+    assert winner(again, QUICK, data).as_dict() == result.records[result.winner].candidate
+    assert again.summary()["evaluations"] == len(result.records)
+
+
+def test_the_module_generator_is_left_as_it_was(data) -> None:
+    import random
+
+    random.seed(5)
+    expected = random.Random(5).random()
+    search(data, QUICK, seed=3)
+    assert random.random() == expected
