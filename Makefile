@@ -17,7 +17,7 @@ export OPENBLAS_NUM_THREADS ?= 1
 export OMP_NUM_THREADS ?= 1
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 # Networks train on the CPU; TensorFlow need not search for a GPU.
-export CUDA_VISIBLE_DEVICES ?=
+export CUDA_VISIBLE_DEVICES ?= -1
 # Only .venv and the checkout are imported.
 unexport PYTHONPATH PYTHONHOME
 # Nothing a developer runs here reports to anyone.

@@ -238,7 +238,7 @@ class _Search:
             raise ConfigError(msg)
         best = sorted(self.records, key=lambda r: r.fitness)[: self.config.finalists]
         usual = self._usual()
-        finalists = list(dict.fromkeys([*best, usual]))
+        finalists = best if usual in best else [*best, usual]
         judged = {record.index: self._judge(record) for record in finalists}
         leader = min(finalists, key=lambda r: self._fitness(judged[r.index], r.macs))
         finals = [self._final(record, judged[record.index], judged[leader.index]) for record in finalists]

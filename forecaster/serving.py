@@ -15,7 +15,7 @@ import pandas as pd
 from forecaster.errors import ReadingError
 from forecaster.features import FeatureProgram
 from forecaster.golden import forecast_readings
-from forecaster.sources.csv import parse_times, parse_values
+from forecaster.sources.csv import readings_frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,8 +55,7 @@ class ServedForecaster:
         if missing:
             msg = f"column {missing[0]!r} is missing, readings need the columns {', '.join(INPUT_COLUMNS)}"
             raise ReadingError(msg)
-        readings = pd.DataFrame({"time": parse_times(data["time_point"]), "value": parse_values(data["value"])})
-        grid, made = forecast_readings(readings.reset_index(drop=True), self.program, self.network)
+        grid, made = forecast_readings(readings_frame(data["time_point"], data["value"]), self.program, self.network)
         if not (params or {}).get("every_reading"):
             grid, made = grid.iloc[-1:], made[-1:]
         return _long(grid["time"], made, self.program.cadence_seconds)

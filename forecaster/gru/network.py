@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from forecaster.errors import ConfigError
+from forecaster.errors import ConfigError, InputError
 from forecaster.gru import kernels
 
 if TYPE_CHECKING:
@@ -102,7 +102,14 @@ class Architecture:
 
 
 def views(architecture: Architecture, flat: Floats) -> dict[str, Floats]:
-    """Named views into a flat vector of `architecture.parameters` values; no copy."""
+    """Named views into a flat vector of `architecture.parameters` values; no copy.
+
+    Raises:
+        InputError: the vector has another length.
+    """
+    if flat.shape != (architecture.parameters,):
+        msg = f"weights have shape {flat.shape!r}, {architecture!r} has {architecture.parameters}: give the matching pair"
+        raise InputError(msg)
     parts, start = {}, 0
     for name, shape in architecture.shapes().items():
         size = math.prod(shape)

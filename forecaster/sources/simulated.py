@@ -45,10 +45,10 @@ LONGEST_STUCK = 36  # steps
 SPIKE = (5.0, 15.0)  # °C
 
 # Room: capacities J/K, conductances W/K, powers W.
-AIR, WALLS = 6.0e5, 8.0e6
-AIR_TO_WALLS, AIR_TO_OUTDOOR, WALLS_TO_OUTDOOR, OPEN_WINDOW = 130.0, 20.0, 25.0, 180.0
-RADIATOR, RADIATOR_LAG, BAND = 1600.0, 1500.0, 1.8  # the valve is fully open a band below the setpoint
-PEOPLE, SUN = 120.0, 260.0
+AIR, WALLS = 7.0e5, 3.5e6
+AIR_TO_WALLS, AIR_TO_OUTDOOR, WALLS_TO_OUTDOOR, OPEN_WINDOW = 220.0, 22.0, 28.0, 180.0
+RADIATOR, RADIATOR_LAG, BAND = 1800.0, 1500.0, 1.8  # the valve is fully open a band below the setpoint
+PEOPLE, SUN = 140.0, 300.0
 DAY_SETPOINT, NIGHT_SETPOINT, SUMMER_SETPOINT = 21.6, 18.6, 16.0
 HEATED_BELOW = 14.0  # °C, outdoors over the day
 OPENS, CLOSES = 23.5, 21.5
