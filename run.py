@@ -30,6 +30,16 @@ Exit codes:
   2 bad input           5 a database, MLflow or the disk does not answer"""
 
 
+def _help_config(context: click.Context, _parameter: click.Parameter, wanted: bool) -> None:  # noqa: FBT001
+    if not wanted or context.resilient_parsing:
+        return
+    from pipelines.config import describe  # noqa: PLC0415
+
+    section = {"data": "data", "train": "training", "promote": "training", "show": "training"}.get(context.command.name or "")
+    click.echo("\n".join(describe(section)))
+    context.exit()
+
+
 def common(function: Callable[..., Any]) -> Callable[..., Any]:
     """Options that every command has."""
     options = [
@@ -253,16 +263,6 @@ def _fail(output: Any, options: dict[str, Any], error: BaseException, code: int)
         print(json.dumps({"error": {"kind": kind, "message": message, "exit_code": code}}), file=output, flush=True)
     print(f"error: {message}", file=sys.stderr, flush=True)
     sys.exit(code)
-
-
-def _help_config(context: click.Context, _parameter: click.Parameter, wanted: bool) -> None:  # noqa: FBT001
-    if not wanted or context.resilient_parsing:
-        return
-    from pipelines.config import describe  # noqa: PLC0415
-
-    section = {"data": "data", "train": "training", "promote": "training", "show": "training"}.get(context.command.name or "")
-    click.echo("\n".join(describe(section)))
-    context.exit()
 
 
 if __name__ == "__main__":

@@ -13,8 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from forecaster.errors import ReadingError
 from forecaster.features import FeatureProgram, features, residuals
-from forecaster.gru.kernels import MISSING
-from forecaster.gru.trainer import Sequences
+from forecaster.sequences import MISSING, Sequences
 
 if TYPE_CHECKING:
     from pathlib import Path

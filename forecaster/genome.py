@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from forecaster.gru.network import FORMS, Architecture
-from forecaster.gru.trainer import Recipe
+from forecaster.gru.architecture import FORMS, Architecture, Recipe
 
 if TYPE_CHECKING:
     import random

@@ -13,10 +13,10 @@ import numpy as np
 from forecaster.errors import ForecasterError
 from forecaster.features import FeatureProgram
 from forecaster.genome import Candidate, columns
-from forecaster.gru.network import Architecture
+from forecaster.gru.architecture import Architecture
 from forecaster.gru.network import stream_network
-from forecaster.streaming import stream_forecasts
 from forecaster.gru.trainer import fit
+from forecaster.streaming import stream_forecasts
 
 if TYPE_CHECKING:
     from pathlib import Path

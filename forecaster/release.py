@@ -31,8 +31,8 @@ from forecaster.errors import ForecasterError, ServiceUnavailable
 from forecaster.genome import columns
 from forecaster.golden import TOLERANCE_FLOAT32, golden_vectors, largest_difference
 from forecaster.gru.keras_model import keras_model
-from forecaster.gru.onnx_model import onnx_model
 from forecaster.gru.network import stream_network
+from forecaster.gru.onnx_model import onnx_model
 from forecaster.serving import onnx_network
 
 if TYPE_CHECKING:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import random
 import statistics
@@ -12,10 +11,9 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from deap import base, tools
-from pydantic import BaseModel, ConfigDict, Field
 
 from forecaster.errors import ConfigError
-from forecaster.genome import Candidate, Space, SpaceConfig
+from forecaster.genome import Candidate, Space
 from forecaster.records import Record, SearchResult
 from forecaster.trials import Trial, folds, margin, mean_ratio
 
@@ -24,38 +22,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from forecaster.dataset import Dataset
+    from forecaster.search_config import SearchConfig
 
 # A child that repeats a known candidate is mutated again this often before it is given up.
 ATTEMPTS = 50
 CHECKPOINT_FORMAT = 1
-
-
-class SearchConfig(BaseModel):
-    """Bounds and operators of the search."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    population: int = Field(8, ge=2, description="individuals of a generation")
-    generations: int = Field(4, ge=1, description="generations, the random first one included")
-    max_evaluations: int = Field(28, ge=1, description="candidates trained at most")
-    max_cpu_seconds: float = Field(
-        85.0,
-        gt=0,
-        description="CPU seconds after which no further candidate is trained; a search that reaches it depends on the "
-        "speed of the machine",
-    )
-    updates: int = Field(300, ge=1, description="optimiser updates of one training")
-    tournament: int = Field(3, ge=1, description="individuals of a tournament")
-    crossover: float = Field(0.6, ge=0, le=1, description="share of children with two parents")
-    mutation: float = Field(0.15, gt=0, le=1, description="probability that a gene mutates")
-    elite: int = Field(2, ge=0, description="best individuals that pass unchanged")
-    size_penalty: float = Field(0.002, ge=0, description="relative growth of the fitness for each 1,000 multiply-accumulates")
-    folds: int = Field(
-        2, ge=1, le=2, description="2: judge also on the last stretch of the training part, by a network that has not seen it"
-    )
-    finalists: int = Field(3, ge=1, description="best candidates that are trained again on other seeds")
-    finalist_seeds: int = Field(2, ge=1, description="trainings a finalist is judged by, the first included")
-    space: SpaceConfig = Field(SpaceConfig(), description="choices of each gene")
 
 
 class _Fitness(base.Fitness):  # type: ignore[misc]

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from forecaster.genome import Candidate, columns
-from forecaster.gru.kernels import MISSING
 from forecaster.gru.trainer import fit
+from forecaster.sequences import MISSING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

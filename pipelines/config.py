@@ -15,7 +15,7 @@ from forecaster.errors import ConfigError
 from forecaster.evaluation import GateConfig
 from forecaster.features import FeatureConfig
 from forecaster.promotion import PromotionConfig
-from forecaster.search import SearchConfig
+from forecaster.search_config import SearchConfig
 from forecaster.splitting import SplitConfig
 from forecaster.validation import ValidationConfig
 

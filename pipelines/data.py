@@ -26,4 +26,4 @@ def data_pipeline(config: DataConfig) -> None:
     parts = split(grid, config.split, config.sequences, after="accept")
     program = scale(parts, config.features, counts, config.sequences.horizon)
     description = {"source": config.source, "user": config.user, "tag": config.tag, "fingerprint": content}
-    store(parts, program, config.sequences, description)
+    store.with_options(substitutions={"dataset": config.dataset})(parts, program, config.sequences, description)

@@ -12,10 +12,6 @@ from zenml.enums import ExecutionStatus
 from forecaster.errors import ConfigError, ForecasterError, InputError, restored
 from pipelines.data import data_pipeline
 from pipelines.home import CHECKOUT
-from pipelines.promotion import promotion_pipeline
-from pipelines.training import training_pipeline
-from steps.promotion.active import active_registry
-from steps.promotion.registry import CHALLENGER, CHAMPION, Registration, local_copy
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,6 +57,9 @@ def run_training(config: Config) -> dict[str, Any]:
     Raises:
         ForecasterError: whatever stopped a step.
     """
+    from pipelines.training import training_pipeline  # noqa: PLC0415 - the data pipeline does without its imports
+    from steps.promotion.registry import Registration, local_copy  # noqa: PLC0415
+
     training = config.training
     dataset = dataset_version(training.dataset, training.dataset_version)
     provenance = {"dataset_version": dataset, "code_revision": code_revision()}
@@ -98,6 +97,9 @@ def run_promotion(config: Config, version: str, *, force: bool) -> dict[str, Any
     Raises:
         ForecasterError: no such version, or whatever stopped the step.
     """
+    from pipelines.promotion import promotion_pipeline  # noqa: PLC0415
+    from steps.promotion.active import active_registry  # noqa: PLC0415
+
     training = config.training
     registration = active_registry().version(training.model, version)
     dataset = dataset_version(training.dataset, training.dataset_version)
@@ -108,9 +110,12 @@ def run_promotion(config: Config, version: str, *, force: bool) -> dict[str, Any
 
 def show(config: Config) -> dict[str, Any]:
     """What there is: datasets, registered versions with their aliases, the last runs. Reads only."""
+    from steps.promotion.active import active_registry  # noqa: PLC0415
+    from steps.promotion.registry import CHALLENGER, CHAMPION, local_copy  # noqa: PLC0415
+
     client, model = Client(), config.training.model
     registry = active_registry()
-    datasets = client.list_artifact_versions(tag="dataset", sort_by="desc:created", size=10).items
+    datasets = client.list_artifact_versions(tags=["dataset"], sort_by="desc:created", size=10).items
     runs = client.list_pipeline_runs(sort_by="desc:created", size=10).items
     champion, challenger = registry.alias(model, CHAMPION), registry.alias(model, CHALLENGER)
     return {

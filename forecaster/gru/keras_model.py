@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from forecaster.errors import InputError
-from forecaster.gru.network import KERNEL_STEPS, views
+from forecaster.gru.architecture import KERNEL_STEPS
+from forecaster.gru.network import views
 
 if TYPE_CHECKING:
     import keras
 
     from forecaster.arrays import Floats
-    from forecaster.gru.network import Architecture
+    from forecaster.gru.architecture import Architecture
 
 
 def keras_model(architecture: Architecture, weights_flat: Floats, dropout: float = 0.0) -> keras.Model:
@@ -52,7 +53,7 @@ def flat_weights(model: keras.Model, architecture: Architecture) -> Floats:
         for name, shape in architecture.shapes().items()
     ]
     if found != expected:
-        msg = f"weights {found!r} are not those of {architecture!r}, expected {expected!r}: give the matching architecture"
+        msg = f"weights have shapes {found!r}, expected {expected!r}: give the matching architecture"
         raise InputError(msg)
     return np.concatenate([np.ravel(weight) for weight in model.get_weights()], dtype=np.float32)
 
@@ -62,9 +63,13 @@ def _layers(architecture: Architecture, dropout: float) -> list[Any]:
     layers, units = _keras().layers, architecture.units
     chain: list[Any] = []
     if architecture.channels:
-        chain.append(layers.Conv1D(architecture.channels, KERNEL_STEPS, padding="causal", activation="relu", name="conv"))
-    for index in range(architecture.layers):
-        chain.append(layers.GRU(units, return_sequences=True, reset_after=True, name=f"gru{index}"))
+        chain.append(
+            layers.Conv1D(architecture.channels, KERNEL_STEPS, padding="causal", activation="relu", name="conv")
+        )
+    chain += [
+        layers.GRU(units, return_sequences=True, reset_after=True, name=f"gru{index}")
+        for index in range(architecture.layers)
+    ]
     chain.append(layers.Dropout(dropout, noise_shape=(None, 1, units), name="dropout"))
     if architecture.hidden:
         chain.append(layers.Dense(architecture.hidden, activation="relu", name="dense"))

@@ -13,6 +13,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from forecaster.sequences import MISSING
+
 F = np.float32
 # Sums may be reordered, which SIMD needs; NaN and infinity keep their meaning, so that divergence shows.
 _FAST = {"reassoc", "nsz", "arcp", "contract", "afn"}
@@ -29,8 +31,6 @@ _EDGE = F(8.0)
 _HALF = F(0.5)
 _ONE = F(1.0)
 _ZERO = F(0.0)
-# Marks a target that is not known; far above any scaled residual.
-MISSING = F(1e30)
 
 
 @_inlined

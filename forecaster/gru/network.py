@@ -7,98 +7,18 @@ single operations; `views` names its parts in Keras' shapes and order.
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from forecaster.errors import ConfigError, InputError
+from forecaster.errors import InputError
 from forecaster.gru import kernels
+from forecaster.gru.architecture import KERNEL_STEPS, Architecture
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from forecaster.arrays import Floats
-
-FORMS = ("gru", "conv_gru", "gru_dense", "gru_gru")
-KERNEL_STEPS = 3
-
-
-@dataclass(frozen=True)
-class Architecture:
-    """Sizes of a network.
-
-    Attributes:
-        inputs: features of one step.
-        horizon: values forecast at each step.
-        units: units of each GRU layer.
-        form: `gru`; `conv_gru` (causal convolution over 3 steps before it); `gru_dense` (a dense
-            layer of `units` with ReLU after it); `gru_gru` (two stacked layers).
-
-    Raises:
-        ConfigError: the form is unknown.
-    """
-
-    inputs: int
-    horizon: int
-    units: int
-    form: str = "gru"
-
-    def __post_init__(self) -> None:
-        if self.form not in FORMS:
-            msg = f"form {self.form!r} is unknown, choose one of {', '.join(FORMS)}"
-            raise ConfigError(msg)
-
-    @property
-    def channels(self) -> int:
-        """Output channels of the convolution, 0 without one."""
-        return max(4, self.units // 2) if self.form == "conv_gru" else 0
-
-    @property
-    def layers(self) -> int:
-        """Number of GRU layers."""
-        return 2 if self.form == "gru_gru" else 1
-
-    @property
-    def hidden(self) -> int:
-        """Units of the dense layer between GRU and output, 0 without one."""
-        return self.units if self.form == "gru_dense" else 0
-
-    def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Name and shape of every weight, in the order of the flat vector."""
-        shapes: dict[str, tuple[int, ...]] = {}
-        width = self.inputs
-        if self.channels:
-            shapes["conv.kernel"] = (KERNEL_STEPS * width, self.channels)
-            shapes["conv.bias"] = (self.channels,)
-            width = self.channels
-        for layer in range(self.layers):
-            shapes[f"gru{layer}.kernel"] = (width, 3 * self.units)
-            shapes[f"gru{layer}.recurrent"] = (self.units, 3 * self.units)
-            shapes[f"gru{layer}.bias"] = (2, 3 * self.units)
-            width = self.units
-        if self.hidden:
-            shapes["dense.kernel"] = (width, self.hidden)
-            shapes["dense.bias"] = (self.hidden,)
-            width = self.hidden
-        shapes["output.kernel"] = (width, self.horizon)
-        shapes["output.bias"] = (self.horizon,)
-        return shapes
-
-    @property
-    def parameters(self) -> int:
-        """Number of weights."""
-        return sum(math.prod(shape) for shape in self.shapes().values())
-
-    @property
-    def macs_per_forecast(self) -> int:
-        """Multiply-accumulates of one streaming forecast (matrix products and state update)."""
-        matrices = sum(math.prod(s) for name, s in self.shapes().items() if not name.endswith("bias"))
-        return matrices + 3 * self.units * self.layers
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return asdict(self)
 
 
 def views(architecture: Architecture, flat: Floats) -> dict[str, Floats]:
@@ -108,7 +28,7 @@ def views(architecture: Architecture, flat: Floats) -> dict[str, Floats]:
         InputError: the vector has another length.
     """
     if flat.shape != (architecture.parameters,):
-        msg = f"weights have shape {flat.shape!r}, {architecture!r} has {architecture.parameters}: give the matching pair"
+        msg = f"weights have shape {flat.shape!r}, expected {architecture.parameters}: give those of {architecture!r}"
         raise InputError(msg)
     parts, start = {}, 0
     for name, shape in architecture.shapes().items():
@@ -249,7 +169,7 @@ class _Layer:
         self.input = self.p
 
 
-def _affine_gradient(
+def _affine_gradient(  # noqa: PLR0913, PLR0917 - the kernel's own arguments
     name: str, x: Floats | None, weights: dict[str, Floats], grads: dict[str, Floats], dout: Floats, dx: Floats | None
 ) -> None:
     kernels.affine_gradient(

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from onnx import TensorProto, checker, helper, numpy_helper
 
-from forecaster.gru.network import KERNEL_STEPS, views
+from forecaster.gru.architecture import KERNEL_STEPS
+from forecaster.gru.network import views
 
 if TYPE_CHECKING:
-    from onnx import ModelProto
+    from onnx import ModelProto, NodeProto
 
     from forecaster.arrays import Floats
-    from forecaster.gru.network import Architecture
+    from forecaster.gru.architecture import Architecture
 
 # GRU, Squeeze and Relu as of opset 14 (ONNX 1.9, 2021): the oldest runtime still met, ONNX Runtime 1.10, reads it.
 OPSET = 14
@@ -50,7 +51,9 @@ class _Chain:
     """Nodes one after the other, each reading the one before it, and their constants."""
 
     def __init__(self, source: str) -> None:
-        self.last, self.nodes, self.constants = source, list[Any](), list[Any]()
+        self.last = source
+        self.nodes: list[NodeProto] = []
+        self.constants: list[TensorProto] = []
 
     def add(self, operator: str, *constants: str, result: str = "", **attributes: Any) -> None:
         """Append a node; its first output is what the next one reads."""

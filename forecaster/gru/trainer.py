@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from forecaster.errors import ConfigError
 from forecaster.gru import kernels
-from forecaster.gru.network import Architecture, Workspace, initial_weights, views
+from forecaster.gru.network import Workspace, initial_weights, views
+from forecaster.sequences import MISSING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,56 +19,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from forecaster.arrays import Floats
+    from forecaster.gru.architecture import Architecture, Recipe
+    from forecaster.sequences import Sequences
 
-
-@dataclass(frozen=True)
-class Recipe:
-    """How one network is trained.
-
-    Attributes:
-        updates: optimiser updates; the learning rate falls over them as half a cosine.
-        batch: windows of an update.
-        steps: time steps of a window.
-        burn_in: steps at a window's beginning that carry no loss, while the state fills.
-        learning_rate: Adam's rate after warm-up.
-        dropout: share of the last GRU's outputs dropped, one mask a sequence (Gal & Ghahramani 2016).
-        weight_decay: decoupled decay of kernels.
-        clip: largest norm of a gradient.
-        check_every: updates between looks at the validation part.
-        averaging: decay of the running average of weights that is validated and kept; 0 for none.
-    """
-
-    updates: int = 300
-    batch: int = 32
-    steps: int = 288
-    burn_in: int = 24
-    learning_rate: float = 0.01
-    dropout: float = 0.1
-    weight_decay: float = 0.0
-    clip: float = 1.0
-    check_every: int = 20
-    averaging: float = 0.98
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return asdict(self)
-
-
-@dataclass(frozen=True)
-class Sequences:
-    """Training windows and the validation streams.
-
-    Attributes:
-        features: `(sequences, steps, features)`, scaled.
-        targets: `(sequences, steps, horizon)`, scaled residuals; `kernels.MISSING` where unknown.
-        validation_features: `(steps, features, streams)`, each stream begins with a warm-up.
-        validation_targets: `(steps, horizon, streams)`; the warm-up's are missing.
-    """
-
-    features: Floats
-    targets: Floats
-    validation_features: Floats
-    validation_targets: Floats
+# Scaled units, in which persistence has about 1: no data scaled by its own spread explains an error this large.
+DIVERGED_RMSE = 1e3
 
 
 @dataclass(frozen=True)
@@ -76,7 +32,7 @@ class Fit:
 
     Attributes:
         weights: flat vector.
-        validation_rmse: in scaled units; infinite where training diverged.
+        validation_rmse: in scaled units; infinite where training diverged before the first checkpoint.
         validation_mse: the same squared, by validation stream, `(streams,)`; NaN for a stream without targets.
         best_update: update the weights are from.
         curves: update, train_loss and validation_rmse at each look at validation, scaled units.
@@ -89,7 +45,7 @@ class Fit:
     curves: dict[str, list[float]] = field(default_factory=dict)
 
 
-def fit(
+def fit(  # noqa: PLR0913, PLR0917 - data, sizes, settings and seed are chosen apart by the search
     sequences: Sequences,
     columns: NDArray[np.int64],
     architecture: Architecture,
@@ -110,7 +66,8 @@ def fit(
             (for a fit that has seen the validation part).
 
     Returns:
-        The fit; `validation_rmse` is in scaled units and infinite where training diverged.
+        The fit. A training that diverges, above `DIVERGED_RMSE` or not finite, ends there and keeps the best
+        checkpoint before.
 
     Raises:
         ConfigError: windows, sizes and data do not belong together.
@@ -142,8 +99,8 @@ def _require_match(
         raise ConfigError(msg)
     if (architecture.inputs, architecture.horizon) != (len(columns), horizon):
         msg = (
-            f"inputs {architecture.inputs!r} and horizon {architecture.horizon!r} must be {len(columns)} and {horizon}, "
-            "the columns and the targets given: build the architecture from them"
+            f"inputs {architecture.inputs!r} and horizon {architecture.horizon!r} must be {len(columns)} and {horizon}"
+            ", the columns and the targets given: build the architecture from them"
         )
         raise ConfigError(msg)
 
@@ -174,7 +131,7 @@ class _Run:
         self.validation_space = Workspace(architecture, steps, streams)
         self.validation_x = np.ascontiguousarray(data.validation_features[:, self.columns])
         self.best, self.best_error, self.best_update = self.weights.copy(), math.inf, 0
-        self.known = (data.validation_targets < kernels.MISSING).sum(axis=(0, 1))
+        self.known = (data.validation_targets < MISSING).sum(axis=(0, 1))
         self.best_by_stream = np.full(streams, np.inf, np.float32)
         self.losses: list[float] = []
         self.curves: dict[str, list[float]] = {"update": [], "train_loss": [], "validation_rmse": []}
@@ -205,7 +162,7 @@ class _Run:
         """Error of the averaged weights on the validation streams; keeps the best if told to."""
         output = self.validation_space.forward(self.average, self.validation_x)
         loss = kernels.squared_loss(output, self.data.validation_targets, 0, self.validation_space.output_gradient)
-        error = math.sqrt(loss) if math.isfinite(loss) else math.inf
+        error = math.sqrt(loss) if loss < DIVERGED_RMSE**2 else math.inf  # NaN is below nothing
         if keep_best and error < self.best_error:
             self.best, self.best_error, self.best_update = self.average.copy(), error, number
             self.best_by_stream = self._by_stream()

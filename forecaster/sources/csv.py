@@ -10,7 +10,7 @@ import warnings
 import zlib
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -123,11 +123,13 @@ def _bytes(source: str) -> bytes:
         return path.read_bytes()
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        message = f"source {source!r} cannot be read ({reason}): give an existing CSV file, a database URL or simulated://"
+        message = (
+            f"source {source!r} cannot be read ({reason}): give an existing CSV file, a database URL or simulated://"
+        )
         raise SourceError(message) from None
 
 
-def _text(source: str) -> bytes:
+def _unpacked(source: str) -> bytes:
     content = _bytes(source)
     if content.startswith(GZIP):
         try:
@@ -141,15 +143,21 @@ def _text(source: str) -> bytes:
     return content
 
 
-def _table(source: str) -> pd.DataFrame:
-    content = _text(source)
+def _decoded(source: str) -> str:
+    content = _unpacked(source)
     try:
-        # Decoded as a whole, and told apart from UTF-16 and binary data that happens to decode.
-        text = content.decode("utf-8-sig").replace("\0", "\ufffd")
-        table = pd.read_csv(io.StringIO(text), dtype=str, na_filter=False)
+        text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
+        text = "\0"
+    if "\0" in text:  # also UTF-16, and binary data that happens to decode
         message = f"source {source!r} is not a CSV file: expected text in UTF-8, found binary data"
-        raise SourceError(message) from None
+        raise SourceError(message)
+    return text
+
+
+def _table(source: str) -> pd.DataFrame:
+    try:
+        table = pd.read_csv(io.StringIO(_decoded(source)), dtype=str, na_filter=False)
     except pd.errors.ParserError as error:
         message = f"source {source!r} is not a CSV file ({' '.join(str(error).split())}): make all rows alike"
         raise SourceError(message) from None
@@ -162,24 +170,38 @@ def _table(source: str) -> pd.DataFrame:
 def _require_one_clock(times: pd.Series) -> None:
     kinds: dict[bool, int] = {}
     for at, time in enumerate(times.to_numpy(dtype=object)):
-        if isinstance(time, datetime):
-            kinds.setdefault(time.tzinfo is not None, at)
-        elif isinstance(time, str) and (text := TIME_TEXT.match(time)):
-            kinds.setdefault(text[1] is not None, at)
-        else:
-            raise ReadingError(_not_a_time(times, at))
+        offset = _offset(time)
+        if offset is None:
+            raise ReadingError(_not_a_time(times, _first_unparsable(times.iloc[:at], at)))
+        kinds.setdefault(bool(offset), at)
     if len(kinds) > 1:
         raise ReadingError(_two_clocks(times, *kinds.values()))
 
 
+def _offset(time: object) -> str | None:
+    """The offset as text, "" for a wall clock time, None for what is no time."""
+    if isinstance(time, str):
+        text = TIME_TEXT.match(time)
+        return (text[1] or "") if text else None
+    if not isinstance(time, datetime):
+        return None
+    return "" if time.tzinfo is None else str(time.utcoffset())
+
+
+def _first_unparsable(times: pd.Series, otherwise: int) -> int:
+    parsed = pd.to_datetime(times, format="ISO8601", errors="coerce", utc=True)
+    wrong = np.flatnonzero(parsed.isna())
+    return int(wrong[0]) if len(wrong) else otherwise
+
+
 def _time_error(times: pd.Series) -> str:
     """Why pandas refused the times: the first that is none, else their offsets."""
-    offsets: dict[Any, int] = {}
+    wrong = _first_unparsable(times, -1)
+    if wrong >= 0:
+        return _not_a_time(times, wrong)
+    offsets: dict[str | None, int] = {}
     for at, time in enumerate(times):
-        parsed = pd.to_datetime(time, format="ISO8601", errors="coerce")
-        if pd.isna(parsed):
-            return _not_a_time(times, at)
-        offsets.setdefault(parsed.utcoffset(), at)
+        offsets.setdefault(_offset(time), at)
     first, other = [*offsets.values(), len(times) - 1][:2]
     return _two_clocks(times, first, other)
 

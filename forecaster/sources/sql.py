@@ -41,7 +41,8 @@ DRIVERS = {"postgresql": "postgresql+psycopg"}  # SQLAlchemy's own default is ps
 SECONDS_TO_CONNECT = 10
 
 COUNTS = ("count(*)", "count(time_point)", "count(value)")
-EXTREMES = ("min(time_point)", "max(time_point)", "min(value)", "max(value)")
+# As text, because an infinite timestamp has no Python value.
+EXTREMES = tuple(f"CAST({extreme}({name}) AS text)" for name in (TIME, VALUE) for extreme in ("min", "max"))
 # Sums that bind each value to its time. Decimal sums in PostgreSQL are exact, so that the order of a scan does not
 # show; SQLite has no hash function, seconds times value stand in for it.
 SUMS = {
@@ -137,7 +138,9 @@ def _url(source: str) -> URL:
     if url.get_backend_name() == "sqlite":
         # SQLite would create the file.
         if not url.database or not (url.database.startswith("file:") or Path(url.database).is_file()):
-            message = f"database file {url.database!r} does not exist: give sqlite:///relative or sqlite:////absolute/path"
+            message = (
+                f"database file {url.database!r} does not exist: give sqlite:///relative or sqlite:////absolute/path"
+            )
             raise SourceError(message)
         return url
     return url.set(drivername=DRIVERS.get(url.drivername, url.drivername))

@@ -8,6 +8,7 @@ from zenml.types import HTMLString
 from forecaster import search as genetic
 from forecaster.dataset import Dataset
 from forecaster.reports.search import search_page
+from forecaster.search_config import SearchConfig
 from steps.caching import PURE
 from steps.training.checkpoint import checkpoint
 from steps.training.progress import SearchProgress
@@ -15,7 +16,7 @@ from steps.training.progress import SearchProgress
 
 @step(cache_policy=PURE)
 def search(
-    dataset: Dataset, config: genetic.SearchConfig, seed: int
+    dataset: Dataset, config: SearchConfig, seed: int
 ) -> tuple[Annotated[dict[str, Any], "search_result"], Annotated[HTMLString, "search_report"]]:
     """Search features, form, size and training genetically; a killed search goes on where it was.
 

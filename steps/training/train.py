@@ -7,7 +7,8 @@ from zenml import step
 from forecaster import model
 from forecaster.dataset import Dataset
 from forecaster.records import SearchResult
-from forecaster.search import SearchConfig, winner
+from forecaster.search import winner
+from forecaster.search_config import SearchConfig
 from steps.caching import PURE
 from steps.materializers import ForecasterMaterializer
 

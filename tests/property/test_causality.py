@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from forecaster.features import FeatureConfig, features, fit_program
-from forecaster.gru.network import FORMS, Architecture, initial_weights, stream_network
+from forecaster.gru.architecture import FORMS, Architecture
+from forecaster.gru.network import initial_weights, stream_network
 from forecaster.streaming import stream_forecasts
 from tests.synthetic import CADENCE, grid
 

@@ -11,7 +11,7 @@ import pytest
 from forecaster.dataset import PARTS, Dataset, SequenceConfig, build_dataset, minimum_steps
 from forecaster.errors import ReadingError
 from forecaster.features import features, fit_program
-from forecaster.gru.kernels import MISSING
+from forecaster.sequences import MISSING
 from tests.synthetic import CADENCE, FEW, SMALL, dataset, grid
 
 

@@ -15,11 +15,11 @@ import pytest
 
 from deployers.protocol.manifest import ManifestError, verify_manifest
 from forecaster import release as module
-from forecaster.errors import ForecasterError, InputError, ReadingError, ServiceUnavailable
+from forecaster.errors import ForecasterError, InputError, ServiceUnavailable
 from forecaster.genome import Candidate
 from forecaster.golden import READINGS, forecast_readings, golden_vectors, largest_difference, readings_of
+from forecaster.gru.architecture import Recipe
 from forecaster.gru.network import stream_network
-from forecaster.gru.trainer import Recipe
 from forecaster.model import Forecaster, train
 from forecaster.promotion import PromotionConfig, decide, release_rmse
 from forecaster.release import Release, write_release

@@ -11,7 +11,8 @@ from forecaster import search as genetic
 from forecaster.errors import ConfigError
 from forecaster.genome import SpaceConfig
 from forecaster.records import Record, SearchResult
-from forecaster.search import SearchConfig, search, winner
+from forecaster.search import search, winner
+from forecaster.search_config import SearchConfig
 from tests.synthetic import dataset
 
 SPACE = SpaceConfig(units=(4, 6, 8), steps=(32,), burn_in=(4, 8), batch=(4, 8))

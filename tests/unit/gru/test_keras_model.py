@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from forecaster.errors import InputError
+from forecaster.gru.architecture import FORMS, Architecture
 from forecaster.gru.keras_model import flat_weights, keras_model
-from forecaster.gru.network import FORMS, Architecture, Workspace
+from forecaster.gru.network import Workspace
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -79,7 +80,7 @@ def test_the_flat_vector_is_copied() -> None:
 @pytest.mark.parametrize("name", ["model.keras", "model.h5"])
 @pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
 def test_a_saved_model_is_the_same_model(name: str, tmp_path: Path) -> None:
-    import keras  # noqa: PLC0415 - seconds to import
+    import keras
 
     sizes, flat = sizes_and_weights("conv_gru")
     keras_model(sizes, flat, dropout=0.1).save(tmp_path / name)
@@ -103,4 +104,4 @@ def test_a_vector_of_another_length_is_refused() -> None:
 
 def test_importing_the_module_does_not_import_keras() -> None:
     code = "import sys, forecaster.gru.keras_model; sys.exit('keras' in sys.modules or 'tensorflow' in sys.modules)"
-    subprocess.run([sys.executable, "-c", code], check=True)  # noqa: S603 - our own interpreter and text
+    subprocess.run([sys.executable, "-c", code], check=True)

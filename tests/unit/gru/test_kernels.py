@@ -61,7 +61,6 @@ class Recurrence:
         kernels.gru(self.p, self.u, self.c, self.h, *self.gates, self.q)
 
 
-
 def test_tanh_is_accurate_everywhere() -> None:
     grid = np.concatenate([np.linspace(-12, 12, 4801), np.geomspace(1e-12, 1, 200)]).astype(np.float32)
     found = np.array([kernels.tanh(x) for x in grid])
@@ -88,7 +87,6 @@ def test_activations_saturate_at_infinity_and_keep_nan() -> None:
     assert np.isnan(kernels.sigmoid(np.float32(np.nan)))
 
 
-
 @given(steps=st.integers(1, 4), rows=SIZES, columns=SIZES, batch=SIZES, seed=SEEDS)
 @settings(max_examples=60, deadline=None)
 def test_affine_equals_numpy(steps: int, rows: int, columns: int, batch: int, seed: int) -> None:
@@ -106,7 +104,7 @@ def test_affine_gradient_equals_numpy(steps: int, rows: int, columns: int, batch
     dw, dbias, dx = normal(seed, rows, columns), normal(seed, columns), normal(seed, steps, rows, batch)
     expected_dw = dw + np.einsum("trb,tcb->rc", x.astype(np.float64), dout)
     expected_dbias = dbias + dout.astype(np.float64).sum(axis=(0, 2))
-    kernels.affine_gradient(x, w, dout, dw, dbias, dx, True)  # noqa: FBT003 - kernels take no keywords
+    kernels.affine_gradient(x, w, dout, dw, dbias, dx, True)
     np.testing.assert_allclose(dw, expected_dw, atol=3e-5)
     np.testing.assert_allclose(dbias, expected_dbias, atol=3e-5)
     np.testing.assert_allclose(dx, np.einsum("tcb,rc->trb", dout.astype(np.float64), w), atol=1e-5)
@@ -116,10 +114,9 @@ def test_affine_gradient_leaves_the_input_gradient_when_told_to() -> None:
     dx = normal(0, 2, 3, 5)
     before = dx.copy()
     kernels.affine_gradient(
-        normal(1, 2, 3, 5), normal(1, 3, 4), normal(1, 2, 4, 5), zeros(3, 4), zeros(4), dx, False  # noqa: FBT003
+        normal(1, 2, 3, 5), normal(1, 3, 4), normal(1, 2, 4, 5), zeros(3, 4), zeros(4), dx, False
     )  # fmt: skip
     np.testing.assert_array_equal(dx, before)
-
 
 
 @given(steps=st.integers(1, 6), units=SIZES, batch=SIZES, seed=SEEDS)
@@ -161,7 +158,6 @@ def test_gru_gradient_adds_to_weight_gradients() -> None:
     np.testing.assert_allclose(twice[1], 2 * once[1], rtol=1e-5, atol=1e-6)
 
 
-
 @given(steps=st.integers(1, 6), rows=SIZES, batch=SIZES, depth=st.integers(1, 4), seed=SEEDS)
 @settings(max_examples=30, deadline=None)
 def test_stack_causal_sees_the_past_only(steps: int, rows: int, batch: int, depth: int, seed: int) -> None:
@@ -180,7 +176,6 @@ def test_gather_takes_windows_and_columns() -> None:
     for b in range(3):
         window = sequences[rows[b], offsets[b] : offsets[b] + 7][:, columns]
         np.testing.assert_array_equal(out[:, :, b], window)
-
 
 
 def test_squared_loss_counts_known_targets_after_the_burn_in() -> None:
@@ -212,7 +207,6 @@ def test_squared_loss_does_not_hide_what_is_not_finite(bad: float, place: str) -
     loss = kernels.squared_loss(output, target, 0, zeros(3, 2, 9))
     # +inf as a target reads as missing.
     assert np.isfinite(loss) == (place == "target" and bad == np.inf)
-
 
 
 class ReferenceAdam:

@@ -10,8 +10,9 @@ import pytest
 
 from forecaster.errors import ConfigError
 from forecaster.gru import kernels
+from forecaster.gru.architecture import FORMS, Architecture
 from forecaster.gru.keras_model import keras_model
-from forecaster.gru.network import FORMS, Architecture, Workspace, initial_weights, stream_network, views
+from forecaster.gru.network import Workspace, initial_weights, stream_network, views
 
 if TYPE_CHECKING:
     import keras
@@ -57,7 +58,7 @@ def our_gradient(form: str, flat: Floats, mask: Floats | None) -> tuple[float, F
 
 def masked_outputs(model: keras.Model, form: str, mask: Floats | None) -> Any:
     """Outputs `(batch, steps, horizon)` with our mask in the place of Keras' dropout."""
-    import keras  # noqa: PLC0415 - seconds to import
+    import keras
 
     last = model.get_layer(f"gru{architecture(form).layers - 1}").output
     signal = keras.Model(model.input, last)(TASK.x.transpose(2, 0, 1))
@@ -69,7 +70,7 @@ def masked_outputs(model: keras.Model, form: str, mask: Floats | None) -> Any:
 
 
 def tensorflow_gradient(form: str, flat: Floats, mask: Floats | None) -> tuple[float, Floats]:
-    import tensorflow as tf  # noqa: PLC0415 - seconds to import
+    import tensorflow as tf
 
     model, target = keras_model(architecture(form), flat), TASK.y.transpose(2, 0, 1)
     counted = (target < kernels.MISSING) & (np.arange(STEPS) >= BURN_IN)[None, :, None]

@@ -9,8 +9,9 @@ import onnx
 import onnxruntime
 import pytest
 
+from forecaster.gru.architecture import FORMS, Architecture
 from forecaster.gru.keras_model import keras_model
-from forecaster.gru.network import FORMS, Architecture, stream_network
+from forecaster.gru.network import stream_network
 from forecaster.gru.onnx_model import onnx_model
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def test_the_same_weights_give_the_same_bytes() -> None:
 def test_tf2onnx_agrees() -> None:
     """An independent converter of the Keras model as a witness; it unrolls nothing and writes a Loop."""
     tf2onnx = pytest.importorskip("tf2onnx")
-    import tensorflow as tf  # noqa: PLC0415 - seconds to import
+    import tensorflow as tf
 
     sizes, flat = sizes_and_weights("gru")
     keras, features = keras_model(sizes, flat), noise(4, 2, 20, 3)

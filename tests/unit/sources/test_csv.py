@@ -189,7 +189,7 @@ def test_timestamp_columns_are_taken_as_they_are() -> None:
     ],
 )
 def test_two_clocks_in_one_series_are_refused(times: list[Any]) -> None:
-    with pytest.raises(ReadingError, match="different offsets or only some have one, .* in row 1 and .* in row 2"):
+    with pytest.raises(ReadingError, match=r"different offsets or only some have one, .* in row 1 and .* in row 2"):
         parse_times(column(*times))
 
 
@@ -215,7 +215,7 @@ def test_missing_timestamps_in_a_timestamp_column_are_refused() -> None:
 
 @pytest.mark.parametrize("wrong", ["", "warm", "nan", "NaN", "inf", "-Infinity", "1e999", "20,5", None, np.nan, np.inf])
 def test_values_that_are_no_numbers_are_counted_and_the_first_is_shown(wrong: Any) -> None:
-    with pytest.raises(ReadingError, match="2 of 4 values are not finite numbers, the first is .* in row 2") as caught:
+    with pytest.raises(ReadingError, match=r"2 of 4 values are not finite numbers, the first is .* in row 2") as caught:
         parse_values(column("20.5", wrong, "1e1", wrong))
     assert f"the first is {wrong!r} in row" in str(caught.value)
 

@@ -168,7 +168,7 @@ def test_a_malformed_uri_is_refused(uri: str) -> None:
 
 def test_only_its_own_user_and_tag_can_be_selected() -> None:
     assert len(read_readings("simulated://lab?days=1", Selection("lab", "indoor"))) == 144
-    with pytest.raises(SourceError, match="no rows for user 'la'.*did you mean 'lab'"):
+    with pytest.raises(SourceError, match=r"no rows for user 'la'.*did you mean 'lab'"):
         read_readings("simulated://lab?days=1", Selection("la"))
 
 

@@ -36,7 +36,7 @@ def test_no_password_is_shown(source: str, shown: str) -> None:
 
 @pytest.mark.parametrize("source", ["mysql://reader:hunter2@host/db", "http://host/a.csv", "file:///a.csv"])
 def test_an_unknown_scheme_is_named_without_its_password(source: str) -> None:
-    with pytest.raises(SourceError, match="unknown scheme.*simulated://, sqlite://, postgresql://") as caught:
+    with pytest.raises(SourceError, match=r"unknown scheme.*simulated://, sqlite://, postgresql://") as caught:
         read_readings(source, ANY)
     assert "hunter2" not in str(caught.value)
 
@@ -104,6 +104,8 @@ def test_a_source_without_rows_says_so() -> None:
 
 
 def test_missing_columns_are_named_with_those_there() -> None:
-    with pytest.raises(SourceError, match=r"lacks the column\(s\) 'value', 'tag': its columns are 'time_point', 'user'"):
+    with pytest.raises(
+        SourceError, match=r"lacks the column\(s\) 'value', 'tag': its columns are 'time_point', 'user'"
+    ):
         require_columns(["time_point", "user"], Selection("a", "b"), "s")
     require_columns(["time_point", "value"], ANY, "s")

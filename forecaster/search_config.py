@@ -1,0 +1,35 @@
+"""Settings of the genetic search."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from forecaster.genome import SpaceConfig
+
+
+class SearchConfig(BaseModel):
+    """Bounds and operators of the search."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    population: int = Field(8, ge=2, description="individuals of a generation")
+    generations: int = Field(4, ge=1, description="generations, the random first one included")
+    max_evaluations: int = Field(28, ge=1, description="candidates trained at most")
+    max_cpu_seconds: float = Field(
+        85.0,
+        gt=0,
+        description="CPU seconds after which no further candidate is trained; a search that reaches it depends on the "
+        "speed of the machine",
+    )
+    updates: int = Field(300, ge=1, description="optimiser updates of one training")
+    tournament: int = Field(3, ge=1, description="individuals of a tournament")
+    crossover: float = Field(0.6, ge=0, le=1, description="share of children with two parents")
+    mutation: float = Field(0.15, gt=0, le=1, description="probability that a gene mutates")
+    elite: int = Field(2, ge=0, description="best individuals that pass unchanged")
+    size_penalty: float = Field(0.002, ge=0, description="relative growth of the fitness for each 1,000 multiply-accumulates")
+    folds: int = Field(
+        2, ge=1, le=2, description="2: judge also on the last stretch of the training part, by a network that has not seen it"
+    )
+    finalists: int = Field(3, ge=1, description="best candidates that are trained again on other seeds")
+    finalist_seeds: int = Field(2, ge=1, description="trainings a finalist is judged by, the first included")
+    space: SpaceConfig = Field(SpaceConfig(), description="choices of each gene")
