@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.optimize import minimize
-from scipy.signal import lfilter
+from numba import njit
 
 from forecaster.baselines.history import first_rows
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
     from forecaster.arrays import Bools, Doubles
 
-# α, β/α and φ; the damping stays where it differs from no trend and from no damping (Hyndman et al. 2008, 2.3).
-BOUNDS = ((1e-4, 1 - 1e-4), (1e-4, 1 - 1e-4), (0.8, 0.98))
-STARTS = ((0.9, 0.5, 0.9), (0.5, 0.1, 0.9))
+# α, β/α and φ. The damping stays where it differs from no trend and from no damping (Hyndman et al. 2008, 2.3).
+BOUNDS = np.array([(0.01, 1.0), (0.0, 1.0), (0.8, 0.98)])
+GRID, ROUNDS = 7, 5  # the last round's grid is finer than a thousandth of the bounds
 
 
 class DampedTrend:
@@ -29,51 +29,54 @@ class DampedTrend:
         ŷ_{t+k} = ℓ_t + (φ + φ² + … + φᵏ) b_t
 
     The state of a segment begins with its first value and no trend. α, β and φ have the lowest squared
-    one-step error over the parts fitted; readings that never change leave them where they start.
+    one-step error over the rows fitted.
     """
 
     name = "damped trend"
 
     def fit(self, grid: pd.DataFrame, horizon: int, cadence_seconds: int, parts: Sequence[str]) -> None:
-        """Find α, β and φ by L-BFGS-B from two starting points."""
+        """Find α, β and φ on grids that shrink around the best point, which misses no valley as a descent may."""
         self.horizon = horizon
+        value, begins = _columns(grid)
         taken = grid["part"].isin(parts).to_numpy() & ~grid["filled"].to_numpy(bool)
-        # Rows behind the last one taken change nothing: the recursion looks back only.
+        # Rows behind the last one taken change nothing, for the recursion looks back only.
         last = int(np.flatnonzero(taken)[-1]) + 1 if taken.any() else 0
-        steps, taken = _steps(grid.iloc[:last]), taken[:last]
-        found = [minimize(_loss, start, (steps, taken), "L-BFGS-B", bounds=BOUNDS) for start in STARTS] if last else []
-        best = min(found, key=lambda result: float(result.fun)).x if found else STARTS[0]
+        value, begins, taken = value[:last], begins[:last], taken[:last]
+        low, high = BOUNDS.T
+        for _ in range(ROUNDS):
+            axes = np.linspace(low, high, GRID).T
+            best = np.array(min(product(*axes), key=lambda point: _loss(value, begins, taken, point)))
+            step = (high - low) / (GRID - 1)
+            low, high = np.maximum(best - step, BOUNDS[:, 0]), np.minimum(best + step, BOUNDS[:, 1])
         self.alpha, self.beta, self.phi = float(best[0]), float(best[0] * best[1]), float(best[2])
 
     def forecast(self, grid: pd.DataFrame) -> Doubles:
         """Forecasts made at every row, `(rows, horizon)`, °C."""
-        errors = np.concatenate([_innovations(s, self.alpha, self.beta, self.phi) for s in _steps(grid)])
-        trend = np.concatenate([lfilter([self.beta], [1, -self.phi], e) for e in np.split(errors, _cuts(grid))])
-        level = grid["value"].to_numpy(np.float64) - (1 - self.alpha) * errors
+        level, trend, _ = smoothed(*_columns(grid), self.alpha, self.beta, self.phi)
         damping = np.cumsum(self.phi ** np.arange(1, self.horizon + 1))
         return np.asarray(level[:, None] + trend[:, None] * damping)
 
 
-def _cuts(grid: pd.DataFrame) -> np.ndarray:
-    """Rows at which a segment begins, without row 0."""
-    return np.unique(first_rows(grid))[1:]
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def smoothed(value: Doubles, begins: Bools, alpha: float, beta: float, phi: float) -> tuple[Doubles, Doubles, Doubles]:
+    """Level, trend and one-step error of every row, `(rows,)` each, °C; a state begins where `begins` is true."""
+    level, trend, error = np.empty_like(value), np.empty_like(value), np.empty_like(value)
+    for row in range(len(value)):
+        if begins[row]:
+            level[row], trend[row], error[row] = value[row], 0.0, 0.0
+        else:
+            error[row] = value[row] - level[row - 1] - phi * trend[row - 1]
+            level[row] = value[row] - (1 - alpha) * error[row]
+            trend[row] = phi * trend[row - 1] + beta * error[row]
+    return level, trend, error
 
 
-def _steps(grid: pd.DataFrame) -> list[Doubles]:
-    """Differences to the row before, by segment; 0 in its first row."""
-    return [np.diff(values, prepend=values[:1]) for values in np.split(grid["value"].to_numpy(np.float64), _cuts(grid))]
+def _columns(grid: pd.DataFrame) -> tuple[Doubles, Bools]:
+    return grid["value"].to_numpy(np.float64), first_rows(grid) == np.arange(len(grid))
 
 
-def _innovations(steps: Doubles, alpha: float, beta: float, phi: float) -> Doubles:
-    """One-step errors ε of one segment, `(rows,)`.
-
-    Eliminating level and trend from the equations above leaves a linear filter of the differences:
-    ε_t + (α − 1 − φ + φβ) ε_{t−1} + φ (1 − α) ε_{t−2} = Δy_t − φ Δy_{t−1}.
-    """
-    return np.asarray(lfilter([1, -phi], [1, alpha - 1 - phi + phi * beta, phi * (1 - alpha)], steps))
-
-
-def _loss(parameters: Doubles, steps: list[Doubles], taken: Bools) -> float:
-    alpha, share, phi = parameters
-    errors = np.concatenate([_innovations(s, alpha, alpha * share, phi) for s in steps])
-    return float(np.square(errors[taken]).mean())
+def _loss(value: Doubles, begins: Bools, taken: Bools, point: tuple[float, ...]) -> float:
+    """Sum of the squared one-step errors of the rows taken."""
+    alpha, share, phi = point
+    error = smoothed(value, begins, alpha, alpha * share, phi)[2]
+    return float(np.square(error[taken]).sum())

@@ -95,6 +95,13 @@ def test_the_last_of_conflicting_rows_is_the_one_written_last() -> None:
     assert (report.exact_duplicates, report.conflicting) == (1, 1)
 
 
+def test_the_last_stays_the_last_in_long_unsorted_series() -> None:
+    seconds = np.tile(np.arange(500)[::-1] * 600, 4)
+    grid, report = cleaned(seconds)
+    assert grid["value"].tolist() == list(range(1999, 1499, -1))
+    assert report.conflicting == 1500
+
+
 def test_jitter_moves_readings_to_their_grid_points() -> None:
     jitter = np.array([2.5, -40, 120, -200, 0.000001, 299])
     grid, report = cleaned(np.arange(6) * 600 + jitter)
@@ -219,6 +226,12 @@ def test_the_cadence_is_the_median_interval_sensibly_rounded(seconds: float, jit
     strayed = np.random.default_rng(2).uniform(-jitter, jitter, 2001) if jitter else 0
     times = readings(np.arange(2001) * seconds + strayed)["time"].to_numpy("datetime64[us]")
     assert infer_cadence(np.sort(times)) == inferred
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_few_readings_with_much_jitter_still_show_a_whole_minute(seed: int) -> None:
+    strayed = np.arange(31) * 60 + np.random.default_rng(seed).uniform(-12, 12, 31)
+    assert infer_cadence(readings(strayed)["time"].to_numpy("datetime64[us]")) == 60
 
 
 def test_gaps_and_repetitions_do_not_move_the_inferred_cadence() -> None:

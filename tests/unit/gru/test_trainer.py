@@ -89,8 +89,9 @@ def test_a_seed_repeats_the_weights_bit_for_bit(form: str) -> None:
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_an_absurd_learning_rate_ends_early_with_an_infinite_error(form: str) -> None:
-    recipe = replace(SHORT, updates=100, learning_rate=1e6)
+@pytest.mark.parametrize("learning_rate", [1e6, 1e30])
+def test_an_absurd_learning_rate_ends_early_with_an_infinite_error(form: str, learning_rate: float) -> None:
+    recipe = replace(SHORT, updates=100, learning_rate=learning_rate)
     result = fit(data(), ALL, replace(SIZES, form=form), recipe, seed=1)
     assert result.validation_rmse == math.inf
     assert result.curves["update"] == [5]

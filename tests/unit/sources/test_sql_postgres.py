@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import psycopg
 import pytest
+from sqlalchemy import make_url
+from sqlalchemy.exc import OperationalError
 
 from forecaster.errors import ReadingError, ServiceUnavailable, SourceError
 from forecaster.sources import Selection, fingerprint, read_readings
 from forecaster.sources.simulated import simulated_table
+from forecaster.sources.sql import _reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -65,9 +68,10 @@ def test_timestamps_with_time_zone_are_read_as_utc_also_across_a_clock_change(da
         "ALTER ROLE edgeloop SET timezone = 'Europe/Berlin'",
     )
     try:
-        times = read_readings(url, ANY)["time"]
+        times, elsewhere = read_readings(url, ANY)["time"], fingerprint(url, ANY)
     finally:
         database("ALTER ROLE edgeloop RESET timezone")
+    assert fingerprint(url, ANY) == elsewhere
     assert times.tolist() == [pd.Timestamp("2024-03-30T23:30:00"), pd.Timestamp("2024-03-31T10:00:00")]
 
 
@@ -154,6 +158,12 @@ def test_a_malformed_url_is_refused_without_its_password(url: str) -> None:
     with pytest.raises(SourceError, match="is not a database URL") as caught:
         read_readings(url, ANY)
     assert "hunter2" not in str(caught.value)
+
+
+def test_a_password_in_the_words_of_the_driver_is_masked() -> None:
+    error = OperationalError("", None, Exception("no entry for reader\nwith hunter2"))
+    assert _reason(error, make_url("postgresql://reader:hunter2@host/db")) == "no entry for reader with ***"
+    assert _reason(error, make_url("postgresql://reader@host/db")).endswith("hunter2")
 
 
 @pytest.mark.parametrize(

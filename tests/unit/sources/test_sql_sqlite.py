@@ -153,6 +153,7 @@ def test_a_locked_database_does_not_answer(database: Any, tmp_path: Path) -> Non
     "change",
     [
         "INSERT INTO temperature VALUES ('2024-01-01T00:05:00', 'kitchen', 20.25, 'indoor', 9)",
+        "INSERT INTO temperature VALUES (NULL, 'kitchen', NULL, 'indoor', 9)",
         "DELETE FROM temperature WHERE id = 2",
         "UPDATE temperature SET value = 20.125 WHERE id = 2",
         "UPDATE temperature SET value = NULL WHERE id = 2",

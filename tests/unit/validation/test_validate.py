@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,11 +15,11 @@ from forecaster.errors import GateFailed, ReadingError
 from forecaster.gate import Condition, failures, require
 from forecaster.validation import ValidationConfig, ValidationReport, validate
 from forecaster.validation.report import REPORT_KEYS
+from tests.reference import reference_csv
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-HOUSE = Path(__file__).parents[4] / "shared" / "data" / "house_temperatures_10min.csv.gz"
 USERS = ("living_room", "laundry", "bedroom", "weather_station")
 
 
@@ -34,7 +33,7 @@ def value_of(report: ValidationReport, name: str) -> float:
 
 @pytest.fixture(scope="module")
 def house() -> pd.DataFrame:
-    return pd.read_csv(HOUSE, usecols=["user", "value"])
+    return pd.read_csv(reference_csv(), usecols=["user", "value"])
 
 
 @pytest.mark.parametrize("user", USERS)

@@ -1,0 +1,1 @@
+"""Figures that the documents quote, each with a command that prints it."""
