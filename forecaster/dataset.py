@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -42,11 +41,12 @@ class SequenceConfig(BaseModel):
     streams: int = Field(16, ge=1, le=64, description="parallel streams the validation part is cut into")
 
 
-@dataclass(frozen=True)
 class Dataset:
-    """Everything training needs, and nothing of the source.
+    """Everything training needs, and nothing of the source; never changed once made.
 
-    Attributes:
+    A plain class: pydantic, which orchestrators check step arguments with, would take a dataclass apart.
+
+    Args:
         grid: grid frame with `part`.
         program: all candidate features, scaled from the training part.
         sequences: for each part its sequences `(sequences, steps, features)`, scaled, float32.
@@ -54,11 +54,16 @@ class Dataset:
         description: where the readings came from and what cleaning did, for reports.
     """
 
-    grid: pd.DataFrame
-    program: FeatureProgram
-    sequences: dict[str, Floats]
-    config: SequenceConfig
-    description: dict[str, Any]
+    def __init__(
+        self,
+        grid: pd.DataFrame,
+        program: FeatureProgram,
+        sequences: dict[str, Floats],
+        config: SequenceConfig,
+        description: dict[str, Any],
+    ) -> None:
+        self.grid, self.program, self.sequences = grid, program, sequences
+        self.config, self.description = config, description
 
     @property
     def digest(self) -> str:

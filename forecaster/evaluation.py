@@ -13,18 +13,27 @@ from pydantic import BaseModel, ConfigDict, Field
 from forecaster.baselines.history import steps_per_day
 from forecaster.errors import InputError
 from forecaster.gate import Condition
-from forecaster.metrics import ForecastMetrics, Interval, difference_interval, forecast_errors, naive_scale, score, truth
+from forecaster.metrics import (
+    ForecastMetrics,
+    Interval,
+    difference_interval,
+    forecast_errors,
+    naive_scale,
+    score,
+    truth,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import pandas as pd
+    from numpy.typing import NDArray
 
     from forecaster.arrays import Doubles
     from forecaster.dataset import Dataset
     from forecaster.model import Forecaster
 
-PERSISTENCE, RIDGE = "persistence", "ridge"
+MODEL, PERSISTENCE, RIDGE = "model", "persistence", "ridge"
 SAMPLES = 1000  # of the bootstrap: the ends of a 95 % interval then have 25 samples outside them
 # A part of a few days gets blocks shorter than a day: fewer than four blocks say nothing about their spread.
 LEAST_BLOCKS = 4
@@ -121,9 +130,7 @@ class Evaluation:
         return cls(**{**fields, **read})
 
 
-def assess(
-    dataset: Dataset, forecaster: Forecaster, gate: GateConfig, seed: int
-) -> tuple[dict[str, Any], str]:
+def assess(dataset: Dataset, forecaster: Forecaster, gate: GateConfig, seed: int) -> tuple[dict[str, Any], str]:
     """Evaluate a trained forecaster on the test part and write the report.
 
     The baselines learn from the same parts as the model did.
@@ -137,7 +144,7 @@ def assess(
     Returns:
         `evaluation` and `conditions` as plain values with the `headline`, and the page.
     """
-    # The configuration's schema imports this module, and no command should wait for matplotlib and SciPy.
+    # The configuration's schema imports this module, and no command should wait for matplotlib.
     from forecaster.baselines import baseline_forecasts  # noqa: PLC0415
     from forecaster.reports.evaluation import evaluation_page  # noqa: PLC0415
 
@@ -156,7 +163,7 @@ def assess(
     return {"headline": found.headline(), **plain}, page
 
 
-def evaluate(
+def evaluate(  # noqa: PLR0913 - settings by keyword
     grid: pd.DataFrame,
     forecasts: Doubles,
     baselines: Mapping[str, Doubles],
@@ -186,11 +193,11 @@ def evaluate(
     if not baselines:
         msg = "the baselines are {}, expected at least one: pass baseline_forecasts of the grid"
         raise InputError(msg)
-    _require_rows(grid, {"model": forecasts, **baselines}, forecasts.shape[1])
-    readings, scale = truth(grid, forecasts.shape[1])[origins], naive_scale(grid)
-    figures = {name: score(made[origins], readings, scale) for name, made in baselines.items()}
-    best = min(figures, key=lambda name: figures[name].overall.rmse)
-    made = {"model": forecasts, **baselines}
+    made = {MODEL: forecasts, **baselines}
+    _require_rows(grid, made, forecasts.shape[-1])
+    readings, scale = truth(grid, forecasts.shape[-1])[origins], naive_scale(grid)
+    figures = {name: score(array[origins], readings, scale) for name, array in made.items()}
+    best = min(baselines, key=lambda name: figures[name].overall.rmse)
     errors = {name: forecast_errors(array[origins], readings) for name, array in made.items()}
     time = grid["time"].iloc[origins]
     return Evaluation(
@@ -200,7 +207,7 @@ def evaluate(
         origins=len(origins),
         cadence_seconds=cadence_seconds,
         fitted_parts=tuple(fitted_parts),
-        model=score(forecasts[origins], readings, scale),
+        model=figures.pop(MODEL),
         baselines=figures,
         best_baseline=best,
         differences=_differences(errors, (PERSISTENCE, RIDGE, best), cadence_seconds, seed),
@@ -208,7 +215,7 @@ def evaluate(
     )
 
 
-def _origins(grid: pd.DataFrame, part: str) -> np.ndarray:
+def _origins(grid: pd.DataFrame, part: str) -> NDArray[np.int64]:
     rows = np.flatnonzero((grid["part"] == part).to_numpy())
     if len(rows) == 0:
         known = ", ".join(map(repr, dict.fromkeys(grid["part"])))
@@ -220,14 +227,15 @@ def _origins(grid: pd.DataFrame, part: str) -> np.ndarray:
 def _require_rows(grid: pd.DataFrame, made: Mapping[str, Doubles], horizon: int) -> None:
     for name, array in made.items():
         if array.shape != (len(grid), horizon):
-            msg = f"forecasts of {name!r} have shape {array.shape!r}, expected {(len(grid), horizon)!r}: forecast every row"
+            wanted = (len(grid), horizon)
+            msg = f"forecasts of {name!r} have shape {array.shape!r}, expected {wanted!r}: forecast every row"
             raise InputError(msg)
 
 
 def _differences(
     errors: Mapping[str, Doubles], rivals: Sequence[str], cadence_seconds: int, seed: int
 ) -> dict[str, dict[str, Interval]]:
-    own = errors["model"]
+    own = errors[MODEL]
     block = max(1, min(steps_per_day(cadence_seconds), len(own) // LEAST_BLOCKS))
     return {
         name: {
@@ -239,7 +247,7 @@ def _differences(
     }
 
 
-def _by_hour(errors: Doubles, hours: np.ndarray) -> tuple[float, ...]:
+def _by_hour(errors: Doubles, hours: NDArray[np.int32]) -> tuple[float, ...]:
     """MAE of each hour of day, 24 values; NaN for an hour without errors."""
     count = np.bincount(hours, np.isfinite(errors).sum(axis=1), 24)
     total = np.bincount(hours, np.nansum(np.abs(errors), axis=1), 24)
@@ -272,9 +280,7 @@ def _relative(evaluation: Evaluation, baseline: str, margin: float) -> Condition
     return Condition(f"RMSE relative to {baseline}", ratio, "at most", 1.0 - margin, detail=detail)
 
 
-def beats(
-    challenger: float | Mapping[str, Any], champion: float | Mapping[str, Any], margin: float
-) -> Condition:
+def beats(challenger: float | Mapping[str, Any], champion: float | Mapping[str, Any], margin: float) -> Condition:
     """Whether a challenger may take the champion's place.
 
     Args:

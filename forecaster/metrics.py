@@ -46,7 +46,8 @@ class ErrorFigures:
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> ErrorFigures:
         """The inverse of `as_dict`."""
-        return cls(**{name: math.nan if value is None else value for name, value in fields.items()})
+        read: dict[str, Any] = {name: math.nan if value is None else value for name, value in fields.items()}
+        return cls(**read)
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ def truth(grid: pd.DataFrame, horizon: int) -> Doubles:
     filled. Parts do not matter: a forecast made in one part may be about the next.
     """
     changes = residuals(grid[["value", "segment", "filled"]], horizon)
-    return grid["value"].to_numpy(np.float64)[:, None] + changes
+    return np.asarray(grid["value"].to_numpy(np.float64)[:, None] + changes)
 
 
 def naive_scale(grid: pd.DataFrame) -> float:
@@ -144,8 +145,8 @@ def forecast_errors(forecasts: Doubles, truth: Doubles) -> Doubles:
     if broken.any():
         origin, step = np.argwhere(broken)[0]
         msg = (
-            f"the forecast of row {origin} at step {step + 1} is {float(forecasts[origin, step])!r} where a finite °C is "
-            f"expected ({int(broken.sum())} such in all): train again or check the baseline"
+            f"the forecast of row {origin} at step {step + 1} is {float(forecasts[origin, step])!r} where a finite °C "
+            f"is expected ({int(broken.sum())} such in all): train again or check the baseline"
         )
         raise ForecasterError(msg)
     return np.where(known, forecasts - truth, np.nan)
@@ -162,7 +163,7 @@ def _figures(errors: Doubles, truth: Doubles, scale: float) -> ErrorFigures:
     return ErrorFigures(mae, float(np.sqrt(np.square(size).mean())), mape, mae / scale, len(size))
 
 
-def difference_interval(
+def difference_interval(  # noqa: PLR0913 - settings by keyword
     errors_a: Doubles, errors_b: Doubles, *, block: int, samples: int, seed: int, metric: Metric = "rmse"
 ) -> Interval:
     """The difference a − b of two errors with its 95 % interval; below 0 means that a is better.
@@ -182,7 +183,9 @@ def difference_interval(
         ConfigError: block or samples outside their range.
     """
     if errors_a.shape != errors_b.shape or not np.array_equal(np.isnan(errors_a), np.isnan(errors_b)):
-        msg = f"errors of shape {errors_a.shape!r} and {errors_b.shape!r} are not pairs: score both on the same readings"
+        msg = (
+            f"errors of shape {errors_a.shape!r} and {errors_b.shape!r} are not pairs: score both on the same readings"
+        )
         raise InputError(msg)
     origins = len(errors_a)
     if not (1 <= block <= origins and samples >= 1):
@@ -200,7 +203,7 @@ def difference_interval(
 
 def _losses(errors: Doubles, metric: Metric) -> Doubles:
     """Sum of the squared or absolute errors of each origin, `(origins,)`."""
-    return np.nansum(np.square(errors) if metric == "rmse" else np.abs(errors), axis=1)
+    return np.asarray(np.nansum(np.square(errors) if metric == "rmse" else np.abs(errors), axis=1))
 
 
 def _difference(first: Doubles, second: Doubles, count: Doubles, *, metric: Metric) -> Doubles:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,21 +26,20 @@ if TYPE_CHECKING:
     from forecaster.dataset import Dataset
 
 
-@dataclass(frozen=True)
 class Forecaster:
-    """A network that forecasts.
+    """A network that forecasts; never changed once made (a plain class for the reason `Dataset` is one).
 
-    Attributes:
+    Args:
         architecture: sizes of the network.
         program: the features it reads, with their scales.
         weights: flat vector, `architecture.parameters` values.
         training: how it came about: seed, parts, updates, recipe, curves, cpu_seconds.
     """
 
-    architecture: Architecture
-    program: FeatureProgram
-    weights: Floats
-    training: dict[str, Any]
+    def __init__(
+        self, architecture: Architecture, program: FeatureProgram, weights: Floats, training: dict[str, Any]
+    ) -> None:
+        self.architecture, self.program, self.weights, self.training = architecture, program, weights, training
 
     def forecasts(self, grid: pd.DataFrame) -> Doubles:
         """Forecasts in °C made at every row of a grid frame, `(rows, horizon)`."""

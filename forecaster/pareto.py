@@ -28,4 +28,4 @@ def pareto_front(points: ArrayLike) -> Bools:
         rivals = table[usable]
         dominating = (rivals <= table[at]).all(axis=1) & (rivals < table[at]).any(axis=1)
         front[at] = not dominating.any()
-    return front
+    return np.asarray(front)

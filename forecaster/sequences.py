@@ -10,7 +10,7 @@ import numpy as np
 if TYPE_CHECKING:
     from forecaster.arrays import Floats
 
-# Marks a target that is not known; far above any scaled residual. Not NaN, which means nothing under fast arithmetic.
+# Marks a target that is not known; far above any scaled residual. Not NaN: a NaN must make the loss NaN.
 MISSING = np.float32(1e30)
 
 

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Protocol
 
 from forecaster.baselines.linear import Ridge
 from forecaster.baselines.naive import Drift, Persistence, SeasonalNaive
-from forecaster.baselines.smoothing import DampedTrend
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,6 +38,9 @@ class Baseline(Protocol):
 
 def standard_baselines() -> tuple[Baseline, ...]:
     """Every baseline that an evaluation compares with."""
+    # The configuration's schema imports this package, and no command should wait for numba.
+    from forecaster.baselines.smoothing import DampedTrend  # noqa: PLC0415
+
     return (Persistence(), Drift(), SeasonalNaive(), Ridge(), DampedTrend())
 
 

@@ -15,8 +15,19 @@ if TYPE_CHECKING:
 
     from forecaster.arrays import Doubles
 
-SETTINGS = {"objective": "regression", "learning_rate": 0.05, "num_leaves": 31, "verbosity": -1, "num_threads": 1}
-TREES = 200
+# Strong regularisation: neighbouring lags and origins repeat each other.
+SETTINGS = {
+    "objective": "regression",
+    "learning_rate": 0.05,
+    "num_leaves": 8,
+    "min_data_in_leaf": 100,
+    "feature_fraction": 0.3,
+    "bagging_fraction": 0.5,
+    "bagging_freq": 1,
+    "verbosity": -1,
+    "num_threads": 1,
+}
+TREES = 250
 
 
 class Boosting:

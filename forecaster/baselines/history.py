@@ -25,7 +25,7 @@ def first_rows(grid: pd.DataFrame) -> NDArray[np.int64]:
 def past_values(grid: pd.DataFrame, rows: NDArray[np.int64], lags: NDArray[np.int64]) -> Doubles:
     """Values `lags` steps before each row, `(rows, lags)`; before a segment's beginning its first value stands in."""
     wanted = np.maximum(rows[:, None] - lags, first_rows(grid)[rows, None])
-    return grid["value"].to_numpy(np.float64)[wanted]
+    return np.asarray(grid["value"].to_numpy(np.float64)[wanted])
 
 
 def steps_per_day(cadence_seconds: int) -> int:

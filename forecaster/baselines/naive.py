@@ -23,7 +23,7 @@ class Persistence:
 
     name = "persistence"
 
-    def fit(self, grid: pd.DataFrame, horizon: int, cadence_seconds: int, parts: Sequence[str]) -> None:
+    def fit(self, grid: pd.DataFrame, horizon: int, cadence_seconds: int, parts: Sequence[str]) -> None:  # noqa: ARG002 - the signature all share
         """Take the horizon; there is nothing to learn."""
         self.horizon = horizon
 
@@ -40,7 +40,7 @@ class Drift:
 
     name = "drift"
 
-    def fit(self, grid: pd.DataFrame, horizon: int, cadence_seconds: int, parts: Sequence[str]) -> None:
+    def fit(self, grid: pd.DataFrame, horizon: int, cadence_seconds: int, parts: Sequence[str]) -> None:  # noqa: ARG002 - the signature all share
         """Take the horizon; there is nothing to learn."""
         self.horizon = horizon
 
@@ -59,7 +59,7 @@ class SeasonalNaive:
 
     name = "seasonal naive"
 
-    def fit(self, grid: pd.DataFrame, horizon: int, cadence_seconds: int, parts: Sequence[str]) -> None:
+    def fit(self, grid: pd.DataFrame, horizon: int, cadence_seconds: int, parts: Sequence[str]) -> None:  # noqa: ARG002 - the signature all share
         """Take horizon and cadence; there is nothing to learn."""
         self.horizon, self.day = horizon, steps_per_day(cadence_seconds)
 

@@ -25,8 +25,8 @@ GRID, ROUNDS = 7, 5  # the last round's grid is finer than a thousandth of the b
 class DampedTrend:
     """Holt's method with additive damped trend, ETS(A,Ad,N) (Gardner & McKenzie 1985; Hyndman et al. 2008).
 
-        ε_t = y_t − ℓ_{t−1} − φ b_{t−1},   ℓ_t = y_t − (1−α) ε_t,   b_t = φ b_{t−1} + β ε_t
-        ŷ_{t+k} = ℓ_t + (φ + φ² + … + φᵏ) b_t
+        ε_t = y_t − l_{t−1} − φ b_{t−1},   l_t = y_t − (1−α) ε_t,   b_t = φ b_{t−1} + β ε_t
+        ŷ_{t+k} = l_t + (φ + φ² + … + φᵏ) b_t
 
     The state of a segment begins with its first value and no trend. α, β and φ have the lowest squared
     one-step error over the rows fitted.
@@ -34,7 +34,7 @@ class DampedTrend:
 
     name = "damped trend"
 
-    def fit(self, grid: pd.DataFrame, horizon: int, cadence_seconds: int, parts: Sequence[str]) -> None:
+    def fit(self, grid: pd.DataFrame, horizon: int, cadence_seconds: int, parts: Sequence[str]) -> None:  # noqa: ARG002 - the signature all share
         """Find α, β and φ on grids that shrink around the best point, which misses no valley as a descent may."""
         self.horizon = horizon
         value, begins = _columns(grid)
@@ -57,7 +57,7 @@ class DampedTrend:
         return np.asarray(level[:, None] + trend[:, None] * damping)
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True)
 def smoothed(value: Doubles, begins: Bools, alpha: float, beta: float, phi: float) -> tuple[Doubles, Doubles, Doubles]:
     """Level, trend and one-step error of every row, `(rows,)` each, °C; a state begins where `begins` is true."""
     level, trend, error = np.empty_like(value), np.empty_like(value), np.empty_like(value)

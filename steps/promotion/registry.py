@@ -87,8 +87,7 @@ class Registry:
     def __init__(self, uri: str, artifacts: Path | None = None) -> None:
         self.uri, self.artifacts = uri, artifacts
         mlflow.set_tracking_uri(uri)
-        mlflow.set_registry_uri(uri)
-        self.client = mlflow.MlflowClient(uri, uri)
+        self.client = mlflow.MlflowClient(uri)
 
     @contextmanager
     def answering(self) -> Iterator[None]:
