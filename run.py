@@ -35,7 +35,9 @@ def _help_config(context: click.Context, _parameter: click.Parameter, wanted: bo
         return
     from pipelines.config import describe  # noqa: PLC0415
 
-    section = {"data": "data", "train": "training", "promote": "training", "show": "training"}.get(context.command.name or "")
+    section = {"data": "data", "train": "training", "promote": "training", "show": "training"}.get(
+        context.command.name or ""
+    )
     click.echo("\n".join(describe(section)))
     context.exit()
 
@@ -43,7 +45,7 @@ def _help_config(context: click.Context, _parameter: click.Parameter, wanted: bo
 def common(function: Callable[..., Any]) -> Callable[..., Any]:
     """Options that every command has."""
     options = [
-        click.option("--stack", default="local", show_default=True, help="Stack file in stacks/, or a stack ZenML knows."),
+        click.option("--stack", default="local", show_default=True, help="File in stacks/, or a stack ZenML knows."),
         click.option(
             "--config", "configs", multiple=True, type=click.Path(path_type=Path),
             help="YAML file, may be repeated; replaces the defaults in pipelines/configs/.",
@@ -202,7 +204,7 @@ def _command(
     except Exception as error:  # noqa: BLE001 - the command line is where everything else ends
         _fail(output, options, error, INTERNAL_ERROR)
     if options["as_json"]:
-        print(json.dumps(result), file=output, flush=True)
+        click.echo(json.dumps(result), file=output)
         return
     from pipelines.summary import print_summary  # noqa: PLC0415 - rich and nothing before it is wanted
 
@@ -223,9 +225,7 @@ def _run(
         return _on_stack(options["stack"], home, config, work)
 
 
-def _on_stack(
-    stack: str, home: Home, config: Config, work: Callable[[Config], dict[str, Any]]
-) -> dict[str, Any]:
+def _on_stack(stack: str, home: Home, config: Config, work: Callable[[Config], dict[str, Any]]) -> dict[str, Any]:
     from stacks.loader import use_stack  # noqa: PLC0415 - imports ZenML
 
     use_stack(stack, home.root)
@@ -260,8 +260,8 @@ def _fail(output: Any, options: dict[str, Any], error: BaseException, code: int)
     if code == INTERNAL_ERROR:
         message = f"internal error, {kind}: {message} (run again with --debug for the traceback)"
     if options["as_json"]:
-        print(json.dumps({"error": {"kind": kind, "message": message, "exit_code": code}}), file=output, flush=True)
-    print(f"error: {message}", file=sys.stderr, flush=True)
+        click.echo(json.dumps({"error": {"kind": kind, "message": message, "exit_code": code}}), file=output)
+    click.echo(f"error: {message}", err=True)
     sys.exit(code)
 
 

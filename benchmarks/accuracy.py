@@ -106,7 +106,9 @@ def _gru(dataset: Dataset, job: Job) -> list[dict[str, Any]]:
         model = train(dataset, chosen, found.best_update, seed, refit=refit)
         sizes = {"parameters": model.architecture.parameters, "macs": model.architecture.macs_per_forecast}
         cost = {"cpu_seconds": found.cpu_seconds + model.training["cpu_seconds"]}
-        rows.append({**_errors(dataset, model.forecasts(dataset.grid)), "user": job.user, "model": name, **sizes, **cost})
+        rows.append(
+            {**_errors(dataset, model.forecasts(dataset.grid)), "user": job.user, "model": name, **sizes, **cost}
+        )
     return rows
 
 

@@ -17,7 +17,7 @@ from forecaster.sequences import MISSING, Sequences
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from forecaster.arrays import Floats
+    from forecaster.arrays import Floats, Rows
 
 # Share of the training part that the earlier fold trains on; about the share the whole dataset trains on.
 EARLIER_SHARE = 0.7
@@ -161,7 +161,8 @@ class Dataset:
             fields["description"],
         )
         if dataset.digest != fields["digest"]:
-            msg = f"dataset digest is {dataset.digest[:12]!r}, stored was {fields['digest'][:12]!r}: run the data pipeline again"
+            found, stored_digest = dataset.digest[:12], fields["digest"][:12]
+            msg = f"dataset digest is {found!r}, stored was {stored_digest!r}: run the data pipeline again"
             raise ReadingError(msg)
         return dataset
 
@@ -180,7 +181,7 @@ def minimum_steps(config: SequenceConfig) -> int:
     return max(32, config.horizon + 1)
 
 
-def _windows(grid: pd.DataFrame, part: str, steps: int) -> np.ndarray:
+def _windows(grid: pd.DataFrame, part: str, steps: int) -> Rows:
     """Row numbers of each sequence of a part, `(sequences, steps)`; −1 behind the end of a short run."""
     segment, rows = grid["segment"].to_numpy(), (grid["part"] == part).to_numpy()
     run = np.cumsum(np.r_[False, (segment[1:] != segment[:-1]) | (rows[1:] != rows[:-1])])
@@ -196,11 +197,11 @@ def _windows(grid: pd.DataFrame, part: str, steps: int) -> np.ndarray:
     return np.stack(found) if found else np.empty((0, steps), int)
 
 
-def _cut(values: Floats, windows: np.ndarray, blank: float) -> Floats:
+def _cut(values: Floats, windows: Rows, blank: float) -> Floats:
     return np.where(windows[..., None] >= 0, values[windows], np.float32(blank)).astype(np.float32)
 
 
-def _streams(grid: pd.DataFrame, config: SequenceConfig) -> np.ndarray:
+def _streams(grid: pd.DataFrame, config: SequenceConfig) -> Rows:
     """Row numbers of the validation streams, `(streams, warm_up + length)`, −1 where there is no row.
 
     A stream's warm-up is the rows just before it, as far as they belong to its first row's segment.

@@ -16,7 +16,6 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
 from forecaster.errors import ConfigError, ReadingError
@@ -24,7 +23,10 @@ from forecaster.errors import ConfigError, ReadingError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from forecaster.arrays import Doubles
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from forecaster.arrays import Doubles, Rows
 
 DAY_SECONDS = 86_400
 # Below this a training part does not move at all; a DS18B20 step is 0.0625 °C.
@@ -40,7 +42,8 @@ class FeatureConfig(BaseModel):
     deviations: tuple[PositiveInt, ...] = Field((6, 36), description="windows of the moving means, in steps")
     harmonics: int = Field(2, ge=0, le=4, description="harmonics of the time of day")
     weekday: bool = Field(
-        False, description="whether the position in the week is a candidate; it wants a year of readings rather than months"
+        default=False,
+        description="whether the position in the week is a candidate; it wants a year of readings rather than months",
     )
 
     def names(self) -> tuple[str, ...]:
@@ -124,7 +127,8 @@ def fit_program(grid: pd.DataFrame, config: FeatureConfig, cadence_seconds: int,
 
 def features(grid: pd.DataFrame, program: FeatureProgram) -> Doubles:
     """Scaled features of every row, `(rows, features)`; a row reads itself and earlier rows of its segment."""
-    return raw_features(grid, program.names) / np.asarray(program.scales)
+    scaled: Doubles = raw_features(grid, program.names) / np.asarray(program.scales)
+    return scaled
 
 
 def residuals(grid: pd.DataFrame, horizon: int) -> Doubles:
@@ -173,25 +177,23 @@ def _history(value: Doubles, name: str) -> Doubles:
     operation, argument = name.split(":")
     reach = int(argument)
     if operation == "difference":
-        return value - np.concatenate([np.full(min(reach, len(value)), value[0]), value[:-reach]])[: len(value)]
+        before = np.concatenate([np.full(min(reach, len(value)), value[0]), value[:-reach]])
+        return np.subtract(value, before[: len(value)])
     # The mean of exact window sums: a running sum would carry rounding from one step to the next.
     padded = np.concatenate([np.full(reach - 1, value[0]), value])
-    return value - np.lib.stride_tricks.sliding_window_view(padded, reach).mean(axis=1)
+    return np.subtract(value, np.lib.stride_tricks.sliding_window_view(padded, reach).mean(axis=1))
 
 
 def _clock(time: pd.Series, name: str) -> Doubles:
     operation, *_, function = name.split(":")
     seconds = (time - time.dt.normalize()).dt.total_seconds().to_numpy()
-    turns = seconds / DAY_SECONDS
-    if operation == "hour":
-        turns = turns * int(name.split(":")[1])
-    else:
-        turns = (turns + time.dt.dayofweek.to_numpy()) / 7
-    angle = 2 * np.pi * turns
+    days = seconds / DAY_SECONDS
+    turns = days * int(name.split(":")[1]) if operation == "hour" else (days + time.dt.dayofweek.to_numpy()) / 7
+    angle: Doubles = 2 * np.pi * turns
     return np.sin(angle) if function == "sin" else np.cos(angle)
 
 
-def _run_numbers(*labels: np.ndarray) -> np.ndarray:
+def _run_numbers(*labels: NDArray[Any]) -> Rows:
     """Number of the run of rows in which every label stays the same."""
     change = np.zeros(len(labels[0]), bool)
     for label in labels:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Sequence
 
+    from forecaster.arrays import Rows
+
 ORDERED = ("units", "steps", "burn_in", "learning_rate", "batch", "dropout", "weight_decay")
 # A step to a neighbouring choice explores around a good value; one in four jumps leaves its valley.
 JUMP = 0.25
@@ -117,7 +119,7 @@ class Space:
         wanted = {**recipe.as_dict(), "form": "gru", "units": 16, "reads hour:1": True}
         return [_nearest(options, wanted.get(name, False)) for name, options in self.choices.items()]
 
-    def random(self, rng: random.Random) -> list[int]:
+    def drawn(self, rng: random.Random) -> list[int]:
         """A genome with each gene drawn evenly."""
         return [rng.randrange(len(options)) for options in self.choices.values()]
 
@@ -125,7 +127,7 @@ class Space:
         """A copy in which each gene changes with probability `share`."""
         child = list(genome)
         for index, (name, options) in enumerate(self.choices.items()):
-            if len(options) < 2 or rng.random() >= share:  # noqa: PLR2004 - a choice of one cannot change
+            if len(options) < 2 or rng.random() >= share:
                 continue
             if name in ORDERED and rng.random() >= JUMP:
                 step = rng.choice((-1, 1))
@@ -170,6 +172,6 @@ def _nearest(options: Sequence[Any], wanted: Any) -> int:
     return min(range(len(options)), key=lambda i: abs(options[i] - wanted))
 
 
-def columns(names: Sequence[str], chosen: Sequence[str]) -> np.ndarray:
+def columns(names: Sequence[str], chosen: Sequence[str]) -> Rows:
     """Positions of the chosen features among all."""
     return np.array([list(names).index(name) for name in chosen], np.int64)

@@ -89,7 +89,11 @@ def _stretches(grid: pd.DataFrame) -> list[int]:
     """First rows of unbroken, unfilled stretches, a day's worth apart; the longest segment's start if there is none."""
     segment, filled = grid["segment"].to_numpy(), grid["filled"].to_numpy(bool)
     starts = range(0, max(1, len(grid) - READINGS), READINGS)
-    whole = [s for s in starts if segment[s] == segment[min(s + READINGS, len(grid)) - 1] and not filled[s : s + READINGS].any()]
+    whole = [
+        s
+        for s in starts
+        if segment[s] == segment[min(s + READINGS, len(grid)) - 1] and not filled[s : s + READINGS].any()
+    ]
     return whole or [0]
 
 

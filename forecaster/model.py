@@ -113,7 +113,9 @@ def train(dataset: Dataset, candidate: Candidate, best_update: int, seed: int, *
     stop = best_update if refit else None
     result = fit(dataset.training_sequences(parts), chosen, architecture, candidate.recipe, seed, stop_after=stop)
     if not np.isfinite(result.validation_rmse):
-        msg = f"training diverged with learning rate {candidate.recipe.learning_rate!r}, lower search.space.learning_rate"
+        msg = (
+            f"training diverged with learning rate {candidate.recipe.learning_rate!r}, lower search.space.learning_rate"
+        )
         raise ForecasterError(msg)
     training = {
         "seed": seed,

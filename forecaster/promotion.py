@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +14,8 @@ from forecaster.serving import ServedForecaster
 from forecaster.streaming import stream_forecasts
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from forecaster.dataset import Dataset
 
 
@@ -38,8 +39,8 @@ class Decision:
 
     promoted: bool
     reason: str
-    challenger_rmse: float | None
-    champion_rmse: float | None
+    challenger_rmse: float | None = None
+    champion_rmse: float | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -60,7 +61,9 @@ def decide(challenger: Path, champion: Path | None, dataset: Dataset, config: Pr
     """
     error = release_rmse(challenger, dataset)
     if champion is None:
-        return Decision(True, f"there is no champion yet; test RMSE {error:.4f} °C", error, None)
+        return Decision(
+            promoted=True, reason=f"there is no champion yet; test RMSE {error:.4f} °C", challenger_rmse=error
+        )
     present = release_rmse(champion, dataset)
     limit = present * (1 - config.margin)
     verdict = "beats" if error < limit else "does not beat"

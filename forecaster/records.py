@@ -88,4 +88,10 @@ class SearchResult:
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> SearchResult:
         """The inverse of `as_dict`."""
-        return cls(**{**fields, "records": tuple(Record.from_dict(r) for r in fields["records"]), "finals": tuple(fields["finals"])})
+        return cls(
+            **{
+                **fields,
+                "records": tuple(Record.from_dict(r) for r in fields["records"]),
+                "finals": tuple(fields["finals"]),
+            }
+        )

@@ -1,14 +1,14 @@
 """The release folder: everything a later hand-over needs of one model, written whole or not at all.
 
-    model.keras, model.h5    the sequence model, standard Keras layers
-    model.onnx               the same with a real GRU operator, checked in ONNX Runtime
-    features.json            feature program, scaler, cadence, horizon, architecture
-    calibration.npz          scaled features of training sequences, `(sequences, steps, inputs)`
-    golden.json              readings in, forecasts out, tolerances
-    metrics.json             test metrics with baselines and intervals
-    provenance.json          dataset, seed, recipe, code revision, pipeline run
-    requirements.lock        the dependencies it was trained with
-    manifest.json            size and SHA-256 of each of these
+model.keras, model.h5    the sequence model, standard Keras layers
+model.onnx               the same with a real GRU operator, checked in ONNX Runtime
+features.json            feature program, scaler, cadence, horizon, architecture
+calibration.npz          scaled features of training sequences, `(sequences, steps, inputs)`
+golden.json              readings in, forecasts out, tolerances
+metrics.json             test metrics with baselines and intervals
+provenance.json          dataset, seed, recipe, code revision, pipeline run
+requirements.lock        the dependencies it was trained with
+manifest.json            size and SHA-256 of each of these
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from __future__ import annotations
 import atexit
 import errno
 import json
-import os
 import shutil
 import tempfile
 import warnings
@@ -142,7 +141,7 @@ def _whole_folder(target: Path) -> Iterator[Path]:
         raise _disk(error, target) from error
     try:
         yield folder
-        os.replace(folder, target)
+        folder.replace(target)
     except OSError as error:
         raise _disk(error, target) from error
     finally:
@@ -173,7 +172,8 @@ def _write_models(folder: Path, forecaster: Forecaster, dataset: Dataset) -> dic
     differences = {name: largest_difference(vectors, program, network) for name, network in runtimes.items()}
     for name, difference in differences.items():
         if not difference <= TOLERANCE_FLOAT32:
-            msg = f"{name} differs from Keras by {difference:.3g} °C on the golden vectors, allowed are {TOLERANCE_FLOAT32:g} °C"
+            allowed = f"allowed are {TOLERANCE_FLOAT32:g} °C"
+            msg = f"{name} differs from Keras by {difference:.3g} °C on the golden vectors, {allowed}: train again"
             raise ForecasterError(msg)
     return differences
 

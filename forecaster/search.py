@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import statistics
 import time
@@ -67,7 +66,12 @@ def search(
         ConfigError: no candidate of the space keeps the limit of parameters.
     """
     run = _Search(dataset, config, seed, progress)
-    key = {"format": CHECKPOINT_FORMAT, "dataset": dataset.digest, "config": config.model_dump(mode="json"), "seed": seed}
+    key = {
+        "format": CHECKPOINT_FORMAT,
+        "dataset": dataset.digest,
+        "config": config.model_dump(mode="json"),
+        "seed": seed,
+    }
     population = run.restore(checkpoint, key)
     while run.generation < config.generations and not run.stopped:
         population = run.next_generation(population)
@@ -120,7 +124,7 @@ class _Search:
     def _first_genomes(self, rng: random.Random) -> list[list[int]]:
         genomes = [self.space.usual()]
         while len(genomes) < self.config.population:
-            genomes.append(self._fresh(lambda: self.space.random(rng), genomes))
+            genomes.append(self._fresh(lambda: self.space.drawn(rng), genomes))
         return genomes
 
     def _breed(self, population: list[_Individual], rng: random.Random) -> list[_Individual]:
@@ -130,7 +134,8 @@ class _Search:
             children: list[_Individual] = []
             for _ in range(self.config.population - self.config.elite):
                 first, second = self.toolbox.select(population, 2)
-                genome, parents = list(first), (first.record,)
+                genome = list(first)
+                parents: tuple[int, ...] = (first.record,)
                 if rng.random() < self.config.crossover:
                     genome, parents = self.toolbox.mate(list(first), list(second))[0], (first.record, second.record)
                 child = self.space.mutate(genome, rng, self.config.mutation)
@@ -205,7 +210,8 @@ class _Search:
     def finish(self) -> SearchResult:
         """Judge the finalists on several seeds and choose the winner."""
         if not self.records:
-            msg = f"no candidate has at most {self.config.space.max_parameters!r} parameters, raise max_parameters or lower units"
+            limit = self.config.space.max_parameters
+            msg = f"no candidate has at most {limit!r} parameters, raise max_parameters or lower units"
             raise ConfigError(msg)
         best = sorted(self.records, key=lambda r: r.fitness)[: self.config.finalists]
         usual = self._usual()
@@ -256,7 +262,7 @@ class _Search:
         }
         part = checkpoint.with_suffix(".part")
         part.write_text(json.dumps(state), encoding="utf-8")
-        os.replace(part, checkpoint)
+        part.replace(checkpoint)
 
     def restore(self, checkpoint: Path | None, key: dict[str, Any]) -> list[_Individual]:
         """The population a killed search left, or none where there is no checkpoint of this very search."""

@@ -26,9 +26,14 @@ class SearchConfig(BaseModel):
     crossover: float = Field(0.6, ge=0, le=1, description="share of children with two parents")
     mutation: float = Field(0.15, gt=0, le=1, description="probability that a gene mutates")
     elite: int = Field(2, ge=0, description="best individuals that pass unchanged")
-    size_penalty: float = Field(0.002, ge=0, description="relative growth of the fitness for each 1,000 multiply-accumulates")
+    size_penalty: float = Field(
+        0.002, ge=0, description="relative growth of the fitness for each 1,000 multiply-accumulates"
+    )
     folds: int = Field(
-        2, ge=1, le=2, description="2: judge also on the last stretch of the training part, by a network that has not seen it"
+        2,
+        ge=1,
+        le=2,
+        description="2: judge also on the last stretch of the training part, by a network that has not seen it",
     )
     finalists: int = Field(3, ge=1, description="best candidates that are trained again on other seeds")
     finalist_seeds: int = Field(2, ge=1, description="trainings a finalist is judged by, the first included")

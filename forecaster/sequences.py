@@ -5,13 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 if TYPE_CHECKING:
     from forecaster.arrays import Floats
 
 # Marks a target that is not known; far above any scaled residual. Not NaN: a NaN must make the loss NaN.
-MISSING = np.float32(1e30)
+MISSING = 1e30
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from forecaster.sources.csv import readings_frame
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from forecaster.arrays import Floats
+    from forecaster.arrays import Doubles, Floats
 
 INPUT_COLUMNS = ("time_point", "value")
 
@@ -80,7 +80,7 @@ def onnx_network(path: Path) -> Callable[[Floats], Floats]:
     return run
 
 
-def _long(times: pd.Series, made: np.ndarray, cadence_seconds: int) -> pd.DataFrame:
+def _long(times: pd.Series, made: Doubles, cadence_seconds: int) -> pd.DataFrame:
     horizon = made.shape[1]
     made_at = np.repeat(times.to_numpy("datetime64[us]"), horizon)
     step = np.tile(np.arange(1, horizon + 1), len(made))

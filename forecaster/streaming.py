@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from forecaster.arrays import Doubles, Floats
+    from forecaster.arrays import Doubles, Floats, Rows
 
 
 def stream_forecasts(grid: pd.DataFrame, program: FeatureProgram, network: Callable[[Floats], Floats]) -> Doubles:
@@ -33,7 +33,7 @@ def stream_forecasts(grid: pd.DataFrame, program: FeatureProgram, network: Calla
     return out
 
 
-def segments(grid: pd.DataFrame) -> list[np.ndarray]:
+def segments(grid: pd.DataFrame) -> list[Rows]:
     """Row numbers of each segment, in order."""
     label = grid["segment"].to_numpy()
     return np.split(np.arange(len(grid)), np.flatnonzero(label[1:] != label[:-1]) + 1)

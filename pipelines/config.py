@@ -52,7 +52,7 @@ class TrainingConfig(_Section):
     dataset_version: str | None = Field(None, description="its version, the newest if not given")
     model: str = Field("temperature-forecaster", pattern=NAME, description="name of the registered model")
     seed: int = Field(1, ge=0, description="seed of the search and of every training")
-    refit: bool = Field(True, description="train the winner on training and validation part together")
+    refit: bool = Field(default=True, description="train the winner on training and validation part together")
     search: SearchConfig = Field(SearchConfig(), description="genetic search")
     gate: GateConfig = Field(GateConfig(), description="what a model must beat")
     promotion: PromotionConfig = Field(PromotionConfig(), description="when a challenger becomes champion")

@@ -1,9 +1,9 @@
 """The project's home folder on one machine: everything that is kept lies under it.
 
-    zenml/     ZenML's configuration, database and local artifacts
-    mlflow/    MLflow's database and artifacts
-    cache/     compiled kernels, searches that can be resumed
-    lock       held by the command that writes
+zenml/     ZenML's configuration, database and local artifacts
+mlflow/    MLflow's database and artifacts
+cache/     compiled kernels, searches that can be resumed
+lock       held by the command that writes
 """
 
 from __future__ import annotations
@@ -62,7 +62,8 @@ class Home:
             for folder in (self.root / "zenml", self.mlflow_artifacts, self.searches, self.root / "cache" / "numba"):
                 folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            msg = f"home folder {str(self.root)!r} cannot be created ({error.strerror}): set EDGELOOP_HOME to a writable folder"
+            reason = f"home folder {str(self.root)!r} cannot be created ({error.strerror})"
+            msg = f"{reason}: set EDGELOOP_HOME to a writable folder"
             raise ServiceUnavailable(msg) from error
         for name, value in self._environment(debug=debug).items():
             os.environ.setdefault(name, value)
@@ -102,7 +103,8 @@ class Home:
             except BlockingIOError:
                 file.seek(0)
                 holder = file.read().strip() or "unknown"
-                msg = f"another run (process {holder!r}) works in {str(self.root)!r}: wait for it or set another EDGELOOP_HOME"
+                place = str(self.root)
+                msg = f"another run (process {holder!r}) works in {place!r}: wait for it or set another EDGELOOP_HOME"
                 raise Busy(msg) from None
             file.truncate(0)
             file.write(str(os.getpid()))

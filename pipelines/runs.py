@@ -105,7 +105,13 @@ def run_promotion(config: Config, version: str, *, force: bool) -> dict[str, Any
     dataset = dataset_version(training.dataset, training.dataset_version)
     run = _launch(promotion_pipeline, "promotion", training, registration.as_dict(), dataset, force)
     outcome = _output(run, "promote", "promotion")
-    return {"model_name": training.model, "model_version": version, **outcome, "dataset_version": dataset, "zenml_run": run.name}
+    return {
+        "model_name": training.model,
+        "model_version": version,
+        **outcome,
+        "dataset_version": dataset,
+        "zenml_run": run.name,
+    }
 
 
 def show(config: Config) -> dict[str, Any]:
@@ -140,7 +146,9 @@ def dataset_version(name: str, version: str | None) -> str:
         found = Client().get_artifact_version(name, version)
     except KeyError:
         wanted = f"{name}:{version}" if version else name
-        msg = f"dataset {wanted!r} does not exist, run python run.py data first (python run.py show lists what there is)"
+        msg = (
+            f"dataset {wanted!r} does not exist, run python run.py data first (python run.py show lists what there is)"
+        )
         raise InputError(msg) from None
     return f"{found.name}:{found.version}"
 

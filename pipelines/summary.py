@@ -97,14 +97,25 @@ def _promote(console: Console, result: Mapping[str, Any]) -> None:
 
 def _show(console: Console, result: Mapping[str, Any]) -> None:
     none = "none yet, python run.py all makes one"
-    facts = {"stack": result["stack"], "champion": result["champion"] or none, "challenger": result["challenger"] or "none"}
+    facts = {
+        "stack": result["stack"],
+        "champion": result["champion"] or none,
+        "challenger": result["challenger"] or "none",
+    }
     _facts(console, f"Model {result['model_name']}", facts)
     versions = [
-        (row["version"], ", ".join(row["aliases"]), row["tags"].get("dataset_version", ""), row["tags"].get("zenml_run", ""))
+        (
+            row["version"],
+            ", ".join(row["aliases"]),
+            row["tags"].get("dataset_version", ""),
+            row["tags"].get("zenml_run", ""),
+        )
         for row in result["versions"]
     ]
     _table(console, "Versions", ("version", "alias", "dataset", "ZenML run"), versions)
-    _table(console, "Datasets", ("dataset", "created"), [(d["dataset_version"], d["created"]) for d in result["datasets"]])
+    _table(
+        console, "Datasets", ("dataset", "created"), [(d["dataset_version"], d["created"]) for d in result["datasets"]]
+    )
     _table(console, "Last runs", ("run", "status", "created"), [tuple(run.values()) for run in result["runs"]])
 
 

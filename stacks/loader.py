@@ -53,7 +53,9 @@ def read_stack(name: str, home: Path) -> Stack:
     """
     path = STACKS / f"{name}.yaml"
     if name not in available():
-        msg = f"stack {name!r} is unknown, choose one of {', '.join(available())} or register it in ZenML under that name"
+        msg = (
+            f"stack {name!r} is unknown, choose one of {', '.join(available())} or register it in ZenML under that name"
+        )
         raise StackError(msg)
     try:
         return Stack.model_validate(_resolved(yaml.safe_load(path.read_text(encoding="utf-8")), home))
@@ -90,7 +92,9 @@ def use_stack(name: str, home: Path) -> str:
 def _known(client: Client, name: str) -> tuple[str, str]:
     found = client.list_stacks(name=name)
     if not found.items:
-        msg = f"stack {name!r} is unknown, choose one of {', '.join(available())} or register it in ZenML under that name"
+        msg = (
+            f"stack {name!r} is unknown, choose one of {', '.join(available())} or register it in ZenML under that name"
+        )
         raise StackError(msg)
     return str(found.items[0].id), found.items[0].name
 
@@ -140,8 +144,8 @@ def _resolved(value: Any, home: Path) -> Any:
 
 
 def _variable(match: re.Match[str]) -> str:
-    name, default = match.groups()
-    value = os.environ.get(name, default)
+    name = match.group(1)
+    value: str | None = os.environ.get(name, match.group(2))
     if value is None:
         msg = f"environment variable {name!r} is not set, the stack file needs it"
         raise StackError(msg)

@@ -53,9 +53,13 @@ def verify_manifest(folder: Path) -> dict[str, Any]:
     present = {path.relative_to(folder).as_posix(): path for path in _files(folder)}
     wrong = [f"{name} is missing" for name in sorted(listed.keys() - present.keys())]
     wrong += [f"{name} is not in the manifest" for name in sorted(present.keys() - listed.keys())]
-    wrong += [f"{name} differs" for name in sorted(listed.keys() & present.keys()) if listed[name] != _entry(present[name])]
+    wrong += [
+        f"{name} differs" for name in sorted(listed.keys() & present.keys()) if listed[name] != _entry(present[name])
+    ]
     if wrong:
-        msg = f"release {folder.name!r} does not match its manifest: {'; '.join(wrong)}: fetch it again from the registry"
+        msg = (
+            f"release {folder.name!r} does not match its manifest: {'; '.join(wrong)}: fetch it again from the registry"
+        )
         raise ManifestError(msg)
     return manifest
 
@@ -72,9 +76,10 @@ def _read(folder: Path) -> dict[str, Any]:
         raise ManifestError(msg) from None
     form = (manifest.get("format"), manifest.get("version")) if isinstance(manifest, dict) else manifest
     if form != (FORMAT, VERSION) or not isinstance(manifest.get("files"), dict):
-        msg = f"{NAME} of release {folder.name!r} has format {form!r}, expected {(FORMAT, VERSION)!r}: use a matching edgeloop"
+        expected = (FORMAT, VERSION)
+        msg = f"{NAME} of release {folder.name!r} has format {form!r}, expected {expected!r}: use a matching edgeloop"
         raise ManifestError(msg)
-    return manifest
+    return dict(manifest)
 
 
 def _files(folder: Path) -> list[Path]:

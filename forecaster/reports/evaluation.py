@@ -10,6 +10,7 @@ from forecaster.baselines.history import steps_per_day
 from forecaster.gate import failures
 from forecaster.metrics import forecast_errors, truth
 from forecaster.reports.charts import ACCENT, MODEL, MUTED, READINGS, colours, dated, legend_above, new_axes, new_row
+from forecaster.reports.data_quality import duration
 from forecaster.reports.page import Page, number
 
 if TYPE_CHECKING:
@@ -99,14 +100,6 @@ class _Part:
     def ahead(self, steps: int) -> str:
         """How far `steps` reach, in words."""
         return duration(steps * self.cadence)
-
-
-def duration(seconds: float) -> str:
-    """Seconds in minutes, hours or days, whichever is shortest to read."""
-    for unit, size in (("d", 86400.0), ("h", 3600.0), ("min", 60.0)):
-        if seconds >= size:
-            return f"{seconds / size:.3g} {unit}"
-    return f"{seconds:.3g} s"
 
 
 def _lead(evaluation: Evaluation) -> str:

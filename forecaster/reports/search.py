@@ -74,8 +74,8 @@ def _winner_words(records: Sequence[Record], winner: int) -> str:
     rank = 1 + sum(record["fitness"] < best["fitness"] for record in records)
     sentence = (
         f"Candidate {winner}: validation RMSE {best['validation_rmse']:.4f} °C, fitness {best['fitness']:.4f} "
-        f"(rank {rank} of {len(records)} in the search), {number(best['parameters'])} parameters, {number(best['macs'])} "
-        "multiply-accumulates a forecast."
+        f"(rank {rank} of {len(records)} in the search), {number(best['parameters'])} parameters, "
+        f"{number(best['macs'])} multiply-accumulates a forecast."
     )
     if rank == 1:
         return sentence
@@ -226,7 +226,7 @@ def _gene_panel(axes: Axes, name: str, values: list[Any], fitness: Doubles, winn
     axes.plot(at, fitness, "o", color=MUTED, ms=3.5)
     axes.plot(at[winner], fitness[winner], "*", color=MODEL, ms=11)
     labels = [_word(choice) for choice in choices]
-    axes.set_xticks(range(len(choices)), labels, rotation=30 if max(map(len, labels)) * len(labels) > 22 else 0)  # noqa: PLR2004 - letters that fit below a panel
+    axes.set_xticks(range(len(choices)), labels, rotation=30 if max(map(len, labels)) * len(labels) > 22 else 0)
     axes.set_xlim(-0.6, len(choices) - 0.4)
     axes.set_title(name, fontsize=9)
     axes.tick_params(labelsize=8)

@@ -23,5 +23,5 @@ def clean(
         Grid frame and the counts.
     """
     grid, report = cleaning.clean(readings, config)
-    log_metadata(report.as_dict(), artifact_name="grid", infer_artifact=True)
+    log_metadata(metadata=report.as_dict(), artifact_name="grid", infer_artifact=True)
     return grid, report.as_dict()

@@ -23,5 +23,5 @@ def collect(source: str, user: str | None, tag: str | None, fingerprint: str) ->
         Readings frame: time, value.
     """
     readings = read_readings(source, Selection(user=user, tag=tag))
-    log_metadata({"rows": len(readings), "fingerprint": fingerprint}, infer_artifact=True)
+    log_metadata(metadata={"rows": len(readings), "fingerprint": fingerprint}, infer_artifact=True)
     return readings

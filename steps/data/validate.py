@@ -37,5 +37,5 @@ def validate(
     """
     parts = split(grid, split_config)
     result = check(readings, grid, cleaning_report, parts["part"], config)
-    log_metadata({"passed": result.passed}, artifact_name="validation", infer_artifact=True)
+    log_metadata(metadata={"passed": result.passed}, artifact_name="validation", infer_artifact=True)
     return result.as_dict(), HTMLString(data_quality_page(readings, parts, cleaning_report, result, source))

@@ -32,9 +32,13 @@ def contest(
     model, version = registration["model"], str(registration["version"])
     champion = registry.alias(model, CHAMPION)
     if champion is not None and champion.version == version:
-        decision = Decision(False, "it is the champion already", None, None)
+        decision = Decision(promoted=False, reason="it is the champion already")
         return {**decision.as_dict(), "alias": CHAMPION, "version": version, "champion_version": version}
-    decision = Decision(True, "promoted by force", None, None) if force else _decide(registry, model, version, dataset, config)
+    decision = (
+        Decision(promoted=True, reason="promoted by force")
+        if force
+        else _decide(registry, model, version, dataset, config)
+    )
     if decision.promoted:
         registry.promote(model, version)
     holder = version if decision.promoted else (champion.version if champion else None)

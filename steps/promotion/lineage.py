@@ -41,10 +41,16 @@ def link_version(registration: Registration, tags: list[str]) -> None:
     except EntityExistsError:
         version = client.get_model_version(model.id, name)
     for step in run.steps.values():
-        for artifact in [a for found in step.outputs.values() for a in found] + [i for n in step.inputs.values() for i in n]:
+        for artifact in [a for found in step.outputs.values() for a in found] + [
+            i for n in step.inputs.values() for i in n
+        ]:
             link_artifact_version_to_model_version(artifact, version)
     log_metadata(
-        {"mlflow_model": registration.model_uri, "mlflow_run_id": registration.run_id, "release": Uri(registration.release)},
+        metadata={
+            "mlflow_model": registration.model_uri,
+            "mlflow_run_id": registration.run_id,
+            "release": Uri(registration.release),
+        },
         model_name=registration.model,
         model_version=name,
     )

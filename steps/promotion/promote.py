@@ -29,5 +29,5 @@ def promote(
     outcome = contest(active_registry(), registration, dataset, config, force=force)
     if outcome["promoted"]:
         mark_champion(registration["model"], registration["version"])
-    log_metadata(outcome)
+    log_metadata(metadata=outcome)
     return outcome

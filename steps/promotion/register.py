@@ -36,5 +36,5 @@ def register(
     run = tracked_run(release, evaluation, search_result, {"search": search_report, "evaluation": evaluation_report})
     registration = active_registry().register(model, release.path, release.manifest["facts"]["digest"], run)
     link_version(registration, [run.tags["dataset_version"]])
-    log_metadata(registration.as_dict())
+    log_metadata(metadata=registration.as_dict())
     return registration.as_dict()

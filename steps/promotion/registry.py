@@ -199,7 +199,9 @@ class Registry:
 
     def _create(self, model: str, release: Path, digest: str, run: TrackedRun) -> ModelVersion:
         experiment = self._experiment(model)
-        with mlflow.start_run(experiment_id=experiment, run_name=run.name, tags={**run.tags, DIGEST_TAG: digest}) as active:
+        with mlflow.start_run(
+            experiment_id=experiment, run_name=run.name, tags={**run.tags, DIGEST_TAG: digest}
+        ) as active:
             mlflow.log_params(run.params)
             mlflow.log_metrics(run.metrics)
             for name, page in run.pages.items():
@@ -246,8 +248,12 @@ def _log_model(release: Path) -> Any:
 
     signature = ModelSignature(
         inputs=Schema([ColSpec("string", "time_point"), ColSpec("double", "value")]),
-        outputs=Schema([ColSpec(kind, name) for kind, name in (
-            ("string", "made_at"), ("string", "time"), ("long", "step"), ("double", "forecast"))]),  # fmt: skip
+        outputs=Schema(
+            [
+                ColSpec(kind, name)
+                for kind, name in (("string", "made_at"), ("string", "time"), ("long", "step"), ("double", "forecast"))
+            ]
+        ),
         params=ParamSchema([ParamSpec("every_reading", "boolean", default=False)]),
     )
     return mlflow.pyfunc.log_model(
@@ -275,7 +281,7 @@ def _is_outage(error: MlflowException) -> bool:
     causes = [error, error.__cause__, error.__context__]
     if any(isinstance(cause, RequestException | ConnectionError | OperationalError) for cause in causes):
         return True
-    return error.error_code in ("TEMPORARILY_UNAVAILABLE",) or "API request to" in str(error)
+    return error.error_code == "TEMPORARILY_UNAVAILABLE" or "API request to" in str(error)
 
 
 def local_copy(registration: Registration) -> str:

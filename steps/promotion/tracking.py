@@ -30,8 +30,16 @@ def tracked_run(
     names = ("dataset_version", "code_revision", "zenml_run")
     return TrackedRun(
         name=origin["zenml_run"],
-        params={**origin["training"]["candidate"], "seed": origin["training"]["seed"], "updates": origin["training"]["updates"]},
-        metrics={**evaluation["headline"], "parameters": facts["parameters"], "macs_per_forecast": facts["macs_per_forecast"]},
+        params={
+            **origin["training"]["candidate"],
+            "seed": origin["training"]["seed"],
+            "updates": origin["training"]["updates"],
+        },
+        metrics={
+            **evaluation["headline"],
+            "parameters": facts["parameters"],
+            "macs_per_forecast": facts["macs_per_forecast"],
+        },
         tags={name: str(origin[name]) for name in names},
         evaluations=search_result["records"],
         pages={f"{name}.html": str(page) for name, page in reports.items()},

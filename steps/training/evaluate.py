@@ -27,5 +27,5 @@ def evaluate(
         Metrics of model and baselines with intervals, and the report as a page; the gate comes after.
     """
     result, page = evaluation.assess(dataset, forecaster, gate, seed)
-    log_metadata(result["headline"], artifact_name="evaluation", infer_artifact=True)
+    log_metadata(metadata=result["headline"], artifact_name="evaluation", infer_artifact=True)
     return result, HTMLString(page)

@@ -43,7 +43,7 @@ class SearchProgress:
         done = record.index + 1
         self.progress.update(self.task, completed=done, best=text)
         if not self.terminal and (record.index == 0 or done % LINE_EVERY == 0):
-            print(f"search: {done} evaluations, {text}", file=sys.__stderr__, flush=True)  # noqa: T201
+            print(f"search: {done} evaluations, {text}", file=sys.__stderr__, flush=True)
 
     def __enter__(self) -> Self:
         self.progress.start()

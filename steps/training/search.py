@@ -31,5 +31,5 @@ def search(
     with SearchProgress(config.max_evaluations) as progress:
         result = genetic.search(dataset, config, seed, checkpoint(dataset.digest, seed), progress.show)
     summary = result.summary()
-    log_metadata(summary, artifact_name="search_result", infer_artifact=True)
+    log_metadata(metadata=summary, artifact_name="search_result", infer_artifact=True)
     return result.as_dict(), HTMLString(search_page(result.as_dict()["records"], summary))

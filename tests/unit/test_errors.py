@@ -22,7 +22,8 @@ def test_a_failed_gate_lists_every_condition() -> None:
     failed = [Condition("gap share", 0.5, "at most", 0.1), Condition("rows", 3, "at least", 9, "rows")]
     error = errors.GateFailed("data gate", failed)
     assert str(error) == (
-        "data gate: 2 condition(s) failed: gap share is 0.5, must be at most 0.1; rows is 3 rows, must be at least 9 rows"
+        "data gate: 2 condition(s) failed: gap share is 0.5, must be at most 0.1; "
+        "rows is 3 rows, must be at least 9 rows"
     )
 
 
@@ -32,6 +33,8 @@ def test_an_error_of_ours_comes_back_with_class_and_message() -> None:
     assert str(error) == "data gate: it failed"
 
 
-@pytest.mark.parametrize("source", ["builtins.ValueError", "forecaster.errors.Sequence", "", "forecaster.errors.TYPE_CHECKING"])
+@pytest.mark.parametrize(
+    "source", ["builtins.ValueError", "forecaster.errors.Sequence", "", "forecaster.errors.TYPE_CHECKING"]
+)
 def test_other_errors_do_not(source: str) -> None:
     assert errors.restored(source, "x") is None

@@ -36,7 +36,7 @@ def test_the_usual_genome_takes_the_nearest_choice() -> None:
 @given(seed=st.integers(0, 1000))
 def test_every_genome_reads_the_first_difference_and_whole_groups(seed: int) -> None:
     chosen = space()
-    candidate = chosen.decode(chosen.random(random.Random(seed)))
+    candidate = chosen.decode(chosen.drawn(random.Random(seed)))
     assert candidate.features[0] == "difference:1"
     sines = {name.removesuffix(":sin") for name in candidate.features if name.endswith(":sin")}
     cosines = {name.removesuffix(":cos") for name in candidate.features if name.endswith(":cos")}
@@ -46,7 +46,7 @@ def test_every_genome_reads_the_first_difference_and_whole_groups(seed: int) -> 
 @given(seed=st.integers(0, 1000), share=st.floats(0, 1))
 def test_mutation_keeps_every_gene_in_its_choices(seed: int, share: float) -> None:
     chosen, rng = space(), random.Random(seed)
-    genome = chosen.random(rng)
+    genome = chosen.drawn(rng)
     child = chosen.mutate(genome, rng, share)
     assert all(0 <= gene < len(options) for gene, options in zip(child, chosen.choices.values(), strict=True))
     if share == 0:

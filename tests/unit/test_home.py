@@ -54,7 +54,9 @@ def test_the_lock_ends_with_a_killed_process(tmp_path: Path) -> None:
         "import sys, time; from pathlib import Path; from pipelines.home import Home\n"
         "with Home(Path(sys.argv[1])).held(): print('held', flush=True); time.sleep(60)"
     )
-    holder = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], cwd=CHECKOUT, stdout=subprocess.PIPE, text=True)
+    holder = subprocess.Popen(
+        [sys.executable, "-c", script, str(tmp_path)], cwd=CHECKOUT, stdout=subprocess.PIPE, text=True
+    )
     try:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "held\n"

@@ -87,14 +87,16 @@ def test_a_runtime_that_differs_is_noticed(folder: Path, trained: Forecaster) ->
     vectors = json.loads((folder / "golden.json").read_text())
     exact = stream_network(trained.architecture, trained.weights)
     off = 0.01 / trained.program.target_scale
-    assert largest_difference(vectors, trained.program, lambda x: exact(x) + np.float32(off)) == pytest.approx(0.01, rel=0.01)
+    assert largest_difference(vectors, trained.program, lambda x: exact(x) + np.float32(off)) == pytest.approx(
+        0.01, rel=0.01
+    )
 
 
 def test_a_release_whose_runtimes_differ_is_not_written(
     data, trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "stream_network", lambda *_: lambda x: np.ones((1, x.shape[1], 3), np.float32))
-    with pytest.raises(ForecasterError, match="streaming differs from Keras by .* allowed are 0.001"):
+    with pytest.raises(ForecasterError, match=r"streaming differs from Keras by .* allowed are 0\.001"):
         write_release(tmp_path / "release", trained, data, {}, {})
     assert list(tmp_path.iterdir()) == []
 
@@ -149,11 +151,15 @@ def test_a_disk_that_is_really_full(trained, tmp_path: Path) -> None:
     disk.mkdir()
     kept.mkdir()
     trained.save(kept)
-    mount = f"mount -t tmpfs -o size=64k edgeloop {disk} && exec {sys.executable} -c \"$SCRIPT\" {disk} {kept}"
+    mount = f'mount -t tmpfs -o size=64k edgeloop {disk} && exec {sys.executable} -c "$SCRIPT" {disk} {kept}'
     done = subprocess.run(
         ["unshare", "--mount", "--map-root-user", "sh", "-c", mount],
-        env={**os.environ, "SCRIPT": FULL_DISK}, cwd=module.LOCK.parents[1], capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        env={**os.environ, "SCRIPT": FULL_DISK},
+        cwd=module.LOCK.parents[1],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert "refused: release" in done.stdout, done.stderr
     assert "No space left on device" in done.stdout
     assert "left: []" in done.stdout
@@ -190,7 +196,9 @@ def test_served_forecasts_follow_the_last_reading(folder: Path, trained: Forecas
     assert out["step"].tolist() == [1, 2, 3]
     assert out["made_at"].unique().tolist() == ["2024-03-02T09:10:00"]
     assert out["time"].tolist() == ["2024-03-02T09:20:00", "2024-03-02T09:30:00", "2024-03-02T09:40:00"]
-    _, expected = forecast_readings(readings(200), trained.program, stream_network(trained.architecture, trained.weights))
+    _, expected = forecast_readings(
+        readings(200), trained.program, stream_network(trained.architecture, trained.weights)
+    )
     assert out["forecast"].to_numpy() == pytest.approx(expected[-1], abs=1e-4)
 
 
@@ -224,7 +232,9 @@ def test_serving_needs_neither_zenml_nor_tensorflow_nor_numba(folder: Path) -> N
         f"ServedForecaster(Path({str(folder)!r})); "
         "print([m for m in ('zenml', 'tensorflow', 'keras', 'numba', 'mlflow', 'sqlalchemy') if m in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", script], cwd=module.LOCK.parents[1], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=module.LOCK.parents[1], capture_output=True, text=True, check=True
+    )
     assert done.stdout.strip() == "[]"
 
 
@@ -275,7 +285,13 @@ def test_a_release_does_not_beat_itself(folder: Path, data) -> None:
 
 
 def test_a_better_release_wins_unless_the_margin_is_larger(folder: Path, data, tmp_path: Path) -> None:
-    worse = train(data, Candidate(CANDIDATE.features, "gru", 4, Recipe(updates=1, batch=2, steps=32, burn_in=4)), 1, 1, refit=False)
+    worse = train(
+        data,
+        Candidate(CANDIDATE.features, "gru", 4, Recipe(updates=1, batch=2, steps=32, burn_in=4)),
+        1,
+        1,
+        refit=False,
+    )
     write_release(tmp_path / "worse", worse, data, {}, {})
     better, worst = release_rmse(folder, data), release_rmse(tmp_path / "worse", data)
     assert better < worst

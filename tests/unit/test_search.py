@@ -16,7 +16,9 @@ from forecaster.search_config import SearchConfig
 from tests.synthetic import dataset
 
 SPACE = SpaceConfig(units=(4, 6, 8), steps=(32,), burn_in=(4, 8), batch=(4, 8))
-QUICK = SearchConfig(population=4, generations=3, max_evaluations=9, updates=10, finalists=2, finalist_seeds=2, space=SPACE)
+QUICK = SearchConfig(
+    population=4, generations=3, max_evaluations=9, updates=10, finalists=2, finalist_seeds=2, space=SPACE
+)
 
 
 @pytest.fixture(scope="module")
