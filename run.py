@@ -9,8 +9,16 @@ from __future__ import annotations
 import json
 import os
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+if find_spec("zenml") is None:  # not the project's environment: go on in it, or say how to make it
+    interpreter = Path(__file__).resolve().parent / ".venv" / "bin" / "python"
+    if os.environ.get("EDGELOOP_REENTERED") or not interpreter.exists():
+        sys.exit("error: the project's environment is not there or not whole, run: make setup")
+    os.environ["EDGELOOP_REENTERED"] = "1"
+    os.execv(interpreter, [str(interpreter), *sys.argv])  # noqa: S606 - no shell is wanted
 
 import click
 
@@ -260,10 +268,28 @@ def _fail(output: Any, options: dict[str, Any], error: BaseException, code: int)
     if code == INTERNAL_ERROR:
         message = f"internal error, {kind}: {message} (run again with --debug for the traceback)"
     if options["as_json"]:
-        click.echo(json.dumps({"error": {"kind": kind, "message": message, "exit_code": code}}), file=output)
+        click.echo(_as_json(kind, message, code), file=output)
     click.echo(f"error: {message}", err=True)
     sys.exit(code)
 
 
+def _as_json(kind: str, message: str, code: int) -> str:
+    return json.dumps({"error": {"kind": kind, "message": message, "exit_code": code}})
+
+
+def main() -> None:
+    """Run the command line; with --json also a wrong option is one JSON object."""
+    try:
+        code = cli.main(standalone_mode=False)
+    except click.ClickException as error:
+        if "--json" in sys.argv:
+            click.echo(_as_json(type(error).__name__, error.format_message(), error.exit_code))
+        error.show()
+        sys.exit(error.exit_code)
+    except click.Abort:
+        sys.exit(INTERRUPTED)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
 if __name__ == "__main__":
-    cli()
+    main()

@@ -74,6 +74,7 @@ class Home:
             "ZENML_CONFIG_PATH": str(self.root / "zenml"),
             "ZENML_ANALYTICS_OPT_IN": "false",
             "ZENML_ENABLE_RICH_TRACEBACK": "false",
+            "ZENML_LOGGING_COLORS_DISABLED": "true",  # it colours a file as it does a terminal
             "ZENML_LOGGING_VERBOSITY": "INFO" if debug else "CRITICAL",
             "ZENML_SUPPRESS_UPDATE_NOTIFICATIONS": "true",
             "AUTO_OPEN_DASHBOARD": "false",

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import uuid
+from contextlib import contextmanager
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from zenml.client import Client
 from zenml.enums import ExecutionStatus
 
 from forecaster.errors import ConfigError, ForecasterError, InputError, restored
+from forecaster.sources import without_password
 from pipelines.data import data_pipeline
 from pipelines.home import CHECKOUT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from zenml.models import PipelineRunResponse
 
+    from forecaster.dataset import Dataset
+    from forecaster.model import Forecaster
     from pipelines.config import Config
+
+PGPASSWORD = "PGPASSWORD"
 
 
 def run_data(config: Config) -> dict[str, Any]:
@@ -30,17 +38,20 @@ def run_data(config: Config) -> dict[str, Any]:
     Raises:
         ForecasterError: whatever stopped a step.
     """
-    run = _launch(data_pipeline, "data", config.data)
-    dataset = run.steps["store"].outputs[config.data.dataset][0]
+    source, password = without_password(config.data.source)  # ZenML stores what a pipeline is given
+    data = config.data.model_copy(update={"source": source})
+    with _password(password):
+        run = _launch(data_pipeline, "data", data)
+    dataset = run.steps["store"].outputs[data.dataset][0]
     counts = _output(run, "clean", "cleaning_report")
     conditions = _output(run, "validate", "validation")["conditions"]
     return {
         "dataset_version": f"{dataset.name}:{dataset.version}",
         "zenml_run": run.name,
         "cached": [name for name, step in run.steps.items() if step.status == ExecutionStatus.CACHED],
-        "source": config.data.source,
-        "user": config.data.user,
-        "tag": config.data.tag,
+        "source": data.source,
+        "user": data.user,
+        "tag": data.tag,
         "cleaning": counts,
         "conditions": conditions,
         "dataset": {key: _plain(value) for key, value in dataset.run_metadata.items()},
@@ -87,7 +98,21 @@ def run_training(config: Config) -> dict[str, Any]:
         "promotion": promotion,
         "network": {**forecaster.architecture.as_dict(), "features": list(forecaster.program.names)},
         "search": {"evaluations": len(search["records"]), "stopped": search["stopped"]},
+        "forecast": _last_forecast(forecaster, run.steps["load"].inputs["dataset"][0].load()),
         "evaluation": {key: value for key, value in evaluation.items() if key not in ("model", "baselines")},
+    }
+
+
+def _last_forecast(forecaster: Forecaster, dataset: Dataset) -> dict[str, Any]:
+    """What the new model says after the dataset's last reading."""
+    last = dataset.grid.iloc[-1]
+    steps = range(1, forecaster.program.horizon + 1)
+    times = [last["time"] + timedelta(seconds=step * forecaster.program.cadence_seconds) for step in steps]
+    return {
+        "made_at": last["time"].isoformat(),
+        "reading": float(last["value"]),
+        "times": [time.isoformat() for time in times],
+        "values": [round(float(value), 3) for value in forecaster.forecasts(dataset.grid)[-1]],
     }
 
 
@@ -126,6 +151,7 @@ def show(config: Config) -> dict[str, Any]:
     champion, challenger = registry.alias(model, CHAMPION), registry.alias(model, CHALLENGER)
     return {
         "stack": client.active_stack_model.name,
+        "mlflow_uri": registry.uri,
         "model_name": model,
         "champion": champion.version if champion else None,
         "challenger": challenger.version if challenger else None,
@@ -165,6 +191,20 @@ def code_revision() -> str:
 def _git(*words: str) -> str:
     done = subprocess.run(["git", *words], cwd=CHECKOUT, check=True, capture_output=True, text=True)  # noqa: S603, S607
     return done.stdout.strip()
+
+
+@contextmanager
+def _password(password: str | None) -> Iterator[None]:
+    """Give PostgreSQL's client library a password for a while; None leaves what the user has set."""
+    before = os.environ.get(PGPASSWORD)
+    if password is not None:
+        os.environ[PGPASSWORD] = password
+    try:
+        yield
+    finally:
+        os.environ.pop(PGPASSWORD, None)
+        if before is not None:
+            os.environ[PGPASSWORD] = before
 
 
 def _launch(pipeline: Callable[..., Any], name: str, *arguments: Any) -> PipelineRunResponse:

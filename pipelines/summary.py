@@ -71,6 +71,12 @@ def _train(console: Console, result: Mapping[str, Any]) -> None:
     for name, metrics in sorted(rows.items(), key=lambda row: float(row[1]["rmse"])):
         table.add_row(name, *(f"{metrics[key]:.4f}" for key in ("mae", "rmse", "mape", "mase")))
     console.print(table)
+    forecast = result["forecast"]
+    ahead = ", ".join(f"{t[11:16]} {v:.2f}" for t, v in zip(forecast["times"], forecast["values"], strict=True))
+    console.print(
+        f"\nAfter the last reading ({forecast['reading']:.2f} °C at {forecast['made_at'][:16]}) it forecasts, in °C:"
+    )
+    console.print(f"  {ahead}")
 
 
 def _all(console: Console, result: Mapping[str, Any]) -> None:
@@ -99,6 +105,7 @@ def _show(console: Console, result: Mapping[str, Any]) -> None:
     none = "none yet, python run.py all makes one"
     facts = {
         "stack": result["stack"],
+        "MLflow": result["mlflow_uri"],
         "champion": result["champion"] or none,
         "challenger": result["challenger"] or "none",
     }

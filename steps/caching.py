@@ -23,5 +23,6 @@ def code_digest() -> str:
     return digest.hexdigest()
 
 
-PURE = CachePolicy(cache_func=code_digest)
+# By name: given the function, ZenML would look for code repositories in its database on import.
+PURE = CachePolicy(cache_func=f"{__name__}.{code_digest.__name__}")
 """For steps whose result follows from their inputs and the code alone."""

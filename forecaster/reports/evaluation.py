@@ -61,7 +61,7 @@ def evaluation_page(  # noqa: PLR0913, PLR0917 - all that the page shows, and no
     )
     page.section("Model against baselines", _interval_words(evaluation))
     page.table(("Model minus", "Error", "Difference, °C", "from", "to", "Verdict"), _difference_rows(evaluation))
-    shown = _Part(grid, forecasts, evaluation)
+    shown = JudgedPart(grid, forecasts, evaluation)
     page.section("Forecasts and readings")
     rival = baselines[evaluation.best_baseline][shown.rows]
     for figure, caption in (excerpt_figure(shown), worst_day_figure(shown, rival, evaluation.best_baseline)):
@@ -75,7 +75,7 @@ def evaluation_page(  # noqa: PLR0913, PLR0917 - all that the page shows, and no
     return page.render()
 
 
-class _Part:
+class JudgedPart:
     """What the figures draw: the origins of one part, their forecasts, readings and errors.
 
     Attributes:
@@ -139,7 +139,7 @@ def _difference_rows(evaluation: Evaluation) -> Iterator[tuple[Any, ...]]:
             yield name, metric.upper(), interval.estimate, interval.low, interval.high, certain
 
 
-def excerpt_figure(part: _Part) -> tuple[Figure, str]:
+def excerpt_figure(part: JudgedPart) -> tuple[Figure, str]:
     """Readings and last-horizon forecasts over the week whose RMSE is the median of all weeks."""
     spans = _spans(len(part.rows), 7 * steps_per_day(part.cadence))
     ranked = sorted(spans, key=lambda rows: _rmse(part.errors[rows]))
@@ -155,7 +155,7 @@ def excerpt_figure(part: _Part) -> tuple[Figure, str]:
     return figure, f"An ordinary week of the part: {worst}. Each forecast is drawn at the time it is about."
 
 
-def worst_day_figure(part: _Part, rival: Doubles, name: str) -> tuple[Figure, str]:
+def worst_day_figure(part: JudgedPart, rival: Doubles, name: str) -> tuple[Figure, str]:
     """Forecast paths over the day with the largest RMSE, each beginning where the one before ends.
 
     Args:
@@ -203,7 +203,7 @@ def _broken(
     return np.insert(time, cuts, time[cuts]), np.insert(value, cuts, np.nan)
 
 
-def _error_figures(part: _Part, evaluation: Evaluation) -> Iterator[tuple[Figure, str]]:
+def _error_figures(part: JudgedPart, evaluation: Evaluation) -> Iterator[tuple[Figure, str]]:
     yield (
         horizon_figure(evaluation),
         "Error by horizon on a logarithmic scale: the model in red, baselines beside it.",
@@ -255,7 +255,7 @@ def _log_scale(axes: Axes) -> None:
     axes.yaxis.set_minor_formatter(lambda value, _: f"{value:g}" if f"{value:e}"[0] in "25" else "")
 
 
-def residual_figure(part: _Part) -> tuple[Figure, str]:
+def residual_figure(part: JudgedPart) -> tuple[Figure, str]:
     """Distribution of the first and last horizon's errors, and their autocorrelation up to a day."""
     figure, (spread, memory) = new_row(3.2, 2)
     reach = max(float(np.nanquantile(np.abs(part.errors), 0.995)), 1e-6)
@@ -292,7 +292,7 @@ def autocorrelation(errors: Doubles, segment: NDArray[np.int64], lag: int) -> fl
     return float(product[known].mean() / variance) if variance > 0 else float("nan")
 
 
-def scatter_figure(part: _Part) -> tuple[Figure, str]:
+def scatter_figure(part: JudgedPart) -> tuple[Figure, str]:
     """Predicted against true change from the last reading, at the last horizon."""
     figure, axes = new_axes(3.8, "true change, °C", "predicted change, °C")
     true, predicted = part.readings[:, -1] - part.value, part.made[:, -1] - part.value

@@ -11,9 +11,10 @@ from forecaster.sources.selection import Selection
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Selection", "fingerprint", "masked", "read_readings"]
+__all__ = ["Selection", "fingerprint", "masked", "read_readings", "without_password"]
 
 SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+POSTGRESQL = ("postgresql://", "postgresql+psycopg://")
 SQL_SCHEMES = ("sqlite", "postgresql", "postgresql+psycopg")
 # Greedy up to the last @: a password that was not percent-encoded may hold any character.
 PASSWORD = re.compile(r"(?s)^([A-Za-z][A-Za-z0-9+.-]*://[^:/@]*:).*@")
@@ -56,6 +57,21 @@ def fingerprint(source: str, selection: Selection) -> str:
         SourceError, ConfigError, ServiceUnavailable: as `read_readings` does.
     """
     return _kind(source).fingerprint(source, selection)
+
+
+def without_password(source: str) -> tuple[str, str | None]:
+    """A source that may be stored, and the password it came with.
+
+    A PostgreSQL URL loses its password: the client library takes it from the environment variable PGPASSWORD.
+
+    Raises:
+        SourceError: not a database URL, or one with a password that PGPASSWORD cannot stand for.
+    """
+    if not source.startswith(POSTGRESQL):
+        return source, None
+    from forecaster.sources import sql  # noqa: PLC0415
+
+    return sql.without_password(source)
 
 
 def masked(source: str) -> str:

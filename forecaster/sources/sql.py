@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from sqlalchemy import (
+    URL,
     Text,
     cast,
     column,
@@ -32,7 +33,7 @@ from forecaster.sources.selection import ID, TAG, TIME, USER, VALUE, choose, quo
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from sqlalchemy import URL, ColumnElement, Connection, FromClause
+    from sqlalchemy import ColumnElement, Connection, FromClause
 
     from forecaster.sources.selection import Selection
 
@@ -105,6 +106,25 @@ def fingerprint(source: str, selection: Selection) -> str:
         wanted = [_text(columns, key) == value for key, value in selection.wanted.items()]
         row = connection.execute(select(*aggregates).select_from(_table()).where(*wanted)).one()
     return hashlib.sha256(repr((selection, [str(value) for value in row])).encode()).hexdigest()
+
+
+def without_password(source: str) -> tuple[str, str | None]:
+    """A PostgreSQL URL without its password, and the password.
+
+    Raises:
+        SourceError: not a database URL, or one with `sslpassword`, which the client library reads nowhere else.
+    """
+    url, query = _url(source), dict(make_url(source).query)
+    if "sslpassword" in query:
+        message = f"{masked(source)!r} has the parameter 'sslpassword': use a key without a passphrase"
+        raise SourceError(message)
+    if "@" in (url.host or ""):
+        message = f"{masked(source)!r} has an '@' in its password or host: write it as %40"
+        raise SourceError(message)
+    in_query = query.pop("password", None)  # which the driver prefers
+    password = in_query if isinstance(in_query, str) else url.password
+    kept = URL.create(make_url(source).drivername, url.username, None, url.host, url.port, url.database, query)
+    return kept.render_as_string(hide_password=False), password
 
 
 @contextmanager

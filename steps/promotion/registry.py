@@ -169,7 +169,8 @@ class Registry:
         with self.answering():
             aliases = self._aliases(model)
             found = self.client.search_model_versions(f"name = '{model}'")
-            rows = [{"version": v.version, "aliases": aliases.get(v.version, []), "tags": dict(v.tags)} for v in found]
+            numbers = {str(v.version): dict(v.tags) for v in found}  # the client gives numbers, or text, by its store
+            rows = [{"version": n, "aliases": aliases.get(n, []), "tags": tags} for n, tags in numbers.items()]
             return sorted(rows, key=lambda row: -int(row["version"]))
 
     def promote(self, model: str, version: str) -> None:

@@ -12,7 +12,7 @@ from forecaster.metrics import difference_interval, score, truth
 from tests.synthetic import grid
 
 SHAPES = st.tuples(st.integers(1, 30), st.integers(1, 5))
-CELSIUS = st.floats(-40, 60, allow_subnormal=False)
+CELSIUS = st.integers(-4000, 6000).map(lambda hundredths: hundredths / 100)
 
 
 @st.composite

@@ -206,7 +206,7 @@ def test_the_seed_repeats_the_interval() -> None:
 def test_blocks_without_a_reading_are_no_sample() -> None:
     a, b = errors(1, 40), errors(2, 40)
     a[:20], b[:20] = NAN, NAN
-    found = difference_interval(a, b, block=20, samples=100, seed=0)
+    found = difference_interval(a, b, block=20, samples=5000, seed=0)
     assert math.isfinite(found.low)
 
 

@@ -86,4 +86,6 @@ def test_a_daily_cycle_is_learned() -> None:
 
 def test_too_short_a_part_gives_persistence() -> None:
     table = grid(180)
-    np.testing.assert_array_equal(fitted(table).forecast(table), np.repeat(table["value"].to_numpy()[:, None], 3, axis=1))
+    np.testing.assert_array_equal(
+        fitted(table).forecast(table), np.repeat(table["value"].to_numpy()[:, None], 3, axis=1)
+    )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from forecaster.baselines.naive import Drift, Persistence, SeasonalNaive
@@ -12,8 +11,10 @@ from tests.synthetic import grid
 SIX_HOURS = 6 * 3600
 
 
-def forecast(baseline, values: list[float], horizon: int, cadence: int = 600, breaks: tuple[int, ...] = ()) -> np.ndarray:
-    table: pd.DataFrame = grid(len(values), breaks=breaks).assign(value=values)
+def forecast(
+    baseline, values: list[float], horizon: int, cadence: int = 600, breaks: tuple[int, ...] = ()
+) -> np.ndarray:
+    table = grid(len(values), breaks=breaks).assign(value=values)
     baseline.fit(table, horizon, cadence, ("train",))
     return baseline.forecast(table)
 

@@ -29,7 +29,9 @@ def parameters(baseline: DampedTrend) -> tuple[float, float, float]:
 def test_the_recursion_agrees_with_statsmodels() -> None:
     value = grid(300)["value"].to_numpy()
     # statsmodels forecasts the first value too; a start from it without trend makes that forecast perfect.
-    model = ETSModel(value, "add", "add", damped_trend=True, initialization_method="known", initial_level=value[0], initial_trend=0.0)
+    model = ETSModel(
+        value, "add", "add", damped_trend=True, initialization_method="known", initial_level=value[0], initial_trend=0.0
+    )
     result = model.smooth([0.8, 0.3, 0.9])
     level, trend, error = smoothed(value, np.arange(300) == 0, 0.8, 0.3, 0.9)
     np.testing.assert_allclose(level, result.level, atol=1e-9)
@@ -41,7 +43,9 @@ def test_the_recursion_agrees_with_statsmodels() -> None:
 
 def test_the_compiled_recursion_does_what_its_python_says() -> None:
     value, begins = grid(50)["value"].to_numpy(), np.isin(np.arange(50), (0, 20))
-    for ours, plain in zip(smoothed(value, begins, 0.7, 0.2, 0.9), smoothed.py_func(value, begins, 0.7, 0.2, 0.9), strict=True):
+    for ours, plain in zip(
+        smoothed(value, begins, 0.7, 0.2, 0.9), smoothed.py_func(value, begins, 0.7, 0.2, 0.9), strict=True
+    ):
         np.testing.assert_allclose(ours, plain, atol=1e-12)
 
 

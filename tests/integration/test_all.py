@@ -1,0 +1,172 @@
+"""From an empty home to a champion, and again."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deployers.protocol.manifest import verify_manifest
+
+KEYS = {
+    "model_name", "model_version", "alias", "release_dir", "test", "baselines", "cpu_seconds", "parameters",
+    "macs_per_forecast", "dataset_version", "zenml_run",
+}  # fmt: skip
+DATA_STEPS = ["collect", "clean", "validate", "accept", "split", "scale", "store"]
+TRAINING_STEPS = ["load", "search", "train", "evaluate", "gate", "package"]
+REPORTS = ["data-quality.html", "evaluation.html", "search.html"]
+LOOK = """
+import mlflow
+mlflow.set_tracking_uri(home.mlflow_uri)
+tracker = mlflow.MlflowClient()
+model, run_id, training = sys.argv[1:]
+version = tracker.get_model_version_by_alias(model, "champion")
+run = tracker.get_run(run_id)
+signature = mlflow.models.get_model_info(f"models:/{model}/{version.version}")
+nested = tracker.search_runs([run.info.experiment_id], f"tags.mlflow.parentRunId = '{run_id}'")
+linked = client.get_model_version(model, f"v{version.version}")
+runs = [client.get_pipeline_run(training)]
+runs.append(client.get_pipeline_run(client.list_pipeline_runs(sort_by="desc:created", size=2).items[1].id))
+answer = {
+    "tags": version.tags, "params": run.data.params, "metrics": run.data.metrics, "status": run.info.status,
+    "nested": [{"params": r.data.params, "metrics": r.data.metrics, "status": r.info.status} for r in nested],
+    "reports": sorted(f.path.rpartition("/")[2] for f in tracker.list_artifacts(run_id, "reports")),
+    "inputs": signature.signature.inputs.to_dict(), "params_schema": signature.signature.params.to_dict(),
+    "example": signature.saved_input_example_info is not None,
+    "stage": linked.stage, "zenml_tags": [tag.name for tag in linked.tags],
+    "artifacts": sorted({*linked.data_artifacts, *linked.model_artifacts}), "metadata": linked.run_metadata,
+    "outputs": {
+        f"{step}/{name}": {"class": made[0].data_type.attribute, "metadata": sorted(made[0].run_metadata)}
+        for each in runs for step, found in each.steps.items() for name, made in found.outputs.items()
+    },
+    "dataset_tags": [t.name for t in client.get_artifact_version("smoke").tags],
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def seen(workplace: Any, smoke: Any) -> dict[str, Any]:
+    """What MLflow and ZenML hold after the first run."""
+    result = smoke.result
+    return dict(workplace.ask(LOOK, result["model_name"], result["mlflow_run"], result["zenml_run"]))
+
+
+def test_the_result_names_the_model_its_figures_and_where_it_comes_from(smoke: Any) -> None:
+    result = smoke.result
+    assert result.keys() >= KEYS
+    assert (result["model_name"], result["model_version"]) == ("smoke-forecaster", "1")
+    assert (result["alias"], result["dataset_version"]) == ("champion", "smoke:1")
+    assert result["cached"] == result["data"]["cached"] == []
+    assert not result["already_registered"]
+    assert result["promotion"]["reason"].startswith("there is no champion yet")
+    ridge, persistence = (result["baselines"][name]["rmse"] for name in ("ridge", "persistence"))
+    assert 0 < result["test"]["rmse"] < ridge < persistence
+    assert result["parameters"] > 0 < result["macs_per_forecast"]
+    assert 0 < result["cpu_seconds"] < 120
+
+
+def test_the_release_is_what_its_manifest_says(smoke: Any, home: Path) -> None:
+    release = Path(smoke.result["release_dir"])
+    assert release.is_relative_to(home)
+    facts = verify_manifest(release)["facts"]
+    assert facts["parameters"] == smoke.result["parameters"]
+    origin = json.loads((release / "provenance.json").read_text())
+    assert origin["dataset_version"] == smoke.result["dataset_version"]
+    assert origin["zenml_run"] == smoke.result["zenml_run"]
+
+
+def test_everything_lies_under_the_home(smoke: Any, home: Path) -> None:
+    assert smoke.new_in_checkout == set()
+    assert {path.name for path in home.iterdir()} == {"zenml", "mlflow", "cache", "lock"}
+
+
+def test_a_search_reports_its_progress_on_standard_error(smoke: Any) -> None:
+    assert "search: 1 evaluations, best: validation RMSE" in smoke.stderr
+
+
+def test_mlflow_has_the_origin_of_the_version(smoke: Any, seen: dict[str, Any]) -> None:
+    assert seen["tags"]["dataset_version"] == smoke.result["dataset_version"]
+    assert seen["tags"]["zenml_run"] == smoke.result["zenml_run"]
+    assert re.fullmatch(r"[0-9a-f]{40}(\+changes)?|unknown", seen["tags"]["code_revision"])
+
+
+def test_mlflow_has_parameters_and_metrics_of_the_run(smoke: Any, seen: dict[str, Any]) -> None:
+    assert seen["status"] == "FINISHED"
+    assert seen["params"]["seed"] == "1"
+    assert {"updates", "units", "form"} <= seen["params"].keys()
+    assert seen["metrics"]["test_rmse"] == pytest.approx(smoke.result["test"]["rmse"])
+    assert seen["metrics"]["ridge_rmse"] == pytest.approx(smoke.result["baselines"]["ridge"]["rmse"])
+    assert seen["metrics"]["parameters"] == smoke.result["parameters"]
+
+
+def test_mlflow_has_a_nested_run_for_each_evaluation(smoke: Any, seen: dict[str, Any]) -> None:
+    assert len(seen["nested"]) == smoke.result["search"]["evaluations"] == 4
+    assert all(run["status"] == "FINISHED" and run["metrics"]["validation_rmse"] > 0 for run in seen["nested"])
+    assert len({json.dumps(run["params"], sort_keys=True) for run in seen["nested"]}) == 4
+
+
+def test_mlflow_has_the_reports_the_signature_and_an_example(seen: dict[str, Any]) -> None:
+    assert seen["reports"] == REPORTS
+    assert [(column["type"], column["name"]) for column in seen["inputs"]] == [
+        ("string", "time_point"),
+        ("double", "value"),
+    ]
+    assert [(param["name"], param["default"]) for param in seen["params_schema"]] == [("every_reading", False)]
+    assert seen["example"]
+
+
+def test_zenml_has_the_version_with_its_artifacts_in_production(smoke: Any, seen: dict[str, Any]) -> None:
+    assert seen["stage"] == "production"
+    assert "smoke:1" in seen["zenml_tags"]
+    linked = {"smoke", "search_result", "search_report", "forecaster", "evaluation", "evaluation_report", "release"}
+    assert linked <= set(seen["artifacts"])
+    assert seen["metadata"]["mlflow_run_id"] == smoke.result["mlflow_run"]
+    assert seen["metadata"]["release"] == f"file://{smoke.result['release_dir']}"
+
+
+@pytest.mark.parametrize(
+    ("output", "metadata"),
+    [
+        ("collect/readings", {"rows", "fingerprint"}),
+        ("clean/grid", {"cadence_seconds", "rows_in", "rows_out", "held"}),
+        ("validate/validation", {"passed"}),
+        ("store/smoke", {"digest", "rows_train", "features"}),
+        ("search/search_result", {"evaluations", "validation_rmse", "stopped"}),
+        ("train/forecaster", {"digest", "parameters", "form"}),
+        ("evaluate/evaluation", {"test_rmse", "ridge_rmse"}),
+        ("package/release", {"digest", "files", "macs_per_forecast"}),
+    ],
+)
+def test_zenml_shows_figures_beside_an_artifact(seen: dict[str, Any], output: str, metadata: set[str]) -> None:
+    assert metadata <= set(seen["outputs"][output]["metadata"])
+
+
+@pytest.mark.parametrize("page", ["validate/data_quality_report", "search/search_report", "evaluate/evaluation_report"])
+def test_zenml_shows_the_reports_as_pages(seen: dict[str, Any], page: str) -> None:
+    assert seen["outputs"][page]["class"] == "HTMLString"
+
+
+def test_datasets_are_tagged_so_that_show_finds_them(seen: dict[str, Any]) -> None:
+    assert "dataset" in seen["dataset_tags"]
+
+
+def test_the_same_again_takes_every_step_but_registration_from_the_cache(again: dict[str, Any]) -> None:
+    assert sorted(again["data"]["cached"]) == sorted(DATA_STEPS)
+    assert sorted(again["cached"]) == sorted(TRAINING_STEPS)
+
+
+def test_the_same_again_finds_the_same_version(workplace: Any, smoke: Any, again: dict[str, Any]) -> None:
+    assert again["already_registered"]
+    same = ("model_version", "alias", "release_dir", "mlflow_run", "dataset_version", "test")
+    assert {key: again[key] for key in same} == {key: smoke.result[key] for key in same}
+    assert again["zenml_run"] != smoke.result["zenml_run"]
+    assert workplace.versions("smoke-forecaster") >= 1
+
+
+def test_the_same_again_writes_no_run_to_mlflow(workplace: Any, smoke: Any, again: dict[str, Any]) -> None:
+    begun = workplace.mlflow("select count(*) from tags where key = 'zenml_run' and value = ?", again["zenml_run"])
+    assert begun == [(0,)]
+    assert smoke.tracked == 5  # the training and its four evaluations
