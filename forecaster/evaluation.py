@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +23,7 @@ from forecaster.metrics import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import pandas as pd
     from numpy.typing import NDArray
@@ -278,35 +277,3 @@ def _relative(evaluation: Evaluation, baseline: str, margin: float) -> Condition
     verdict = f"{'better' if own < other else 'worse'} by {abs(own - other):.4f} °C"
     detail = f"{own:.4f} against {other:.4f} °C, {verdict if own != other else 'no difference'}"
     return Condition(f"RMSE relative to {baseline}", ratio, "at most", 1.0 - margin, detail=detail)
-
-
-def beats(challenger: float | Mapping[str, Any], champion: float | Mapping[str, Any], margin: float) -> Condition:
-    """Whether a challenger may take the champion's place.
-
-    Args:
-        challenger, champion: RMSE in °C on the same readings, or an evaluation's `as_dict()`.
-        margin: share by which the challenger's must be lower; 0 lets it tie.
-
-    Raises:
-        InputError: the two evaluations are of different readings.
-    """
-    if isinstance(challenger, Mapping) and isinstance(champion, Mapping):
-        _require_same_readings(challenger, champion)
-    own, other = _rmse(challenger), _rmse(champion)
-    detail = f"the champion has {other:.4f} °C, the challenger is {'better' if own < other else 'not better'}"
-    detail += f" by {other - own:.4f} °C" if own < other else f", {own - other:.4f} °C above it"
-    return Condition("challenger's test RMSE", own, "at most", (1.0 - margin) * other, "°C", detail)
-
-
-def _rmse(result: float | Mapping[str, Any]) -> float:
-    return float(result["model"]["rmse"]) if isinstance(result, Mapping) else float(result)
-
-
-def _require_same_readings(challenger: Mapping[str, Any], champion: Mapping[str, Any]) -> None:
-    for key in ("part", "first", "last", "origins", "cadence_seconds"):
-        if challenger[key] != champion[key]:
-            msg = (
-                f"{key} is {challenger[key]!r} for the challenger and {champion[key]!r} for the champion: "
-                "evaluate both on the same readings"
-            )
-            raise InputError(msg)

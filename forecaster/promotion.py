@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from forecaster.errors import InputError
-from forecaster.features import residuals
+from forecaster.metrics import forecast_errors, truth
 from forecaster.serving import ServedForecaster
 from forecaster.streaming import stream_forecasts
 
@@ -88,7 +88,6 @@ def release_rmse(release: Path, dataset: Dataset) -> float:
         )
         raise InputError(msg)
     forecasts = stream_forecasts(dataset.grid, served.program, served.network)
-    change = forecasts - dataset.grid["value"].to_numpy()[:, None]
     test = (dataset.grid["part"] == "test").to_numpy()
-    errors = (change - residuals(dataset.grid, dataset.program.horizon))[test]
+    errors = forecast_errors(forecasts[test], truth(dataset.grid, wanted[1])[test])
     return float(np.sqrt(np.nanmean(np.square(errors))))

@@ -120,8 +120,8 @@ def _parse(override: str) -> tuple[str, Any]:
 
 
 def _qualified(key: str, section: str | None) -> str:
-    known = set(known_keys())
-    if key not in known and section is not None and f"{section}.{key}" in known:
+    first = key.partition(".")[0]
+    if first not in Config.model_fields and f"{section}.{first}" in known_keys():
         return f"{section}.{key}"
     return key
 

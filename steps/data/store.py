@@ -8,10 +8,10 @@ from zenml import ArtifactConfig, step
 from forecaster.dataset import Dataset, SequenceConfig, build_dataset
 from forecaster.features import FeatureProgram
 from steps.caching import PURE
-from steps.materializers import DatasetMaterializer
+from steps.materializers import DATASET
 
 
-@step(cache_policy=PURE, output_materializers=DatasetMaterializer)
+@step(cache_policy=PURE, output_materializers=DATASET)
 def store(
     parts: pd.DataFrame, program: dict[str, Any], config: SequenceConfig, description: dict[str, Any]
 ) -> Annotated[Dataset, ArtifactConfig(name="{dataset}", tags=["dataset"])]:

@@ -8,10 +8,10 @@ from forecaster.dataset import Dataset
 from forecaster.model import Forecaster
 from forecaster.release import Release
 from steps.caching import PURE
-from steps.materializers import ReleaseMaterializer
+from steps.materializers import RELEASE
 
 
-@step(cache_policy=PURE, output_materializers=ReleaseMaterializer)
+@step(cache_policy=PURE, output_materializers=RELEASE)
 def package(
     dataset: Dataset,
     forecaster: Forecaster,

@@ -10,10 +10,10 @@ from forecaster.records import SearchResult
 from forecaster.search import winner
 from forecaster.search_config import SearchConfig
 from steps.caching import PURE
-from steps.materializers import ForecasterMaterializer
+from steps.materializers import FORECASTER
 
 
-@step(cache_policy=PURE, output_materializers=ForecasterMaterializer)
+@step(cache_policy=PURE, output_materializers=FORECASTER)
 def train(
     dataset: Dataset, search_result: dict[str, Any], config: SearchConfig, seed: int, refit: bool
 ) -> Annotated[model.Forecaster, "forecaster"]:

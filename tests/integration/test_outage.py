@@ -21,7 +21,7 @@ LENIENT = ("--set", "gate.ridge_margin=-0.99", "--set", "gate.persistence_margin
 QUICK = ("--set", "search.max_evaluations=2", "--set", "search.updates=40", *LENIENT)
 MANY = (
     *SMOKE, "--seed", "5", "--set", "model=killed", "--set", "search.population=3", "--set", "search.generations=9",
-    "--set", "search.max_evaluations=12", "--set", "search.updates=80", *LENIENT,
+    "--set", "search.max_evaluations=12", "--set", "search.elite=1", "--set", "search.updates=80", *LENIENT,
 )  # fmt: skip
 UNKILLED = """
 import logging

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
+from forecaster.errors import SourceError
+from forecaster.sources import without_password
 from forecaster.sources.simulated import simulated_table
 
 if TYPE_CHECKING:
@@ -84,3 +86,32 @@ def test_an_sqlite_table_is_the_same_dataset_as_the_source_it_was_filled_from(
     assert result["dataset"]["rows"] == smoke.result["data"]["dataset"]["rows"]
     for key in ("rows_in", "rows_out", "first_time", "last_time", "segments"):
         assert result["cleaning"][key] == smoke.result["data"]["cleaning"][key]
+
+
+@pytest.mark.parametrize(
+    ("source", "kept", "password"),
+    [
+        ("postgresql://u:p%40w@h:5432/d", "postgresql://u@h:5432/d", "p@w"),
+        ("postgresql+psycopg://u:a@h/d?password=b&sslmode=prefer", "postgresql+psycopg://u@h/d?sslmode=prefer", "b"),
+        ("postgresql://u@h/d", "postgresql://u@h/d", None),
+        ("sqlite:////srv/a.db", "sqlite:////srv/a.db", None),
+        ("room:kitchen@home.csv", "room:kitchen@home.csv", None),
+        ("simulated://lab?days=3", "simulated://lab?days=3", None),
+    ],
+)
+def test_a_source_is_parted_from_its_password(source: str, kept: str, password: str | None) -> None:
+    assert without_password(source) == (kept, password)
+
+
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [
+        ("postgresql://u:hunter@2@h/d", "'@' in its password or host: write it as %40"),
+        ("postgresql://u@h/d?sslpassword=hunter2", "use a key without a passphrase"),
+        ("postgresql://u:hunter2@h:port/d", "is not a database URL"),
+    ],
+)
+def test_a_password_that_cannot_be_parted_is_refused_and_not_told(source: str, told: str) -> None:
+    with pytest.raises(SourceError, match=told) as caught:
+        without_password(source)
+    assert "hunter" not in str(caught.value)

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from forecaster.baselines import baseline_forecasts
 from forecaster.errors import ForecasterError, GateFailed, InputError
-from forecaster.evaluation import Evaluation, GateConfig, assess, beats, evaluate, gate_conditions
+from forecaster.evaluation import Evaluation, GateConfig, assess, evaluate, gate_conditions
 from forecaster.gate import require
 from forecaster.metrics import naive_scale, score, truth
 from tests import synthetic
@@ -218,30 +218,6 @@ def test_the_gate_needs_its_baselines(grid: pd.DataFrame) -> None:
 def test_settings_outside_their_range_are_refused(setting: dict[str, float]) -> None:
     with pytest.raises(ValidationError):
         GateConfig(**setting)
-
-
-@pytest.mark.parametrize(
-    ("challenger", "margin", "passed"), [(0.19, 0.0, True), (0.2, 0.0, True), (0.21, 0.0, False), (0.19, 0.1, False)]
-)
-def test_a_challenger_must_have_the_lower_error(challenger: float, margin: float, passed: bool) -> None:
-    found = beats(challenger, 0.2, margin)
-    assert found.passed is passed
-    assert found.limit == pytest.approx(0.2 * (1 - margin))
-    assert "0.2000 °C" in found.detail
-
-
-def test_evaluations_of_the_same_readings_can_be_compared(grid: pd.DataFrame) -> None:
-    better, worse = judged(grid, 0.1).as_dict(), judged(grid, 0.2).as_dict()
-    assert beats(better, worse, 0.1).passed
-    assert not beats(worse, better, 0.0).passed
-
-
-def test_evaluations_of_other_readings_cannot(grid: pd.DataFrame) -> None:
-    one = judged(grid).as_dict()
-    with pytest.raises(InputError, match="part is 'validation' for the challenger and 'test' for the champion"):
-        beats(judged(grid, part="validation").as_dict(), one, 0.0)
-    with pytest.raises(InputError, match="last is"):
-        beats({**one, "last": "2031-01-01T00:00:00"}, one, 0.0)
 
 
 @pytest.mark.parametrize("learned", [["train"], ["train", "validation"]])

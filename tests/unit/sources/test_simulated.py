@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -177,10 +175,3 @@ def test_the_fingerprint_depends_on_meaning_not_on_spelling() -> None:
     assert fingerprint("simulated://lab?seed=1&days=120.0&gaps=0", ANY) == plain
     assert fingerprint("simulated://lab?seed=2", ANY) != plain
     assert fingerprint("simulated://den", ANY) != plain
-
-
-def test_four_months_take_a_moment_only() -> None:
-    simulated("days=1")
-    began = time.process_time()
-    simulated("days=120&gaps=5&duplicates=0.01&stuck=2&spikes=5")
-    assert time.process_time() - began < 0.3
