@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -9,6 +10,9 @@ from forecaster.errors import GateFailed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+LARGEST_EXACT = 2.0**53  # whole numbers beyond it are not exact in a float
+FOUR_DIGITS = 10_000.0  # from here on four significant digits would need an exponent
 
 Bound = Literal["at most", "at least"]
 
@@ -42,7 +46,7 @@ class Condition:
         """The condition in words: name, value, limit, detail."""
         unit = f" {self.unit}" if self.unit else ""
         tail = f" ({self.detail})" if self.detail else ""
-        return f"{self.name} is {self.value:.4g}{unit}, must be {self.bound} {self.limit:.4g}{unit}{tail}"
+        return f"{self.name} is {number(self.value)}{unit}, must be {self.bound} {number(self.limit)}{unit}{tail}"
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON, with the verdict."""
@@ -68,3 +72,12 @@ def require(gate: str, conditions: Iterable[Condition]) -> None:
     failed = failures(conditions)
     if failed:
         raise GateFailed(gate, failed)
+
+
+def number(value: float) -> str:
+    """A number for readers: whole numbers with thousands separators, others with four significant digits."""
+    if not math.isfinite(value):
+        return "not measured" if math.isnan(value) else str(value)
+    if float(value).is_integer() and abs(value) < LARGEST_EXACT:
+        return f"{int(value):,}"
+    return f"{value:,.0f}" if abs(value) >= FOUR_DIGITS else f"{value:.4g}"

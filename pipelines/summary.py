@@ -69,7 +69,7 @@ def _train(console: Console, result: Mapping[str, Any]) -> None:
         table.add_column(column, justify="left" if column == "model" else "right")
     rows = {"this model": result["test"], **result["baselines"]}
     for name, metrics in sorted(rows.items(), key=lambda row: float(row[1]["rmse"])):
-        table.add_row(name, *(f"{metrics[key]:.4f}" for key in ("mae", "rmse", "mape", "mase")))
+        table.add_row(name, *(_figure(metrics[key]) for key in ("mae", "rmse", "mape", "mase")))
     console.print(table)
     forecast = result["forecast"]
     ahead = ", ".join(f"{t[11:16]} {v:.2f}" for t, v in zip(forecast["times"], forecast["values"], strict=True))
@@ -79,20 +79,22 @@ def _train(console: Console, result: Mapping[str, Any]) -> None:
     console.print(f"  {ahead}")
 
 
+def _figure(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4f}"
+
+
 def _all(console: Console, result: Mapping[str, Any]) -> None:
     _data(console, result["data"])
     _train(console, result)
-    home = Home.from_environment()
+    home, champion = Home.from_environment(), f"models:/{result['model_name']}@champion"
     console.print("\nNext:")
-    _hints(
-        console,
-        {
-            "python run.py show": "versions, aliases, datasets, runs",
-            f"MLFLOW_TRACKING_URI={home.mlflow_uri} .venv/bin/mlflow ui": "runs, metrics, reports",
-            f"MLFLOW_TRACKING_URI={home.mlflow_uri} .venv/bin/mlflow models serve "
-            f"-m models:/{result['model_name']}@champion --env-manager local -p 5001": "forecasts over HTTP",
-        },
-    )
+    for command, meaning in {
+        "python run.py show": "versions, aliases, datasets, runs",
+        f". .venv/bin/activate; export MLFLOW_TRACKING_URI={home.mlflow_uri}": "for the two commands below",
+        "mlflow ui": "runs, metrics, reports",
+        f"mlflow models serve -m {champion} --env-manager local -p 5001": "forecasts over HTTP",
+    }.items():
+        console.print(f"  {command}\n      {meaning}", markup=False)
 
 
 def _promote(console: Console, result: Mapping[str, Any]) -> None:
@@ -130,11 +132,6 @@ def _facts(console: Console, title: str, facts: Mapping[str, Any]) -> None:
     console.print(f"\n[bold]{title}[/bold]")
     for name, value in facts.items():
         console.print(f"  {name:<15} {value}", markup=False)
-
-
-def _hints(console: Console, hints: Mapping[str, str]) -> None:
-    for command, meaning in hints.items():
-        console.print(f"  {command}\n      {meaning}", markup=False)
 
 
 def _table(console: Console, title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:

@@ -1,4 +1,4 @@
-"""Axes as every figure of the evaluation and search reports has them."""
+"""Axes as every figure of the reports has them."""
 
 from __future__ import annotations
 
@@ -43,7 +43,9 @@ def dated(axes: Axes) -> None:
 
 def legend_above(axes: Axes, columns: int = 4) -> None:
     """A legend over the axes, where it covers nothing."""
-    axes.legend(frameon=False, ncols=columns, loc="lower left", bbox_to_anchor=(0, 1))
+    legend = axes.legend(frameon=False, ncols=columns, loc="lower left", bbox_to_anchor=(0, 1))
+    for line in legend.get_lines():
+        line.set_linewidth(2)
 
 
 def colours(names: list[str]) -> dict[str, str]:

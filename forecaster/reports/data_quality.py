@@ -6,18 +6,17 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
-from matplotlib.figure import Figure
 
-from forecaster.gate import failures
-from forecaster.reports.page import Page, number
+from forecaster.gate import failures, number
+from forecaster.reports.charts import dated, legend_above, new_axes
+from forecaster.reports.page import Page
 from forecaster.validation.conditions import raw_intervals
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     import pandas as pd
-    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
     from forecaster.validation.report import ValidationReport
@@ -140,15 +139,6 @@ def _figures(readings: pd.DataFrame, grid: pd.DataFrame, cleaning: Mapping[str, 
         )
 
 
-def _axes(height: float, x_label: str, y_label: str) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(9.6, height), layout="constrained")
-    axes = figure.add_subplot(xlabel=x_label, ylabel=y_label)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(visible=True, color="#e4e8ec", linewidth=0.8)
-    axes.set_axisbelow(True)
-    return figure, axes
-
-
 def _by_part(grid: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     if "part" not in grid:
         yield "all", grid
@@ -161,7 +151,7 @@ def _by_part(grid: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
 
 def series_figure(grid: pd.DataFrame) -> Figure:
     """°C over time by part, a line for each segment, held values marked."""
-    figure, axes = _axes(3.4, "", "°C")
+    figure, axes = new_axes(3.4, "", "°C")
     for part, rows in _by_part(grid):
         for at, (_, segment) in enumerate(rows.groupby("segment")):
             drawn = segment.iloc[envelope(segment["value"].to_numpy(), MOST_POINTS * len(segment) // len(grid))]
@@ -169,17 +159,9 @@ def series_figure(grid: pd.DataFrame) -> Figure:
     held = grid[grid["filled"]]
     if len(held):
         axes.plot(held["time"], held["value"], "x", color=HELD_COLOUR, markersize=4, label="held")
-    locator = AutoDateLocator()  # type: ignore[no-untyped-call]
-    axes.xaxis.set_major_locator(locator)
-    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
-    _legend(axes)
+    dated(axes)
+    legend_above(axes)
     return figure
-
-
-def _legend(axes: Axes) -> None:
-    legend = axes.legend(frameon=False, ncols=4, loc="lower left", bbox_to_anchor=(0, 1))
-    for line in legend.get_lines():
-        line.set_linewidth(2)
 
 
 def envelope(values: NDArray[np.float64], points: int) -> NDArray[np.int64]:
@@ -194,13 +176,13 @@ def envelope(values: NDArray[np.float64], points: int) -> NDArray[np.int64]:
 
 def hour_figure(grid: pd.DataFrame) -> Figure:
     """Median and 10 to 90 % of the °C by hour of day and part."""
-    figure, axes = _axes(3.0, "hour of day", "°C")
+    figure, axes = new_axes(3.0, "hour of day", "°C")
     for part, rows in _by_part(grid):
         low, middle, high = (rows.groupby(rows["time"].dt.hour)["value"].quantile(share) for share in (0.1, 0.5, 0.9))
         axes.fill_between(middle.index, low, high, color=COLOURS[part], alpha=0.15, linewidth=0)
         axes.plot(middle.index, middle, color=COLOURS[part], label=part, marker="o", markersize=3)
     axes.set_xticks(range(0, 24, 3))
-    _legend(axes)
+    legend_above(axes)
     return figure
 
 
@@ -210,7 +192,7 @@ def _steps(grid: pd.DataFrame) -> pd.Series:
 
 def step_figure(grid: pd.DataFrame) -> Figure:
     """Shares of the step differences (°C) by part; the grid needs at least one step inside a segment."""
-    figure, axes = _axes(3.0, "step difference, °C", "share of the part")
+    figure, axes = new_axes(3.0, "step difference, °C", "share of the part")
     steps = _steps(grid)
     # One spike must not squeeze all other steps into one bar.
     reach = max(3.0 * float(steps.abs().quantile(0.99)), 0.1)
@@ -220,13 +202,13 @@ def step_figure(grid: pd.DataFrame) -> Figure:
         share = np.histogram(own, edges)[0] / max(len(own), 1)
         axes.stairs(share, edges, color=COLOURS[part], label=part, linewidth=1.4)
     axes.set_yscale("log")
-    _legend(axes)
+    legend_above(axes)
     return figure
 
 
 def interval_figure(intervals: NDArray[np.float64]) -> Figure:
     """Counts of intervals given in cadences, shape (intervals,)."""
-    figure, axes = _axes(2.6, "interval, cadences", "intervals")
+    figure, axes = new_axes(2.6, "interval, cadences", "intervals")
     edges = np.arange(0.0, LONGEST_INTERVAL + 0.5, 0.25) - 0.125
     counts, _ = np.histogram(np.minimum(intervals, LONGEST_INTERVAL), edges)
     axes.bar(edges[:-1] + 0.125, counts, width=0.22, color=COLOURS["all"])

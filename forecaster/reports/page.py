@@ -5,9 +5,10 @@ from __future__ import annotations
 import base64
 import html
 import io
-import math
 import numbers
 from typing import TYPE_CHECKING, Any
+
+from forecaster.gate import number
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -27,9 +28,6 @@ th{background:#f4f6f8}figure{margin:1rem 0}img{max-width:100%}figcaption{color:#
 .verdict{padding:.6rem 1rem;border-left:.3rem solid;margin:1rem 0;background:#f4f6f8}
 @media print{body{margin:0;max-width:none}h2,figure,tr{break-inside:avoid}}
 """
-
-LARGEST_EXACT = 2.0**53  # whole numbers beyond it are not exact in a float
-FOUR_DIGITS = 10_000.0  # from here on four significant digits would need an exponent
 
 
 class Page:
@@ -92,15 +90,6 @@ class Page:
             f'<meta name="viewport" content="width=device-width,initial-scale=1"><style>{STYLE}</style></head>'
             f"<body>{''.join(self.parts)}</body></html>"
         )
-
-
-def number(value: float) -> str:
-    """A number for readers: whole numbers with thousands separators, others with four significant digits."""
-    if not math.isfinite(value):
-        return "not measured" if math.isnan(value) else str(value)
-    if float(value).is_integer() and abs(value) < LARGEST_EXACT:
-        return f"{int(value):,}"
-    return f"{value:,.0f}" if abs(value) >= FOUR_DIGITS else f"{value:.4g}"
 
 
 def _cell(value: Any) -> str:

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
+from forecaster.gate import number
 from forecaster.pareto import pareto_front
 from forecaster.reports.charts import ACCENT, MODEL, MUTED, READINGS, new_axes, new_row
-from forecaster.reports.page import Page, number
+from forecaster.reports.page import Page
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

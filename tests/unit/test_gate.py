@@ -41,7 +41,7 @@ def test_sentence_has_value_limit_unit_and_reason() -> None:
 
 
 def test_sentence_without_unit_and_detail() -> None:
-    assert FEW.sentence() == "number of readings is 12, must be at least 1000"
+    assert FEW.sentence() == "number of readings is 12, must be at least 1,000"
 
 
 def test_failures_keep_their_order() -> None:

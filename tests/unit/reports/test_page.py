@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
-from forecaster.gate import Condition
-from forecaster.reports.page import Page, number
+from forecaster.gate import Condition, number
+from forecaster.reports.page import Page
 
 
 class Reader(HTMLParser):

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-TOKEN, USERNAME = "MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_USERNAME"  # noqa: S105 - names of variables
+TOKEN, USERNAME = "MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_USERNAME"
 
 
 @pytest.fixture
