@@ -44,11 +44,6 @@ class Home:
         """MLflow's artifacts."""
         return self.root / "mlflow" / "artifacts"
 
-    @property
-    def searches(self) -> Path:
-        """Checkpoints of searches."""
-        return self.root / "cache" / "search"
-
     def prepare(self, *, debug: bool = False) -> None:
         """Create the folders and point every library at them; must run before those libraries are imported.
 
@@ -59,7 +54,7 @@ class Home:
             ServiceUnavailable: the folder cannot be created or written.
         """
         try:
-            for folder in (self.root / "zenml", self.mlflow_artifacts, self.searches, self.root / "cache" / "numba"):
+            for folder in (self.root / "zenml", self.mlflow_artifacts, self.root / "cache" / "numba"):
                 folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             reason = f"home folder {str(self.root)!r} cannot be created ({error.strerror})"
