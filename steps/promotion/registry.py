@@ -113,7 +113,7 @@ class Registry:
         )
 
     def register(self, model: str, release: Path, digest: str, run: TrackedRun) -> Registration:
-        """Write the run and register the release as a new version with alias `challenger`.
+        """Write the run and register the release as a new version; it is the challenger unless it is the champion.
 
         Args:
             model: registered model's name.
@@ -130,7 +130,8 @@ class Registry:
         with self.answering():
             known = self.find(model, digest)
             version = known or self._create(model, release, digest, run)
-            if known is None:
+            champion = self.alias(model, CHAMPION)
+            if champion is None or champion.version != str(version.version):
                 self.client.set_registered_model_alias(model, CHALLENGER, version.version)
             return self._registration(version, created=known is None)
 
