@@ -246,7 +246,7 @@ def _overrides(options: dict[str, Any]) -> list[str]:
     named["training.seed"] = options.get("seed")
     name, _, version = (options.get("dataset") or "").partition(":")
     named |= {"training.dataset": name or None, "training.dataset_version": version or None}
-    given = [f"{key}={json.dumps(value)}" for key, value in named.items() if value is not None]
+    given = [f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in named.items() if value is not None]
     return [*options["overrides"], *given]
 
 

@@ -51,7 +51,7 @@ class Dataset:
         program: all candidate features, scaled from the training part.
         sequences: for each part its sequences `(sequences, steps, features)`, scaled, float32.
         config: how the sequences were cut.
-        description: where the readings came from and what cleaning did, for reports.
+        description: where the readings came from, and as `cleaning` the rules that made the grid.
     """
 
     def __init__(
@@ -99,10 +99,10 @@ class Dataset:
         """
         targets = self._targets()
         y = np.concatenate([_cut(targets, _windows(self.grid, part, self.config.steps), MISSING) for part in parts])
-        streams = _streams(self.grid, self.config)
+        streams, warm = _streams(self.grid, self.config)
         vx = _cut(features(self.grid, self.program).astype(np.float32), streams, 0.0)
         vy = _cut(targets, streams, MISSING)
-        vy[:, : self.config.warm_up] = MISSING
+        vy[np.arange(streams.shape[1]) < warm[:, None]] = MISSING
         for name, tensor in (("/".join(parts), y), ("validation", vy)):
             if not (tensor < MISSING).any():
                 msg = f"no reading of the {name} part can be forecast, give more readings or a shorter horizon"
@@ -201,18 +201,26 @@ def _cut(values: Floats, windows: Rows, blank: float) -> Floats:
     return np.where(windows[..., None] >= 0, values[windows], np.float32(blank)).astype(np.float32)
 
 
-def _streams(grid: pd.DataFrame, config: SequenceConfig) -> Rows:
-    """Row numbers of the validation streams, `(streams, warm_up + length)`, −1 where there is no row.
+def _streams(grid: pd.DataFrame, config: SequenceConfig) -> tuple[Rows, Rows]:
+    """Row numbers of the validation streams, `(streams, warm_up + length)`, −1 behind their end, and their warm-ups.
 
-    A stream's warm-up is the rows just before it, as far as they belong to its first row's segment.
+    A stream lies in one segment, as the state it fills does, and begins with the rows just before it there.
     """
-    part, segment = grid["part"].to_numpy(), grid["segment"].to_numpy()
-    rows = np.flatnonzero(part == "validation")
-    length = -(-len(rows) // config.streams)
-    streams = np.full((config.streams, config.warm_up + length), -1)
-    for index, taken in enumerate(np.split(rows, range(length, len(rows), length))):
+    segment = grid["segment"].to_numpy()
+    rows = np.flatnonzero(grid["part"] == "validation")
+    length = max(1, -(-len(rows) // config.streams))
+    streams, warm = [], []
+    for taken in _pieces(rows, np.flatnonzero(np.diff(segment[rows])) + 1, length):
         before = np.arange(max(0, taken[0] - config.warm_up), taken[0])
         before = before[segment[before] == segment[taken[0]]]
-        streams[index, config.warm_up - len(before) : config.warm_up] = before
-        streams[index, config.warm_up : config.warm_up + len(taken)] = taken
-    return streams
+        stream = np.full(config.warm_up + length, -1)
+        stream[: len(before) + len(taken)] = np.concatenate([before, taken])
+        streams.append(stream)
+        warm.append(len(before))
+    return np.array(streams, np.int64).reshape(-1, config.warm_up + length), np.array(warm, np.int64)
+
+
+def _pieces(rows: Rows, cuts: Rows, length: int) -> list[Rows]:
+    """Rows cut at `cuts`, and what is longer than `length` again."""
+    runs = [run for run in np.split(rows, cuts) if len(run)]
+    return [piece for run in runs for piece in np.split(run, range(length, len(run), length))]

@@ -13,7 +13,7 @@ Before a segment has L (W) readings its first reading stands in for the missing 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt
@@ -33,13 +33,19 @@ DAY_SECONDS = 86_400
 SMALLEST_SCALE = 1e-6
 
 
+# The mean of one reading is that reading.
+Window = Annotated[int, Field(ge=2)]
+
+
 class FeatureConfig(BaseModel):
     """The candidate features; the search chooses among them, and always reads the first difference."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     differences: tuple[PositiveInt, ...] = Field((1, 3, 6, 18), description="lags of the step differences, in steps")
-    deviations: tuple[PositiveInt, ...] = Field((6, 36), description="windows of the moving means, in steps")
+    deviations: tuple[Annotated[int, Field(ge=2)], ...] = Field(
+        (6, 36), description="windows of the moving means, in steps"
+    )
     harmonics: int = Field(2, ge=0, le=4, description="harmonics of the time of day")
     weekday: bool = Field(
         default=False,
@@ -112,13 +118,21 @@ def fit_program(grid: pd.DataFrame, config: FeatureConfig, cadence_seconds: int,
         cadence_seconds, horizon: seconds of a step, steps forecast.
 
     Raises:
-        ReadingError: the training part does not move, so nothing can be scaled or learned.
+        ReadingError: the training part does not move, or has no segment longer than the horizon, so nothing can be
+            scaled or learned.
     """
     training = grid[grid["part"] == "train"]
     raw = raw_features(training, config.names())
     scales = [1.0 if _is_clock(name) else float(np.std(raw[:, i])) for i, name in enumerate(config.names())]
-    target_scale = float(np.nanstd(residuals(training, horizon)[:, -1])) if len(training) > horizon else 0.0
-    if min(*scales, target_scale) < SMALLEST_SCALE or not np.isfinite(target_scale):
+    changes = residuals(training, horizon)[:, -1]
+    if not np.isfinite(changes).any():
+        msg = (
+            f"no segment of the training part is longer than the horizon of {horizon!r} steps: "
+            "lower data.sequences.horizon or raise data.cleaning.max_hold_steps"
+        )
+        raise ReadingError(msg)
+    target_scale = float(np.nanstd(changes))
+    if min(*scales, target_scale) < SMALLEST_SCALE:
         value = float(training["value"].iloc[0])
         msg = f"the training part does not change (all readings near {value!r} °C), select a sensor that moves"
         raise ReadingError(msg)

@@ -7,74 +7,56 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from forecaster.cleaning import CleaningConfig, clean
-from forecaster.streaming import stream_forecasts
+from forecaster.streaming import segments
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from forecaster.arrays import Doubles, Floats
-    from forecaster.features import FeatureProgram
+    from forecaster.arrays import Floats
+    from forecaster.preprocessing import Preprocessing
 
 READINGS = 96
+LEAST_WITH_GAP = 6
 # Half of a DS18B20 step would be .03 °C; a float runtime that is off by this much computes something else.
 TOLERANCE_FLOAT32 = 1e-3
 
 
-def serving_cleaning(program: FeatureProgram) -> CleaningConfig:
-    """How raw readings become a grid where the model is used: the training's cadence, nothing dropped."""
-    return CleaningConfig(cadence_seconds=program.cadence_seconds, min_segment_steps=1)
-
-
-def forecast_readings(
-    readings: pd.DataFrame, program: FeatureProgram, network: Callable[[Floats], Floats]
-) -> tuple[pd.DataFrame, Doubles]:
-    """From raw readings to forecasts in °C with any runtime.
-
-    Args:
-        readings: readings frame; cleaned here as in training.
-        program: the features the network reads.
-        network: maps features `(1, steps, inputs)`, float32, to residuals `(1, steps, horizon)`.
-
-    Returns:
-        The grid frame and the forecasts made at each of its rows, `(rows, horizon)`.
-
-    Raises:
-        ReadingError: the readings cannot become a series.
-    """
-    grid, _ = clean(readings, serving_cleaning(program))
-    return grid, stream_forecasts(grid, program, network)
-
-
-def golden_vectors(grid: pd.DataFrame, program: FeatureProgram, network: Callable[[Floats], Floats]) -> dict[str, Any]:
+def golden_vectors(
+    grid: pd.DataFrame, preprocessing: Preprocessing, network: Callable[[Floats], Floats]
+) -> dict[str, Any]:
     """Stretches of readings with the forecasts made at each grid step.
 
-    Taken from the given grid: the calmest and the most agitated stretch, one with two readings missing
-    (they are held), and one whose readings come with jitter.
+    Taken from the given grid: the calmest and the most agitated stretch, one whose readings come with jitter, and
+    one with two readings missing, if it is long enough for that.
     """
     starts = _stretches(grid)
     spread = [float(np.ptp(grid["value"].to_numpy()[s : s + READINGS])) for s in starts]
     calm, agitated, middle = (starts[i] for i in (np.argmin(spread), np.argmax(spread), len(starts) // 2))
+    ordinary = _readings(grid, middle)
     chosen = {
         "calm": _readings(grid, calm),
         "agitated": _readings(grid, agitated),
-        "two readings missing": _readings(grid, middle).drop(index=[40, 41]),
-        "jitter": _jittered(_readings(grid, middle), program.cadence_seconds),
+        "jitter": _jittered(ordinary, preprocessing.program.cadence_seconds),
     }
-    vectors = [_vector(name, readings, program, network) for name, readings in chosen.items()]
+    if len(ordinary) >= LEAST_WITH_GAP:
+        half = len(ordinary) // 2
+        chosen["two readings missing"] = ordinary.drop(index=[half, half + 1])
+    vectors = [_vector(name, readings, preprocessing, network) for name, readings in chosen.items()]
     return {
-        "cadence_seconds": program.cadence_seconds,
-        "horizon": program.horizon,
+        "cadence_seconds": preprocessing.program.cadence_seconds,
+        "horizon": preprocessing.program.horizon,
         "tolerance_celsius": {"float32": TOLERANCE_FLOAT32},
         "vectors": vectors,
     }
 
 
-def largest_difference(vectors: dict[str, Any], program: FeatureProgram, network: Callable[[Floats], Floats]) -> float:
+def largest_difference(
+    vectors: dict[str, Any], preprocessing: Preprocessing, network: Callable[[Floats], Floats]
+) -> float:
     """Largest difference in °C between the golden forecasts and another runtime's."""
     worst = 0.0
     for vector in vectors["vectors"]:
-        _, made = forecast_readings(readings_of(vector), program, network)
+        _, made = preprocessing.forecasts(readings_of(vector), network)
         worst = max(worst, float(np.abs(made - np.asarray(vector["forecasts"])).max()))
     return worst
 
@@ -86,15 +68,15 @@ def readings_of(vector: dict[str, Any]) -> pd.DataFrame:
 
 
 def _stretches(grid: pd.DataFrame) -> list[int]:
-    """First rows of unbroken, unfilled stretches, a day's worth apart; the longest segment's start if there is none."""
+    """First rows of unbroken, unfilled stretches side by side; the longest segment's if there is none."""
     segment, filled = grid["segment"].to_numpy(), grid["filled"].to_numpy(bool)
-    starts = range(0, max(1, len(grid) - READINGS), READINGS)
+    last = len(grid) - READINGS
     whole = [
-        s
-        for s in starts
-        if segment[s] == segment[min(s + READINGS, len(grid)) - 1] and not filled[s : s + READINGS].any()
+        start
+        for start in range(0, last + 1, READINGS)
+        if segment[start] == segment[start + READINGS - 1] and not filled[start : start + READINGS].any()
     ]
-    return whole or [0]
+    return whole or [int(max(segments(grid), key=len)[0])]
 
 
 def _readings(grid: pd.DataFrame, start: int) -> pd.DataFrame:
@@ -110,9 +92,9 @@ def _jittered(readings: pd.DataFrame, cadence_seconds: int) -> pd.DataFrame:
 
 
 def _vector(
-    name: str, readings: pd.DataFrame, program: FeatureProgram, network: Callable[[Floats], Floats]
+    name: str, readings: pd.DataFrame, preprocessing: Preprocessing, network: Callable[[Floats], Floats]
 ) -> dict[str, Any]:
-    grid, made = forecast_readings(readings, program, network)
+    grid, made = preprocessing.forecasts(readings, network)
     return {
         "name": name,
         "readings": [[t.isoformat(), float(v)] for t, v in zip(readings["time"], readings["value"], strict=True)],

@@ -57,14 +57,18 @@ def decide(challenger: Path, champion: Path | None, dataset: Dataset, config: Pr
         config: the margin the challenger must win by.
 
     Raises:
-        InputError: a release was made for another cadence or horizon than the dataset's.
+        InputError: the challenger was made for another cadence or horizon than the dataset's; a champion that was
+            keeps its place.
     """
     error = release_rmse(challenger, dataset)
     if champion is None:
         return Decision(
             promoted=True, reason=f"there is no champion yet; test RMSE {error:.4f} °C", challenger_rmse=error
         )
-    present = release_rmse(champion, dataset)
+    try:
+        present = release_rmse(champion, dataset)
+    except InputError as other:
+        return Decision(promoted=False, reason=f"the champion cannot be compared: {other}", challenger_rmse=error)
     limit = present * (1 - config.margin)
     verdict = "beats" if error < limit else "does not beat"
     margin = f" by the margin of {config.margin:.1%}" if config.margin else ""
@@ -84,7 +88,7 @@ def release_rmse(release: Path, dataset: Dataset) -> float:
     if made != wanted:
         msg = (
             f"the release forecasts {made[1]} steps of {made[0]} s, the dataset has {wanted[1]} of {wanted[0]} s: "
-            "promote with --force or train on a matching dataset"
+            "choose a matching dataset, or put another champion in its place with run.py promote --version N --force"
         )
         raise InputError(msg)
     forecasts = stream_forecasts(dataset.grid, served.program, served.network)

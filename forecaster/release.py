@@ -32,6 +32,7 @@ from forecaster.golden import TOLERANCE_FLOAT32, golden_vectors, largest_differe
 from forecaster.gru.keras_model import keras_model
 from forecaster.gru.network import stream_network
 from forecaster.gru.onnx_model import onnx_model
+from forecaster.preprocessing import Preprocessing
 from forecaster.serving import onnx_network
 
 if TYPE_CHECKING:
@@ -115,8 +116,9 @@ def write_release(
         ForecasterError: ONNX Runtime or our own streaming engine differs from Keras by more than the tolerance.
     """
     with _whole_folder(target) as folder:
-        checks = _write_models(folder, forecaster, dataset)
-        _write_json(folder / "features.json", _features(forecaster))
+        preprocessing = Preprocessing.as_trained(forecaster.program, dataset.description["cleaning"])
+        checks = _write_models(folder, forecaster, dataset, preprocessing)
+        _write_json(folder / "features.json", _features(forecaster, preprocessing))
         _write_json(folder / "metrics.json", metrics)
         _write_json(folder / "provenance.json", {**provenance, "training": forecaster.training})
         _write_calibration(folder / "calibration.npz", forecaster, dataset)
@@ -156,20 +158,22 @@ def _disk(error: OSError, target: Path) -> ServiceUnavailable:
     )
 
 
-def _write_models(folder: Path, forecaster: Forecaster, dataset: Dataset) -> dict[str, float]:
-    architecture, program = forecaster.architecture, forecaster.program
+def _write_models(
+    folder: Path, forecaster: Forecaster, dataset: Dataset, preprocessing: Preprocessing
+) -> dict[str, float]:
+    architecture = forecaster.architecture
     model = keras_model(architecture, forecaster.weights, forecaster.training["recipe"]["dropout"])
     model.save(folder / "model.keras")
     _save_h5(model, folder / "model.h5")
     (folder / "model.onnx").write_bytes(onnx_model(architecture, forecaster.weights).SerializeToString())
     test = dataset.grid[dataset.grid["part"] == "test"].reset_index(drop=True)
-    vectors = golden_vectors(test, program, lambda x: np.asarray(model(x, training=False)))
+    vectors = golden_vectors(test, preprocessing, lambda x: np.asarray(model(x, training=False)))
     _write_json(folder / "golden.json", vectors)
     runtimes: dict[str, Callable[[Floats], Floats]] = {
         "onnxruntime": onnx_network(folder / "model.onnx"),
         "streaming": stream_network(architecture, forecaster.weights),
     }
-    differences = {name: largest_difference(vectors, program, network) for name, network in runtimes.items()}
+    differences = {name: largest_difference(vectors, preprocessing, network) for name, network in runtimes.items()}
     for name, difference in differences.items():
         if not difference <= TOLERANCE_FLOAT32:
             allowed = f"allowed are {TOLERANCE_FLOAT32:g} °C"
@@ -178,9 +182,9 @@ def _write_models(folder: Path, forecaster: Forecaster, dataset: Dataset) -> dic
     return differences
 
 
-def _features(forecaster: Forecaster) -> dict[str, Any]:
+def _features(forecaster: Forecaster, preprocessing: Preprocessing) -> dict[str, Any]:
     return {
-        "program": forecaster.program.as_dict(),
+        **preprocessing.as_dict(),
         "history_steps": forecaster.program.history_steps,
         "architecture": forecaster.architecture.as_dict(),
     }

@@ -272,7 +272,7 @@ class _Search:
             state = json.loads(checkpoint.read_text(encoding="utf-8"))
         except ValueError:
             return []  # a damaged file costs time, never the result: the search begins anew
-        if state["key"] != json.loads(json.dumps(key)):
+        if not isinstance(state, dict) or state.get("key") != json.loads(json.dumps(key)):
             return []
         self.generation, self.stopped, self.spent = state["generation"], state["stopped"], state["cpu_seconds"]
         self.records = [Record.from_dict(fields) for fields in state["records"]]

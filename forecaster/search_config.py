@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from forecaster.genome import SpaceConfig
 
@@ -38,3 +40,10 @@ class SearchConfig(BaseModel):
     finalists: int = Field(3, ge=1, description="best candidates that are trained again on other seeds")
     finalist_seeds: int = Field(2, ge=1, description="trainings a finalist is judged by, the first included")
     space: SpaceConfig = Field(SpaceConfig(), description="choices of each gene")
+
+    @model_validator(mode="after")
+    def _breeds(self) -> Self:
+        if self.elite >= self.population:
+            msg = f"elite {self.elite!r} must be below population {self.population!r}, or no generation breeds"
+            raise ValueError(msg)
+        return self

@@ -1,6 +1,6 @@
 """Answers with forecasts in °C from raw timestamped readings, from nothing but a release folder.
 
-MLflow loads this module by name (`loader_module`) on any server; it needs NumPy, pandas and ONNX Runtime.
+MLflow loads this module by name (`loader_module`) on any server; it needs NumPy, pandas, pydantic and ONNX Runtime.
 """
 
 from __future__ import annotations
@@ -13,8 +13,7 @@ import numpy as np
 import pandas as pd
 
 from forecaster.errors import ReadingError
-from forecaster.features import FeatureProgram
-from forecaster.golden import forecast_readings
+from forecaster.preprocessing import Preprocessing
 from forecaster.sources.csv import readings_frame
 
 if TYPE_CHECKING:
@@ -34,7 +33,8 @@ class ServedForecaster:
 
     def __init__(self, release: Path) -> None:
         fields = json.loads((release / "features.json").read_text(encoding="utf-8"))
-        self.program = FeatureProgram.from_dict(fields["program"])
+        self.preprocessing = Preprocessing.from_dict(fields)
+        self.program = self.preprocessing.program
         self.network = onnx_network(release / "model.onnx")
 
     def predict(self, data: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
@@ -55,7 +55,8 @@ class ServedForecaster:
         if missing:
             msg = f"column {missing[0]!r} is missing, readings need the columns {', '.join(INPUT_COLUMNS)}"
             raise ReadingError(msg)
-        grid, made = forecast_readings(readings_frame(data["time_point"], data["value"]), self.program, self.network)
+        readings = readings_frame(data["time_point"], data["value"])
+        grid, made = self.preprocessing.forecasts(readings, self.network)
         if not (params or {}).get("every_reading"):
             grid, made = grid.iloc[-1:], made[-1:]
         return _long(grid["time"], made, self.program.cadence_seconds)

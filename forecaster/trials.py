@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from forecaster.errors import ReadingError
 from forecaster.genome import Candidate, columns
 from forecaster.gru.trainer import fit
 from forecaster.sequences import MISSING
@@ -46,6 +47,10 @@ class Fold:
         self.names, self.horizon = dataset.program.names, dataset.program.horizon
         targets = self.sequences.validation_targets
         self.persistence = float(np.sqrt(np.square(targets[targets < MISSING]).mean()))
+        if self.persistence == 0:
+            stretch = "validation part" if number == 0 else "last stretch of the training part"
+            msg = f"the {stretch} does not change (persistence's error is {self.persistence!r} °C): give more readings"
+            raise ReadingError(msg + ("" if number == 0 else ", or judge without it by search.folds=1"))
 
     def trial(self, candidate: Candidate, seed: int) -> Trial:
         """Train the candidate once."""

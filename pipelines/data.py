@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from zenml import pipeline
 
 from forecaster.sources import Selection, fingerprint
@@ -25,5 +27,11 @@ def data_pipeline(config: DataConfig) -> None:
     accept(validation)
     parts = split(grid, config.split, config.sequences, after="accept")
     program = scale(parts, config.features, counts, config.sequences.horizon)
-    description = {"source": config.source, "user": config.user, "tag": config.tag, "fingerprint": content}
+    description: dict[str, Any] = {
+        "source": config.source,
+        "user": config.user,
+        "tag": config.tag,
+        "fingerprint": content,
+    }
+    description["cleaning"] = config.cleaning.model_dump(mode="json")
     store.with_options(substitutions={"dataset": config.dataset})(parts, program, config.sequences, description)

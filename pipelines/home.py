@@ -13,7 +13,8 @@ import os
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 from forecaster.errors import Busy, ServiceUnavailable
 
@@ -60,12 +61,13 @@ class Home:
             reason = f"home folder {str(self.root)!r} cannot be created ({error.strerror})"
             msg = f"{reason}: set EDGELOOP_HOME to a writable folder"
             raise ServiceUnavailable(msg) from error
+        os.environ["EDGELOOP_HOME"] = str(self.root)  # resolved: steps read it, wherever they are started from
         for name, value in self._environment(debug=debug).items():
             os.environ.setdefault(name, value)
+        _part_from_credentials("MLFLOW_TRACKING_URI")
 
     def _environment(self, *, debug: bool) -> dict[str, str]:
         return {
-            "EDGELOOP_HOME": str(self.root),
             "ZENML_CONFIG_PATH": str(self.root / "zenml"),
             "ZENML_ANALYTICS_OPT_IN": "false",
             "ZENML_ENABLE_RICH_TRACEBACK": "false",
@@ -86,6 +88,14 @@ class Home:
             "OPENBLAS_NUM_THREADS": "1",
         }
 
+    def _lock(self) -> IO[str]:
+        try:
+            return (self.root / "lock").open("a+", encoding="utf-8")
+        except OSError as error:
+            reason = f"home folder {str(self.root)!r} cannot be written ({error.strerror})"
+            msg = f"{reason}: set EDGELOOP_HOME to a writable folder"
+            raise ServiceUnavailable(msg) from error
+
     @contextmanager
     def held(self) -> Iterator[None]:
         """Hold the home for one writing command; the lock ends with the process, however it ends.
@@ -93,7 +103,7 @@ class Home:
         Raises:
             Busy: another process holds it.
         """
-        with (self.root / "lock").open("a+", encoding="utf-8") as file:
+        with self._lock() as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -106,3 +116,15 @@ class Home:
             file.write(str(os.getpid()))
             file.flush()
             yield
+
+
+def _part_from_credentials(variable: str) -> None:
+    """Move user and password out of a server's URI, which is stored and shown, to the variables MLflow reads."""
+    parts = urlsplit(os.environ.get(variable, ""))
+    if parts.scheme not in ("http", "https") or "@" not in parts.netloc:
+        return
+    given, _, host = parts.netloc.rpartition("@")
+    user, _, password = given.partition(":")
+    os.environ[variable] = urlunsplit(parts._replace(netloc=host))
+    os.environ.setdefault("MLFLOW_TRACKING_USERNAME", unquote(user))
+    os.environ.setdefault("MLFLOW_TRACKING_PASSWORD", unquote(password))

@@ -69,6 +69,7 @@ def run_training(config: Config) -> dict[str, Any]:
         ForecasterError: whatever stopped a step.
     """
     from pipelines.training import training_pipeline  # noqa: PLC0415 - the data pipeline does without its imports
+    from steps.promotion.active import active_registry  # noqa: PLC0415
     from steps.promotion.registry import Registration, local_copy  # noqa: PLC0415
 
     training = config.training
@@ -93,6 +94,7 @@ def run_training(config: Config) -> dict[str, Any]:
         "dataset_version": dataset,
         "zenml_run": run.name,
         "mlflow_run": registration.run_id,
+        "mlflow_uri": active_registry().uri,
         "cached": [name for name, step in run.steps.items() if step.status == ExecutionStatus.CACHED],
         "already_registered": not registration.created,
         "promotion": promotion,

@@ -7,8 +7,6 @@ from typing import IO, TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
-from pipelines.home import Home
-
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -86,11 +84,11 @@ def _figure(value: float | None) -> str:
 def _all(console: Console, result: Mapping[str, Any]) -> None:
     _data(console, result["data"])
     _train(console, result)
-    home, champion = Home.from_environment(), f"models:/{result['model_name']}@champion"
+    champion = f"models:/{result['model_name']}@champion"
     console.print("\nNext:")
     for command, meaning in {
         "python run.py show": "versions, aliases, datasets, runs",
-        f". .venv/bin/activate; export MLFLOW_TRACKING_URI={home.mlflow_uri}": "for the two commands below",
+        f". .venv/bin/activate; export MLFLOW_TRACKING_URI={result['mlflow_uri']}": "for the two commands below",
         "mlflow ui": "runs, metrics, reports",
         f"mlflow models serve -m {champion} --env-manager local -p 5001": "forecasts over HTTP",
     }.items():
@@ -98,7 +96,7 @@ def _all(console: Console, result: Mapping[str, Any]) -> None:
 
 
 def _promote(console: Console, result: Mapping[str, Any]) -> None:
-    verdict = "is champion" if result["alias"] == "champion" else "stays challenger"
+    verdict = {"champion": "is champion", "challenger": "stays challenger"}.get(result["alias"], "stays as it is")
     facts = {"why": result["reason"], "champion": result["champion_version"], "ZenML run": result["zenml_run"]}
     _facts(console, f"Model {result['model_name']}, version {result['model_version']} {verdict}", facts)
 

@@ -53,10 +53,7 @@ def read_stack(name: str, home: Path) -> Stack:
     """
     path = STACKS / f"{name}.yaml"
     if name not in available():
-        msg = (
-            f"stack {name!r} is unknown, choose one of {', '.join(available())} or register it in ZenML under that name"
-        )
-        raise StackError(msg)
+        raise _unknown(name)
     try:
         return Stack.model_validate(_resolved(yaml.safe_load(path.read_text(encoding="utf-8")), home))
     except (ValidationError, yaml.YAMLError) as error:
@@ -89,13 +86,17 @@ def use_stack(name: str, home: Path) -> str:
     return stack_name
 
 
+def _unknown(name: str) -> StackError:
+    known = ", ".join(available())
+    return StackError(
+        f"stack {name!r} is unknown, choose one of {known}, or register it in the ZenML that ZENML_CONFIG_PATH names"
+    )
+
+
 def _known(client: Client, name: str) -> tuple[str, str]:
     found = client.list_stacks(name=name)
     if not found.items:
-        msg = (
-            f"stack {name!r} is unknown, choose one of {', '.join(available())} or register it in ZenML under that name"
-        )
-        raise StackError(msg)
+        raise _unknown(name)
     return str(found.items[0].id), found.items[0].name
 
 

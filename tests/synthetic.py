@@ -29,7 +29,9 @@ def grid(rows: int = 1200, seed: int = 0, breaks: tuple[int, ...] = ()) -> pd.Da
 def dataset(rows: int = 1200, seed: int = 0, config: SequenceConfig = SMALL, features: FeatureConfig = FEW) -> Dataset:
     """A small dataset over `grid`."""
     frame = grid(rows, seed)
-    return build_dataset(frame, fit_program(frame, features, CADENCE, config.horizon), config, {"source": "synthetic"})
+    return build_dataset(
+        frame, fit_program(frame, features, CADENCE, config.horizon), config, {"source": "synthetic", "cleaning": {}}
+    )
 
 
 def readings(rows: int = 200, seed: int = 0) -> pd.DataFrame:

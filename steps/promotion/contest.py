@@ -27,11 +27,12 @@ def contest(
         force: promote whatever the comparison says.
 
     Returns:
-        The decision with `alias`, `version` and `champion_version` (the champion after it).
+        The decision with `version`, its `alias` afterwards (None if it has none) and `champion_version`.
     """
     model, version = registration["model"], str(registration["version"])
     champion = registry.alias(model, CHAMPION)
     if champion is not None and champion.version == version:
+        registry.promote(model, version)  # completes a promotion that was cut short
         decision = Decision(promoted=False, reason="it is the champion already")
         return {**decision.as_dict(), "alias": CHAMPION, "version": version, "champion_version": version}
     decision = (
@@ -42,7 +43,7 @@ def contest(
     if decision.promoted:
         registry.promote(model, version)
     holder = version if decision.promoted else (champion.version if champion else None)
-    alias = CHAMPION if decision.promoted else CHALLENGER
+    alias = CHAMPION if decision.promoted else _alias(registry, model, version)
     return {**decision.as_dict(), "alias": alias, "version": version, "champion_version": holder}
 
 
@@ -52,3 +53,8 @@ def _decide(registry: Registry, model: str, version: str, dataset: Dataset, conf
         challenger = registry.fetch_release(registry.version(model, version), Path(folder) / "challenger")
         present = registry.fetch_release(champion, Path(folder) / "champion") if champion else None
         return decide(challenger, present, dataset, config)
+
+
+def _alias(registry: Registry, model: str, version: str) -> str | None:
+    challenger = registry.alias(model, CHALLENGER)
+    return CHALLENGER if challenger is not None and challenger.version == version else None

@@ -27,7 +27,7 @@ def promote(
         Whether it was promoted, its alias, and why.
     """
     outcome = contest(active_registry(), registration, dataset, config, force=force)
-    if outcome["promoted"]:
+    if outcome["alias"] == "champion":
         mark_champion(registration["model"], registration["version"])
     log_metadata(metadata=outcome)
     return outcome

@@ -8,7 +8,7 @@ from zenml.types import HTMLString
 from forecaster.release import Release
 from steps.promotion.active import active_registry
 from steps.promotion.lineage import link_version
-from steps.promotion.tracking import tracked_run
+from steps.promotion.tracking import identity, tracked_run
 
 
 @step(enable_cache=False)
@@ -34,7 +34,7 @@ def register(
         Model, version, run and URIs.
     """
     run = tracked_run(release, evaluation, search_result, {"search": search_report, "evaluation": evaluation_report})
-    registration = active_registry().register(model, release.path, release.manifest["facts"]["digest"], run)
+    registration = active_registry().register(model, release.path, identity(release), run)
     link_version(registration, [run.tags["dataset_version"]])
     log_metadata(metadata=registration.as_dict())
     return registration.as_dict()

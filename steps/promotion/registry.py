@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import mlflow
 from mlflow.entities import Metric, Param, RunTag
@@ -19,6 +21,7 @@ from requests.exceptions import RequestException
 from sqlalchemy.exc import OperationalError
 
 from forecaster.errors import InputError, ServiceUnavailable
+from forecaster.sources import masked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -106,7 +109,7 @@ class Registry:
             raise self._unavailable(error) from error
 
     def _unavailable(self, error: Exception) -> ServiceUnavailable:
-        reason = " ".join(str(error).split())[:200]
+        reason = masked(" ".join(str(error).split())[:200])
         return ServiceUnavailable(
             f"MLflow at {self.uri!r} does not answer ({reason}): start it and run the same command again; "
             "what was trained is kept"
@@ -289,4 +292,4 @@ def _is_outage(error: MlflowException) -> bool:
 def local_copy(registration: Registration) -> str:
     """The release folder's path where it lies on this machine, else its URI."""
     uri = registration.release
-    return uri.removeprefix("file://") if uri.startswith(("file:", "/")) else uri
+    return url2pathname(urlsplit(uri).path) if uri.startswith("file:") else uri

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING, Any
 
+from steps.caching import code_digest
 from steps.promotion.lineage import data_report
 from steps.promotion.registry import TrackedRun
 
@@ -44,3 +46,9 @@ def tracked_run(
         evaluations=search_result["records"],
         pages={f"{name}.html": str(page) for name, page in reports.items()},
     )
+
+
+def identity(release: Release) -> str:
+    """What makes a registered version another one: the model, the dataset it is measured on, the code beside it."""
+    facts = release.manifest["facts"]
+    return hashlib.sha256(f"{facts['digest']} {facts['dataset_digest']} {code_digest()}".encode()).hexdigest()

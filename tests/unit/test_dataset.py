@@ -83,9 +83,22 @@ def test_the_warm_up_is_the_rows_just_before() -> None:
 def test_the_warm_up_does_not_cross_a_segment_border() -> None:
     frame = grid(1200, breaks=(835,))
     data = build_dataset(frame, fit_program(frame, FEW, CADENCE, 3), SMALL, {})
-    warm = data.training_sequences().validation_features[: SMALL.warm_up, :, 0]
-    assert not warm[: SMALL.warm_up - 5].any()
-    assert warm[SMALL.warm_up - 5 :].any()
+    table = features(data.grid, data.program).astype(np.float32)
+    training = data.training_sequences()
+    stream, targets = training.validation_features[:, :, 0], training.validation_targets[:, 0, 0]
+    assert np.array_equal(stream[:10], table[835:845])
+    assert (targets[:5] >= MISSING).all()
+    assert targets[5] < MISSING
+
+
+def test_a_stream_ends_with_its_segment() -> None:
+    frame = grid(1200, breaks=(850,))
+    data = build_dataset(frame, fit_program(frame, FEW, CADENCE, 3), SMALL, {})
+    training = data.training_sequences()
+    assert training.validation_features.shape[2] > SMALL.streams
+    counted = (training.validation_targets[:, 0] < MISSING).sum(axis=0)
+    assert counted[0] == 9, "ten rows, the last has no successor"
+    assert not training.validation_features[SMALL.warm_up + 10 :, :, 0].any()
 
 
 def test_the_earlier_fold_lies_inside_the_training_part() -> None:

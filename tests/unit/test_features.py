@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from pydantic import ValidationError
 
 from forecaster.errors import ConfigError, ReadingError
 from forecaster.features import FeatureConfig, FeatureProgram, features, fit_program, raw_features, residuals
@@ -133,3 +134,14 @@ def test_program_survives_json() -> None:
 def test_first_difference_is_always_a_candidate() -> None:
     assert FeatureConfig(differences=(6,), harmonics=0).names()[0] == "difference:1"
     assert FeatureConfig(weekday=True).names()[-2:] == ("weekday:sin", "weekday:cos")
+
+
+def test_a_horizon_longer_than_every_segment_is_said() -> None:
+    table = grid(300, breaks=tuple(range(20, 300, 20)))
+    with pytest.raises(ReadingError, match=r"no segment .* longer than the horizon of 30 steps: lower data\.sequences"):
+        fit_program(table, FEW, CADENCE, 30)
+
+
+def test_a_moving_mean_of_one_reading_is_refused() -> None:
+    with pytest.raises(ValidationError, match="greater than or equal to 2"):
+        FeatureConfig(deviations=(1,))

@@ -67,3 +67,30 @@ def test_the_lock_ends_with_a_killed_process(tmp_path: Path) -> None:
         holder.communicate()
     with Home(tmp_path).held():
         pass
+
+
+@pytest.mark.parametrize("given", ["state", "", "~/state"])
+def test_steps_see_the_resolved_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, given: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(os, "environ", {"EDGELOOP_HOME": given, "HOME": str(tmp_path)})
+    home = Home.from_environment()
+    if given:
+        assert home.root == tmp_path / "state"
+        home.prepare()
+        assert os.environ["EDGELOOP_HOME"] == str(tmp_path / "state")
+    else:
+        assert home.root == CHECKOUT / ".edgeloop"
+
+
+def test_credentials_leave_the_uri(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    given = {"EDGELOOP_HOME": str(tmp_path), "MLFLOW_TRACKING_URI": "http://bob:s%40cret@mlflow.example:5000/x"}
+    monkeypatch.setattr(os, "environ", given)
+    Home.from_environment().prepare()
+    assert os.environ["MLFLOW_TRACKING_URI"] == "http://mlflow.example:5000/x"
+    assert (os.environ["MLFLOW_TRACKING_USERNAME"], os.environ["MLFLOW_TRACKING_PASSWORD"]) == ("bob", "s@cret")
+
+
+def test_a_home_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "lock").mkdir()
+    with pytest.raises(ServiceUnavailable, match="cannot be written"), Home(tmp_path).held():
+        pass

@@ -211,4 +211,4 @@ def test_the_active_stack_of_the_user_stays(used: dict[str, Any]) -> None:
 def test_what_cannot_be_registered_or_found_is_a_stack_error(used: dict[str, Any]) -> None:
     assert used["refused one"].startswith("stack 'broken' cannot be registered here: ")
     assert "no-such-flavor" in used["refused one"]
-    assert "stack 'nowhere' is unknown, choose one of one or register it in ZenML" in used["refused nowhere"]
+    assert "stack 'nowhere' is unknown, choose one of one, or register it in the ZenML" in used["refused nowhere"]

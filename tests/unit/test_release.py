@@ -15,16 +15,18 @@ import pytest
 
 from deployers.protocol.manifest import ManifestError, verify_manifest
 from forecaster import release as module
+from forecaster.dataset import Dataset
 from forecaster.errors import ForecasterError, InputError, ServiceUnavailable
 from forecaster.genome import Candidate
-from forecaster.golden import READINGS, forecast_readings, golden_vectors, largest_difference, readings_of
+from forecaster.golden import READINGS, golden_vectors, largest_difference, readings_of
 from forecaster.gru.architecture import Recipe
 from forecaster.gru.network import stream_network
 from forecaster.model import Forecaster, train
+from forecaster.preprocessing import Preprocessing
 from forecaster.promotion import PromotionConfig, decide, release_rmse
 from forecaster.release import Release, write_release
 from forecaster.serving import ServedForecaster, onnx_network
-from tests.synthetic import CADENCE, dataset, readings
+from tests.synthetic import CADENCE, SMALL, dataset, readings
 
 FILES = {
     "model.keras", "model.h5", "model.onnx", "features.json", "calibration.npz", "golden.json", "metrics.json",
@@ -52,6 +54,10 @@ def folder(data, trained, tmp_path_factory) -> Path:
     return target
 
 
+def plain(trained: Forecaster) -> Preprocessing:
+    return Preprocessing.as_trained(trained.program, {})
+
+
 def test_it_holds_every_file_and_verifies(folder: Path, trained: Forecaster) -> None:
     manifest = verify_manifest(folder)
     assert set(manifest["files"]) == FILES
@@ -71,7 +77,7 @@ def test_both_keras_files_answer_as_the_golden_vectors(folder: Path, trained: Fo
 
     model = keras.models.load_model(folder / name, compile=False)
     vectors = json.loads((folder / "golden.json").read_text())
-    assert largest_difference(vectors, trained.program, lambda x: np.asarray(model(x, training=False))) < 1e-5
+    assert largest_difference(vectors, plain(trained), lambda x: np.asarray(model(x, training=False))) < 1e-5
 
 
 def test_golden_vectors_cover_gaps_and_jitter(folder: Path) -> None:
@@ -87,7 +93,7 @@ def test_a_runtime_that_differs_is_noticed(folder: Path, trained: Forecaster) ->
     vectors = json.loads((folder / "golden.json").read_text())
     exact = stream_network(trained.architecture, trained.weights)
     off = 0.01 / trained.program.target_scale
-    assert largest_difference(vectors, trained.program, lambda x: exact(x) + np.float32(off)) == pytest.approx(
+    assert largest_difference(vectors, plain(trained), lambda x: exact(x) + np.float32(off)) == pytest.approx(
         0.01, rel=0.01
     )
 
@@ -196,9 +202,7 @@ def test_served_forecasts_follow_the_last_reading(folder: Path, trained: Forecas
     assert out["step"].tolist() == [1, 2, 3]
     assert out["made_at"].unique().tolist() == ["2024-03-02T09:10:00"]
     assert out["time"].tolist() == ["2024-03-02T09:20:00", "2024-03-02T09:30:00", "2024-03-02T09:40:00"]
-    _, expected = forecast_readings(
-        readings(200), trained.program, stream_network(trained.architecture, trained.weights)
-    )
+    _, expected = plain(trained).forecasts(readings(200), stream_network(trained.architecture, trained.weights))
     assert out["forecast"].to_numpy() == pytest.approx(expected[-1], abs=1e-4)
 
 
@@ -301,19 +305,34 @@ def test_a_better_release_wins_unless_the_margin_is_larger(folder: Path, data, t
     assert not decide(tmp_path / "worse", folder, data, PromotionConfig()).promoted
 
 
-def test_releases_of_another_horizon_are_not_compared(folder: Path) -> None:
-    from tests.synthetic import SMALL
-
+def test_releases_of_another_horizon_are_not_compared(folder: Path, tmp_path: Path) -> None:
     other = dataset(config=SMALL.model_copy(update={"horizon": 2}))
     with pytest.raises(InputError, match=f"forecasts 3 steps of {CADENCE} s, the dataset has 2"):
         release_rmse(folder, other)
+    short = train(other, CANDIDATE, 5, 1, refit=False)
+    write_release(tmp_path / "release", short, other, {}, {})
+    decision = decide(tmp_path / "release", folder, other, PromotionConfig())
+    assert not decision.promoted
+    assert "the champion cannot be compared" in decision.reason
+    assert "--force" in decision.reason
 
 
-def test_golden_vectors_of_a_short_series() -> None:
-    table = readings(60).assign(segment=0, filled=False)
-    program = dataset().program
-    vectors = golden_vectors(table, program, lambda x: np.zeros((1, x.shape[1], 3), np.float32))
-    assert all(v["forecasts"] for v in vectors["vectors"])
+@pytest.mark.parametrize("lengths", [[60], [90] * 28, [40] * 3, [36], [1, 5, 3]])
+def test_golden_vectors_of_short_and_broken_series(lengths: list[int]) -> None:
+    segment = np.repeat(np.arange(len(lengths)), lengths)
+    table = readings(sum(lengths)).assign(segment=segment, filled=False)
+    preprocessing = Preprocessing.as_trained(dataset().program, {})
+    vectors = golden_vectors(table, preprocessing, lambda x: np.zeros((1, x.shape[1], 3), np.float32))["vectors"]
+    assert all(len(v["forecasts"]) == len(v["grid_times"]) > 1 for v in vectors)
+    assert ("two readings missing" in {v["name"] for v in vectors}) == (max(lengths) >= 6)
+
+
+def test_the_cleaning_rules_of_the_training_are_served(data, trained, tmp_path: Path) -> None:
+    strict = Dataset(data.grid, data.program, data.sequences, data.config, {"cleaning": {"max_hold_steps": 1}})
+    write_release(tmp_path / "release", trained, strict, {}, {})
+    table = raw().drop(index=[100, 101, 102])
+    out = ServedForecaster(tmp_path / "release").predict(table, {"every_reading": True})
+    assert len(out) == 3 * 197, "a gap of three is not held"
 
 
 def test_the_onnx_file_is_float_and_single_threaded(folder: Path) -> None:

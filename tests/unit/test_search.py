@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from forecaster import search as genetic
 from forecaster.errors import ConfigError
@@ -140,9 +141,10 @@ def test_a_checkpoint_of_another_search_is_not_used(data, result: SearchResult, 
     assert outcome(search(data, QUICK, 1, checkpoint)) == outcome(result)
 
 
-def test_a_damaged_checkpoint_begins_anew(data, result: SearchResult, tmp_path: Path) -> None:
+@pytest.mark.parametrize("content", ['{"key": {"for', "{}", "[]"])
+def test_a_damaged_checkpoint_begins_anew(data, result: SearchResult, tmp_path: Path, content: str) -> None:
     checkpoint = tmp_path / "search.json"
-    checkpoint.write_text('{"key": {"for')
+    checkpoint.write_text(content)
     assert outcome(search(data, QUICK, 1, checkpoint)) == outcome(result)
 
 
@@ -179,3 +181,8 @@ def test_the_module_generator_is_left_as_it_was(data) -> None:
     expected = random.Random(5).random()
     search(data, QUICK, seed=3)
     assert random.random() == expected
+
+
+def test_an_elite_that_leaves_no_room_to_breed_is_refused() -> None:
+    with pytest.raises(ValidationError, match="elite 4 must be below population 4"):
+        SearchConfig(population=4, elite=4)

@@ -7,6 +7,8 @@ import math
 import numpy as np
 import pytest
 
+from forecaster.dataset import Dataset
+from forecaster.errors import ReadingError
 from forecaster.genome import Space, SpaceConfig
 from forecaster.trials import Trial, folds, margin, mean_ratio
 from tests.synthetic import dataset
@@ -68,3 +70,12 @@ def test_one_block_has_no_standard_error() -> None:
 def test_a_candidate_that_diverged_is_infinitely_behind() -> None:
     behind, _ = margin([trial(0, [math.inf, math.inf])], [trial(0, [0.4, 0.4])])
     assert behind == math.inf
+
+
+@pytest.mark.parametrize(("rows", "stretch"), [(slice(840, 1020), "validation part"), (slice(588, 840), "last")])
+def test_a_stretch_that_does_not_move_cannot_judge(rows: slice, stretch: str) -> None:
+    data = dataset()
+    still = data.grid.copy()
+    still.loc[rows.start : rows.stop - 1, "value"] = 20.0
+    with pytest.raises(ReadingError, match=f"the {stretch}.* does not change"):
+        folds(Dataset(still, data.program, data.sequences, data.config, {}), 2)
