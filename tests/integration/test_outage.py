@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from deployers.protocol.manifest import verify_manifest
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -99,8 +101,7 @@ def test_a_killed_search_leaves_nothing_half_registered_and_resumes_to_the_same_
     settings = [override for word, override in pairwise(MANY) if word == "--set"]
     unkilled = workplace.ask(UNKILLED, SMOKE[1], *settings)
     assert unkilled["evaluations"] == 12
-    query = "select value from model_version_tags where name = 'killed' and key = 'edgeloop.digest'"
-    assert workplace.mlflow(query) == [(unkilled["digest"],)]
+    assert verify_manifest(Path(resumed.result["release_dir"]))["facts"]["digest"] == unkilled["digest"]
 
 
 def _wait_for_checkpoint(folder: Path, process: subprocess.Popen[bytes]) -> Path:

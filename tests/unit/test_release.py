@@ -157,10 +157,10 @@ def test_a_disk_that_is_really_full(trained, tmp_path: Path) -> None:
     disk.mkdir()
     kept.mkdir()
     trained.save(kept)
-    mount = f'mount -t tmpfs -o size=64k edgeloop {disk} && exec {sys.executable} -c "$SCRIPT" {disk} {kept}'
+    mount = f'mount -t tmpfs -o size=64k edgeloop {disk} && exec "$PYTHON" -c "$SCRIPT" {disk} {kept}'
     done = subprocess.run(
         ["unshare", "--mount", "--map-root-user", "sh", "-c", mount],
-        env={**os.environ, "SCRIPT": FULL_DISK},
+        env={**os.environ, "SCRIPT": FULL_DISK, "PYTHON": sys.executable},
         cwd=module.LOCK.parents[1],
         capture_output=True,
         text=True,
