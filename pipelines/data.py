@@ -34,4 +34,7 @@ def data_pipeline(config: DataConfig) -> None:
         "fingerprint": content,
     }
     description["cleaning"] = config.cleaning.model_dump(mode="json")
+    description["dataset"] = (
+        config.dataset
+    )  # in the cache key: the same readings under another name are another dataset
     store.with_options(substitutions={"dataset": config.dataset})(parts, program, config.sequences, description)

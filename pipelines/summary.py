@@ -35,7 +35,11 @@ def _data(console: Console, result: Mapping[str, Any]) -> None:
         {
             "source": result["source"] + (f" ({selection})" if selection else ""),
             "readings": f"{counts['rows_in']:,} in, {counts['rows_out']:,} on a grid of {counts['cadence_seconds']} s",
-            "held over gaps": f"{counts['held']:,}; {counts['gaps_long']} long gaps, {counts['segments']} segments",
+            "left out": f"{counts['exact_duplicates']:,} repeated, {counts['conflicting']:,} conflicting, "
+            f"{counts['surplus'] + counts['off_grid']:,} beside the grid, "
+            f"{counts['rows_dropped_with_segments']:,} in short segments",
+            "gaps": f"{counts['missing']:,} readings missing, {counts['held']:,} of them held; long gaps: "
+            f"{counts['gaps_long']}, segments: {counts['segments']}",
             "conditions": f"{passed} of {len(conditions)} passed",
             "parts": ", ".join(f"{dataset[f'rows_{part}']:,} {part}" for part in ("train", "validation", "test")),
             "sequences": f"{dataset['sequences_train']} for training (sequences, steps, features)",
@@ -87,9 +91,9 @@ def _all(console: Console, result: Mapping[str, Any]) -> None:
     champion = f"models:/{result['model_name']}@champion"
     console.print("\nNext:")
     for command, meaning in {
-        "python run.py show": "versions, aliases, datasets, runs",
+        f"python run.py show --set training.model={result['model_name']}": "versions, aliases, datasets, runs",
         f". .venv/bin/activate; export MLFLOW_TRACKING_URI={result['mlflow_uri']}": "for the two commands below",
-        "mlflow ui": "runs, metrics, reports",
+        "mlflow ui --backend-store-uri $MLFLOW_TRACKING_URI": "runs, metrics, reports",
         f"mlflow models serve -m {champion} --env-manager local -p 5001": "forecasts over HTTP",
     }.items():
         console.print(f"  {command}\n      {meaning}", markup=False)

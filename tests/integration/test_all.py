@@ -170,3 +170,10 @@ def test_the_same_again_writes_no_run_to_mlflow(workplace: Any, smoke: Any, agai
     begun = workplace.mlflow("select count(*) from tags where key = 'zenml_run' and value = ?", again["zenml_run"])
     assert begun == [(0,)]
     assert smoke.tracked == 5  # the training and its four evaluations
+
+
+def test_the_same_readings_under_another_name_are_another_dataset(workplace: Any, smoke: Any) -> None:
+    other = workplace.succeed("data", "--config", "pipelines/configs/smoke.yaml", "--set", "dataset=kitchen").result
+    assert other["dataset_version"] == "kitchen:1"
+    assert "store" not in other["cached"]
+    assert {"collect", "clean", "validate"} <= set(other["cached"])
