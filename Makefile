@@ -59,6 +59,10 @@ bench-accuracy: setup ## forecast errors of the GRU and of its rivals on the ref
 	@scripts/install-debian.sh libgomp1
 	@$(PY) -m benchmarks.accuracy $(ARGS)
 
+.PHONY: lines
+lines: setup ## count lines of code and of tests
+	@$(PY) scripts/count_lines.py
+
 .PHONY: lock
 lock: setup ## resolve the dependency groups anew and write locks/
 	@$(UV_COMPILE) --group pyproject.toml:pipelines --group pyproject.toml:dev -o locks/dev.txt
