@@ -7,6 +7,7 @@ the same release again finds it.
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,7 +22,6 @@ from requests.exceptions import RequestException
 from sqlalchemy.exc import OperationalError
 
 from forecaster.errors import InputError, ServiceUnavailable
-from forecaster.sources import masked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
 CHALLENGER, CHAMPION = "challenger", "champion"
+# User and password inside an address, wherever in a text it stands.
+CREDENTIALS = re.compile(r"(://[^:/@\s]*:)[^@\s]*@")
 DIGEST_TAG = "edgeloop.digest"
 ROOT = Path(__file__).resolve().parents[2]
 # What `forecaster.serving` needs on a server; the versions are those in use.
@@ -109,9 +111,10 @@ class Registry:
             raise self._unavailable(error) from error
 
     def _unavailable(self, error: Exception) -> ServiceUnavailable:
-        reason = masked(" ".join(str(error).split())[:200])
+        reason = CREDENTIALS.sub(r"\1***@", " ".join(str(error).split()))[:200]
+        address = CREDENTIALS.sub(r"\1***@", self.uri)
         return ServiceUnavailable(
-            f"MLflow at {self.uri!r} does not answer ({reason}): start it and run the same command again; "
+            f"MLflow at {address!r} does not answer ({reason}): start it and run the same command again; "
             "what was trained is kept"
         )
 

@@ -1,0 +1,120 @@
+"""What is written about a training run, and what makes a version another one."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from steps.promotion import lineage, tracking
+
+FACTS = {"digest": "m" * 8, "dataset_digest": "d" * 8, "parameters": 120, "macs_per_forecast": 900}
+PROVENANCE = {
+    "dataset_version": "readings:3",
+    "code_revision": "abc1234",
+    "zenml_run": "train-2024",
+    "training": {"candidate": {"network": "gru", "units": 4}, "seed": 7, "updates": 40, "cpu_seconds": 1.5},
+}
+EVALUATION = {"headline": {"rmse": 0.25, "skill": 0.4}, "table": ["not tracked"]}
+SEARCH = {"records": [{"index": 0}, {"index": 1}], "best": 1}
+
+
+def released(**facts: str) -> Any:
+    return SimpleNamespace(provenance=PROVENANCE, manifest={"facts": {**FACTS, **facts}})
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Dataset versions whose data report was asked for."""
+    versions: list[str] = []
+    monkeypatch.setattr(tracking, "data_report", lambda version: versions.append(version) or "<p>data</p>")
+    return versions
+
+
+def test_a_run_is_collected_from_release_evaluation_and_search(asked: list[str]) -> None:
+    run = tracking.tracked_run(released(), EVALUATION, SEARCH, {"evaluation": "<p>model</p>"})
+    assert run == tracking.TrackedRun(
+        name="train-2024",
+        params={"network": "gru", "units": 4, "seed": 7, "updates": 40},
+        metrics={"rmse": 0.25, "skill": 0.4, "parameters": 120, "macs_per_forecast": 900},
+        tags={"dataset_version": "readings:3", "code_revision": "abc1234", "zenml_run": "train-2024"},
+        evaluations=SEARCH["records"],
+        pages={"evaluation.html": "<p>model</p>", "data-quality.html": "<p>data</p>"},
+    )
+    assert asked == ["readings:3"]
+
+
+def test_a_dataset_without_a_report_adds_no_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tracking, "data_report", lambda version: None)
+    run = tracking.tracked_run(released(), EVALUATION, SEARCH, {"evaluation": "<p>model</p>"})
+    assert run.pages == {"evaluation.html": "<p>model</p>"}
+
+
+def test_tags_are_text(asked: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(PROVENANCE, "code_revision", None)
+    assert tracking.tracked_run(released(), EVALUATION, SEARCH, {}).tags["code_revision"] == "None"
+
+
+def test_the_same_model_dataset_and_code_are_the_same_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tracking, "code_digest", lambda: "code")
+    known = tracking.identity(released())
+    assert len(known) == 64
+    assert tracking.identity(released()) == known
+    assert tracking.identity(released(parameters="121")) == known, "figures follow from the three"
+
+
+@pytest.mark.parametrize(
+    ("facts", "code"), [({"digest": "other"}, "code"), ({"dataset_digest": "other"}, "code"), ({}, "other")]
+)
+def test_another_model_dataset_or_code_is_another_version(
+    monkeypatch: pytest.MonkeyPatch, facts: dict[str, str], code: str
+) -> None:
+    monkeypatch.setattr(tracking, "code_digest", lambda: "code")
+    known = tracking.identity(released())
+    monkeypatch.setattr(tracking, "code_digest", lambda: code)
+    assert tracking.identity(released(**facts)) != known
+
+
+# The data report, found through ZenML
+
+
+class Zenml:
+    """The two look-ups of ZenML's client that the report needs."""
+
+    def __init__(self, run: str | None, steps: dict[str, Any]) -> None:
+        self.run, self.steps = run, steps
+        self.asked: list[Any] = []
+
+    def __call__(self) -> Zenml:
+        return self
+
+    def get_artifact_version(self, name: str, version: str | None) -> Any:
+        self.asked.append((name, version))
+        return SimpleNamespace(producer_pipeline_run_id=self.run)
+
+    def get_pipeline_run(self, run: str) -> Any:
+        self.asked.append(run)
+        return SimpleNamespace(steps=self.steps)
+
+
+VALIDATED = {
+    "validate": SimpleNamespace(outputs={lineage.REPORT: [SimpleNamespace(load=lambda: "<p>data</p>")]}),
+    "train": SimpleNamespace(outputs={}),
+}
+
+
+@pytest.mark.parametrize(("named", "version"), [("readings:3", "3"), ("readings", None)])
+def test_the_report_is_that_of_the_run_that_made_the_dataset(
+    monkeypatch: pytest.MonkeyPatch, named: str, version: str | None
+) -> None:
+    zenml = Zenml("run-1", VALIDATED)
+    monkeypatch.setattr(lineage, "Client", zenml)
+    assert lineage.data_report(named) == "<p>data</p>"
+    assert zenml.asked == [("readings", version), "run-1"]
+
+
+@pytest.mark.parametrize("zenml", [Zenml(None, VALIDATED), Zenml("run-1", {"train": VALIDATED["train"]})])
+def test_a_dataset_made_without_validation_has_no_report(monkeypatch: pytest.MonkeyPatch, zenml: Zenml) -> None:
+    monkeypatch.setattr(lineage, "Client", zenml)
+    assert lineage.data_report("readings:3") is None
