@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 CHALLENGER, CHAMPION = "challenger", "champion"
 # User and password inside an address, wherever in a text it stands.
 CREDENTIALS = re.compile(r"(://[^:/@\s]*:)[^@\s]*@")
+# How MLflow words a request that got no answer, or an answer of a server in trouble; a 4xx is a refusal.
+_UNREACHED = re.compile(r"API request to .* failed with (exception|error code 5)", re.DOTALL)
 DIGEST_TAG = "edgeloop.digest"
 ROOT = Path(__file__).resolve().parents[2]
 # What `forecaster.serving` needs on a server; the versions are those in use.
@@ -289,7 +291,7 @@ def _is_outage(error: MlflowException) -> bool:
     causes = [error, error.__cause__, error.__context__]
     if any(isinstance(cause, RequestException | ConnectionError | OperationalError) for cause in causes):
         return True
-    return error.error_code == "TEMPORARILY_UNAVAILABLE" or "API request to" in str(error)
+    return error.error_code == "TEMPORARILY_UNAVAILABLE" or _UNREACHED.search(str(error)) is not None
 
 
 def local_copy(registration: Registration) -> str:

@@ -367,6 +367,12 @@ def test_every_kind_of_outage_is_one_error(registry: Registry, error: Exception)
     assert caught.value.__cause__ is error
 
 
+def test_wrong_credentials_are_no_outage(registry: Registry) -> None:
+    refusal = "API request to endpoint /api failed with error code 401 != 200. Response body: 'Unauthorized'"
+    with pytest.raises(MlflowException, match="401"), registry.answering():
+        raise MlflowException(refusal)
+
+
 def test_an_outage_behind_an_error_of_mlflow_is_an_outage(registry: Registry) -> None:
     wrapped = MlflowException("wrapped")
     with pytest.raises(ServiceUnavailable, match="wrapped"), registry.answering():
