@@ -1,0 +1,45 @@
+/* A GRU step that runs as one node:
+ *
+ *     z = logistic(Wz x + bz + Uz h + cz)
+ *     r = logistic(Wr x + br + Ur h + cr)
+ *     c = tanh(Wc x + bc + r · (Uc h + cc))
+ *     h' = c + z · (h − c)
+ *
+ * (Cho et al. 2014 in the variant of cuDNN and Keras, reset after the product), with the same bits as its operators
+ * one by one. */
+#ifndef EDGELOOP_NN_GRU_H
+#define EDGELOOP_NN_GRU_H
+
+#include "nn/elementwise.h"
+#include "nn/plan.h"
+
+enum { GATE_Z, GATE_R, GATE_C, GATES };
+
+/* The operators of one step. Inputs of the sums and products are put in the order of the formulas above. */
+typedef struct {
+    graph_operator from_x[GATES], from_h[GATES]; /* FULLY_CONNECTED */
+    graph_operator sum[GATES];                   /* ADD of the two; of gate c, from_x and the gated product */
+    graph_operator curve[GATES];                 /* LOGISTIC, LOGISTIC, TANH */
+    graph_operator gated;                        /* MUL of r and from_h[c] */
+    graph_operator difference;                   /* SUB of h and c */
+    graph_operator kept;                         /* MUL of z and the difference */
+    graph_operator end;                          /* ADD of c and what is kept */
+    int32_t x, h, next;
+    uint8_t parts[3 * GATES + GATES + 3];        /* indices of all but `end` */
+    uint32_t part_count;
+} gru_step;
+
+typedef struct {
+    nn_node node;
+    const void *x, *from_x[GATES], *from_x_bias[GATES], *from_h[GATES], *from_h_bias[GATES];
+    void *h, *next;
+    uint32_t inputs, units;
+    void *scratch;
+} gru_layer;
+
+/* Append the node of a step, or, with `append` 0, only say by STATUS_OK that its type's fused form fits it. */
+status_t gru_float32(plan_builder *builder, const gru_step *step, const gru_layer *layer, int append);
+status_t gru_int8(plan_builder *builder, const gru_step *step, const gru_layer *layer, int append);
+status_t gru_int16x8(plan_builder *builder, const gru_step *step, const gru_layer *layer, int append);
+
+#endif

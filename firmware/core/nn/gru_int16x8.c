@@ -1,0 +1,123 @@
+/* The step in int16 with weights of int8, for files whose scales are powers of two (deployers/conversion makes them so).
+ *
+ * The sums before a curve have scale 2^-12, h, c, z and r 2^-15, h − c and what is kept of it 2^-14. Then each ADD of the
+ * reference comes down to one addition, and each rescaling of a product to one rounded shift; the comments say how. */
+#include "nn/curves.h"
+#include "nn/dot.h"
+#include "nn/gru.h"
+
+typedef struct {
+    gru_layer layer;
+    int32_t from_x_factor[GATES], from_h_factor[GATES];
+    uint32_t *x_paired, *h_paired;
+} gru_int16;
+
+static inline int32_t saturate(int32_t value) {
+#if defined(__ARM_FEATURE_DSP)
+    int32_t saturated;
+    __asm__("ssat %0, #16, %1" : "=r"(saturated) : "r"(value));
+    return saturated;
+#else
+    return clamp_int32(value, INT16_MIN, INT16_MAX);
+#endif
+}
+
+/* product / 2^15 as the reference rounds it: to Q31 first, halves up, then by 2^14, halves away from zero. Together:
+ * floor((product + 2^14 + 1 − 2 · [product < 0]) / 2^15). */
+static inline int32_t halve_15_times(int32_t product) {
+    int32_t sign = shift_right(product, 31);
+    return shift_right(product + sign + sign + 16385, 15);
+}
+
+/* difference / 2, halves away from zero. */
+static inline int32_t halve(int32_t difference) {
+    return shift_right(difference + 1 + shift_right(difference, 31), 1);
+}
+
+static inline dot_sums biases(const void *const *bias, uint32_t unit) {
+    /* The low words of int64 values that fit them. */
+    const int32_t *z = bias[GATE_Z], *r = bias[GATE_R], *c = bias[GATE_C];
+    return (dot_sums){z[2 * unit], r[2 * unit], c[2 * unit]};
+}
+
+static void run(const nn_node *node) {
+    const gru_int16 *gru = (const gru_int16 *)node;
+    const gru_layer *layer = &gru->layer;
+    const int8_t *const *w = (const int8_t *const *)layer->from_x, *const *u = (const int8_t *const *)layer->from_h;
+    const int16_t *h = layer->h;
+    int16_t *next = layer->next;
+    const curve_scale step = {3, 0, 0};
+    dot_pair_int16(gru->x_paired, layer->x, layer->inputs);
+    dot_pair_int16(gru->h_paired, h, layer->units);
+    for (uint32_t unit = 0; unit < layer->units; unit++) {
+        uint32_t row_x = unit * layer->inputs, row_h = unit * layer->units;
+        dot_sums x = dot_three(w[GATE_Z] + row_x, w[GATE_R] + row_x, w[GATE_C] + row_x, gru->x_paired, layer->inputs,
+                               biases(layer->from_x_bias, unit));
+        dot_sums s = dot_three(u[GATE_Z] + row_h, u[GATE_R] + row_h, u[GATE_C] + row_h, gru->h_paired, layer->units,
+                               biases(layer->from_h_bias, unit));
+        int32_t z = saturate(saturate(multiply_high(x.a, gru->from_x_factor[GATE_Z])) +
+                             saturate(multiply_high(s.a, gru->from_h_factor[GATE_Z])));
+        int32_t r = saturate(saturate(multiply_high(x.b, gru->from_x_factor[GATE_R])) +
+                             saturate(multiply_high(s.b, gru->from_h_factor[GATE_R])));
+        z = logistic_int16(curve_position(z, step));
+        r = logistic_int16(curve_position(r, step));
+        int32_t gated = halve_15_times(r * saturate(multiply_high(s.c, gru->from_h_factor[GATE_C])));
+        int32_t c = saturate(saturate(multiply_high(x.c, gru->from_x_factor[GATE_C])) + gated);
+        c = tanh_int16(curve_position(c, step));
+        int32_t kept = halve_15_times(z * halve(h[unit] - c));
+        next[unit] = (int16_t)saturate(c + 2 * kept);
+    }
+}
+
+/* The factor of a dense layer as the second operand of SMMULR: reduced · 2^(32 − bits), see scale_int64. */
+static int high_factor(plan_builder *builder, const graph_operator *op, int32_t *factor) {
+    graph_tensor in[3], out;
+    if (fully_connected_operands(builder, op, in, &out) != STATUS_OK) {
+        return 0;
+    }
+    fixed_factor exact = fixed_factor_of((double)(in[0].scale * in[1].scale) / (double)out.scale);
+    if (!exact.multiplier || exact.shift < -17 || exact.shift > -1) {
+        return 0;
+    }
+    int32_t reduced = exact.multiplier < 0x7FFF0000 ? (exact.multiplier + (1 << 15)) >> 16 : 0x7FFF;
+    *factor = shift_left(reduced, 17 + exact.shift);
+    return 1;
+}
+
+static int has_scales(plan_builder *builder, const graph_operator *op, float a, float b, float result) {
+    graph_tensor in[2], out;
+    return plan_operands(builder, op, 2, in, &out) == STATUS_OK && in[0].scale == a && in[1].scale == b &&
+           out.scale == result;
+}
+
+static int fits(plan_builder *builder, const gru_step *step) {
+    const float sum = 1.0f / 4096, state = 1.0f / 32768, twice = 1.0f / 16384;
+    for (int gate = 0; gate < GATES; gate++) {
+        if (!has_scales(builder, &step->sum[gate], sum, sum, sum)) {
+            return 0;
+        }
+    }
+    return has_scales(builder, &step->gated, state, sum, sum) &&
+           has_scales(builder, &step->difference, state, state, twice) &&
+           has_scales(builder, &step->kept, state, twice, twice) &&
+           has_scales(builder, &step->end, state, twice, state);
+}
+
+status_t gru_int16x8(plan_builder *builder, const gru_step *step, const gru_layer *layer, int append) {
+    gru_int16 node = {*layer, {0}, {0}, 0, 0};
+    int fitting = fits(builder, step);
+    for (int gate = 0; fitting && gate < GATES; gate++) {
+        fitting = high_factor(builder, &step->from_x[gate], &node.from_x_factor[gate]) &&
+                  high_factor(builder, &step->from_h[gate], &node.from_h_factor[gate]);
+    }
+    if (!fitting) {
+        return STATUS_NN_QUANTISATION;
+    }
+    if (append) {
+        node.layer.node.run = run;
+        node.x_paired = plan_reserve(builder, dot_words(layer->inputs) * 4);
+        node.h_paired = plan_reserve(builder, dot_words(layer->units) * 4);
+        plan_append(builder, &node.layer.node, sizeof node);
+    }
+    return STATUS_OK;
+}

@@ -1,0 +1,188 @@
+/* The step in int8, for files in which the two sums of a gate share a scale, and h, c and what is kept of h − c have
+ * 1 / 128 (deployers/conversion makes them so).
+ *
+ * A gate then depends on the sum of two int8 values alone: one table of 511 entries holds ADD, rescaling and curve
+ * together, and c + kept needs no rescaling. */
+#include "nn/curves.h"
+#include "nn/dot.h"
+#include "nn/gru.h"
+
+enum { SUMS = 511, LOWEST_SUM = -256 };
+
+/* A factor below 1/2: multiply_high of the doubled value, then a rounded shift by at least one bit. */
+typedef struct {
+    int32_t multiplier, shift, half, zero;
+} rescale;
+
+typedef struct {
+    gru_layer layer;
+    rescale from_x_scale[GATES], from_h_scale[GATES], gated_scale, difference_scale, kept_scale;
+    int32_t x_zero, gated_zero, difference_zero;
+    const int8_t *tables[GATES]; /* by the sum of two values, from LOWEST_SUM on */
+    uint32_t *x_paired, *h_paired;
+} gru_quantised;
+
+static inline int32_t saturate(int32_t value) {
+#if defined(__ARM_FEATURE_DSP)
+    int32_t saturated;
+    __asm__("ssat %0, #8, %1" : "=r"(saturated) : "r"(value));
+    return saturated;
+#else
+    return clamp_int32(value, INT8_MIN, INT8_MAX);
+#endif
+}
+
+static inline int32_t apply(int32_t doubled, const rescale *scale) {
+    int32_t high = multiply_high(doubled, scale->multiplier);
+    return saturate(shift_right(high + scale->half + shift_right(high, 31), scale->shift) + scale->zero);
+}
+
+static inline dot_sums biases(const void *const *bias, uint32_t unit) {
+    const int32_t *z = bias[GATE_Z], *r = bias[GATE_R], *c = bias[GATE_C];
+    return (dot_sums){z[unit], r[unit], c[unit]};
+}
+
+static void run(const nn_node *node) {
+    const gru_quantised *gru = (const gru_quantised *)node;
+    const gru_layer *layer = &gru->layer;
+    const int8_t *const *w = (const int8_t *const *)layer->from_x, *const *u = (const int8_t *const *)layer->from_h;
+    const int8_t *h = layer->h;
+    int8_t *next = layer->next;
+    dot_pair_int8(gru->x_paired, layer->x, layer->inputs, gru->x_zero);
+    dot_pair_int8(gru->h_paired, h, layer->units, 0);
+    for (uint32_t unit = 0; unit < layer->units; unit++) {
+        uint32_t row_x = unit * layer->inputs, row_h = unit * layer->units;
+        dot_sums x = dot_three(w[GATE_Z] + row_x, w[GATE_R] + row_x, w[GATE_C] + row_x, gru->x_paired, layer->inputs,
+                               biases(layer->from_x_bias, unit));
+        dot_sums s = dot_three(u[GATE_Z] + row_h, u[GATE_R] + row_h, u[GATE_C] + row_h, gru->h_paired, layer->units,
+                               biases(layer->from_h_bias, unit));
+        int32_t z = apply(2 * x.a, &gru->from_x_scale[GATE_Z]) + apply(2 * s.a, &gru->from_h_scale[GATE_Z]);
+        int32_t r = apply(2 * x.b, &gru->from_x_scale[GATE_R]) + apply(2 * s.b, &gru->from_h_scale[GATE_R]);
+        int32_t c = apply(2 * s.c, &gru->from_h_scale[GATE_C]) - gru->gated_zero;
+        z = gru->tables[GATE_Z][z - LOWEST_SUM];
+        r = gru->tables[GATE_R][r - LOWEST_SUM];
+        c = apply(2 * (r + 128) * c, &gru->gated_scale) + apply(2 * x.c, &gru->from_x_scale[GATE_C]);
+        c = gru->tables[GATE_C][c - LOWEST_SUM];
+        int32_t difference = apply(shift_left(h[unit] - c, SUM_SHIFT_INT8), &gru->difference_scale) - gru->difference_zero;
+        next[unit] = (int8_t)saturate(c + apply(2 * (z + 128) * difference, &gru->kept_scale));
+    }
+}
+
+static int rescale_of(fixed_factor factor, int32_t zero, rescale *scale) {
+    if (!fixed_factor_is_usable(factor) || factor.shift > -1) {
+        return 0;
+    }
+    *scale = (rescale){factor.multiplier, -factor.shift, (1 << -factor.shift) >> 1, zero};
+    return 1;
+}
+
+static int dense_scale(plan_builder *builder, const graph_operator *op, rescale *scale) {
+    graph_tensor in[3], out;
+    return fully_connected_operands(builder, op, in, &out) == STATUS_OK &&
+           rescale_of(fixed_factor_of((double)(in[0].scale * in[1].scale) / (double)out.scale), out.zero, scale);
+}
+
+static int product_scale(plan_builder *builder, const graph_operator *op, int32_t *zero, rescale *scale) {
+    graph_tensor in[2], out;
+    fixed_factor factor;
+    /* The first operand comes from a LOGISTIC: its zero point is -128. */
+    if (plan_operands(builder, op, 2, in, &out) != STATUS_OK || product_factor_of(in, &out, &factor) != STATUS_OK) {
+        return 0;
+    }
+    *zero = in[1].zero;
+    return rescale_of(factor, out.zero, scale);
+}
+
+/* What stands in all of h, c, kept and h': scale 1 / 128, zero point 0. */
+static int is_state(const graph_tensor *tensor) {
+    return tensor->scale == 1.0f / 128 && !tensor->zero;
+}
+
+static int update_scales(plan_builder *builder, const gru_step *step, gru_quantised *node) {
+    graph_tensor in[2], out;
+    sum_factors factors;
+    if (plan_operands(builder, &step->end, 2, in, &out) != STATUS_OK || !is_state(&in[0]) || !is_state(&in[1]) ||
+        !is_state(&out)) {
+        return 0;
+    }
+    /* With equal scales both inputs go to half of their shifted value, and (h − c) · 2^19 is doubled for SMMULR. */
+    return plan_operands(builder, &step->difference, 2, in, &out) == STATUS_OK && is_state(&in[0]) &&
+           is_state(&in[1]) && sum_factors_of(in, &out, 1, &factors) == STATUS_OK &&
+           rescale_of(factors.out, out.zero, &node->difference_scale) &&
+           product_scale(builder, &step->kept, &node->difference_zero, &node->kept_scale);
+}
+
+/* What ADD and the curve make of each sum of two int8 values of one scale. */
+static void fill_table(const graph_tensor *in, const graph_tensor *out, int32_t code, int8_t *table) {
+    int8_t curve[256];
+    sum_factors factors;
+    curve_table_int8(code, out, curve);
+    if (sum_factors_of(in, out, 0, &factors) != STATUS_OK) {
+        return;
+    }
+    for (int32_t sum = LOWEST_SUM; sum < LOWEST_SUM + SUMS; sum++) {
+        int32_t total = sum_scaled(sum - in[0].zero - in[1].zero, 0, SUM_SHIFT_INT8, &factors) + out->zero;
+        table[sum - LOWEST_SUM] = curve[clamp_int32(total, INT8_MIN, INT8_MAX) + 128];
+    }
+}
+
+static int same_values(const graph_tensor *a, const graph_tensor *b) {
+    return a->scale == b->scale && a->zero == b->zero;
+}
+
+/* Reserve a gate's table, or take the one of an earlier gate that holds the same; 0 if the sums differ in scale. */
+static int make_table(plan_builder *builder, const gru_step *step, int gate, int fill, graph_tensor tensors[GATES][3],
+                      gru_quantised *node) {
+    graph_tensor *in = tensors[gate], *out = &tensors[gate][2];
+    sum_factors factors;
+    if (plan_operands(builder, &step->sum[gate], 2, in, out) != STATUS_OK || in[0].scale != in[1].scale ||
+        sum_factors_of(in, out, 0, &factors) != STATUS_OK) {
+        return 0;
+    }
+    if (gate == GATE_R && same_values(&in[0], &tensors[GATE_Z][0]) && same_values(&in[1], &tensors[GATE_Z][1]) &&
+        same_values(out, &tensors[GATE_Z][2])) {
+        node->tables[GATE_R] = node->tables[GATE_Z];
+        return 1;
+    }
+    int8_t *table = plan_reserve(builder, SUMS);
+    node->tables[gate] = table;
+    if (builder->base && fill) {
+        fill_table(in, out, step->curve[gate].code, table);
+    }
+    return 1;
+}
+
+static int make_scales(plan_builder *builder, const gru_step *step, gru_quantised *node) {
+    graph_tensor x;
+    if (graph_read_tensor(&builder->file, step->x, &x) != STATUS_OK) {
+        return 0;
+    }
+    node->x_zero = x.zero;
+    for (int gate = 0; gate < GATES; gate++) {
+        if (!dense_scale(builder, &step->from_x[gate], &node->from_x_scale[gate]) ||
+            !dense_scale(builder, &step->from_h[gate], &node->from_h_scale[gate])) {
+            return 0;
+        }
+    }
+    return product_scale(builder, &step->gated, &node->gated_zero, &node->gated_scale) &&
+           update_scales(builder, step, node);
+}
+
+status_t gru_int8(plan_builder *builder, const gru_step *step, const gru_layer *layer, int append) {
+    gru_quantised node = {.layer = *layer};
+    graph_tensor tensors[GATES][3];
+    uint32_t used = builder->used;
+    int fitting = make_scales(builder, step, &node);
+    for (int gate = 0; fitting && gate < GATES; gate++) {
+        fitting = make_table(builder, step, gate, append, tensors, &node);
+    }
+    if (!fitting || !append) {
+        builder->used = used;
+        return fitting ? STATUS_OK : STATUS_NN_QUANTISATION;
+    }
+    node.layer.node.run = run;
+    node.x_paired = plan_reserve(builder, dot_words(layer->inputs) * 4);
+    node.h_paired = plan_reserve(builder, dot_words(layer->units) * 4);
+    plan_append(builder, &node.layer.node, sizeof node);
+    return STATUS_OK;
+}
