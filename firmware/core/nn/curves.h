@@ -11,7 +11,7 @@
 /* tanh(x) = x · P(x²) / Q(x²) to 3.1e-7, rounding included, for every x; P and Q by least squares with weights raised
  * where the error is largest (Lawson 1961) on [0, 9], beyond which float32 has nothing but 1. */
 static inline float tanh_float32(float x) {
-    x = x < -9.0f ? -9.0f : x > 9.0f ? 9.0f : x;
+    x = fminf(fmaxf(x, -9.0f), 9.0f);
     float square = x * x;
     float p = 0.017116453f;
     p = fmaf(p, square, 26.57759f);
@@ -43,28 +43,32 @@ static inline int32_t curve_position(int32_t x, curve_scale scale) {
     return shift_right((int32_t)((uint32_t)x * (uint32_t)scale.multiplier + (uint32_t)scale.round), scale.shift);
 }
 
-/* Linear between table entries 512 apart; the negative half mirrors the positive one and rounds the other way. */
+/* Linear between table entries 512 apart. The negative half mirrors the positive one and rounds the other way:
+ * 2^25 − result + 511 is the complement of result, plus 2^25 + 512. */
 static inline int32_t logistic_int16(int32_t position) {
-    uint32_t distance = (uint32_t)(position < 0 ? -position : position);
+    uint32_t sign = (uint32_t)shift_right(position, 31);
+    uint32_t distance = ((uint32_t)position ^ sign) - sign;
     uint32_t entry = distance >> 9;
     uint32_t result = 0x7FFF << 10;
+    /* Three times an int16 stays below 255 entries, and the compiler sees it. */
     if (entry < 255) {
         uint32_t low = logistic_table[entry], high = logistic_table[entry + 1];
         result = (low << 9) + (distance & 511) * (high - low);
     }
-    return (int32_t)((position >= 0 ? result + 512 : (1u << 25) - result + 511) >> 10);
+    return (int32_t)(((result ^ sign) + 512 + (sign & 1u << 25)) >> 10);
 }
 
 /* tanh(x) = 2 · logistic(2x) − 1 on the same table, with entries 256 apart. */
 static inline int32_t tanh_int16(int32_t position) {
-    uint32_t distance = (uint32_t)(position < 0 ? -position : position);
+    int32_t sign = shift_right(position, 31);
+    uint32_t distance = (uint32_t)((position ^ sign) - sign);
     uint32_t entry = distance >> 8;
     int32_t result = 0xFFFF << 8;
     if (entry < 255) {
         uint32_t low = logistic_table[entry], high = logistic_table[entry + 1];
         result = (int32_t)((low << 8) + (distance & 255) * (high - low));
     }
-    return shift_right(position >= 0 ? result - (1 << 23) + 128 : (1 << 23) + 127 - result, 8);
+    return shift_right(((result - (1 << 23)) ^ sign) + 128, 8);
 }
 
 /* One output for each of the 256 inputs of an int8 LOGISTIC or TANH; input −128 comes first. */

@@ -16,74 +16,89 @@ typedef struct {
     uint32_t factor_stride;
 } fully_connected;
 
-/* Rows beyond the last one repeat it, and their sums go nowhere. */
-static inline uint32_t row_or_last(uint32_t row, uint32_t rows) {
-    return row < rows ? row : rows - 1;
+/* Rows that go through the matrix product together. */
+enum { ROWS_AT_ONCE = 24 };
+
+/* A share of a layer's rows: its thirds serve as three matrices, or one to two rows stand alone, repeated. */
+typedef struct {
+    uint32_t first, third, rows;
+} share;
+
+static share share_of(const fully_connected *layer, uint32_t first) {
+    uint32_t left = layer->rows - first;
+    uint32_t rows = left > ROWS_AT_ONCE ? ROWS_AT_ONCE : left;
+    return rows < 3 ? (share){first, 0, 1} : (share){first, rows / 3, rows / 3 * 3};
+}
+
+/* Place of a row's sum among the interleaved sums of a share. */
+static uint32_t place(const share *part, uint32_t row) {
+    return part->third ? row % part->third * 3 + row / part->third : 0;
 }
 
 static void run_float32(const nn_node *node) {
     const fully_connected *layer = (const fully_connected *)node;
-    const float *weights = layer->weights, *bias = layer->bias;
+    const float *bias = layer->bias;
     float *out = layer->out;
-    for (uint32_t row = 0; row < layer->rows; row += 3) {
-        uint32_t b = row_or_last(row + 1, layer->rows), c = row_or_last(row + 2, layer->rows);
-        dot_sums_float32 sums = {0, 0, 0};
-        if (bias) {
-            sums = (dot_sums_float32){bias[row], bias[b], bias[c]};
+    float sums[ROWS_AT_ONCE];
+    share part = {0, 0, 0};
+    for (uint32_t first = 0; first < layer->rows; first += part.rows) {
+        part = share_of(layer, first);
+        const float *weights = (const float *)layer->weights + first * layer->columns;
+        uint32_t third = part.third * layer->columns;
+        const float *const thirds[3] = {weights, weights + third, weights + 2 * third};
+        memset(sums, 0, sizeof sums);
+        for (uint32_t row = 0; bias && row < part.rows; row++) {
+            sums[place(&part, row)] = bias[first + row];
         }
-        sums = dot_three_float32(weights + row * layer->columns, weights + b * layer->columns,
-                                 weights + c * layer->columns, layer->x, layer->columns, sums);
-        float low = layer->low ? 0.0f : -__builtin_inff();
-        out[c] = sums.c > low ? sums.c : low;
-        out[b] = sums.b > low ? sums.b : low;
-        out[row] = sums.a > low ? sums.a : low;
+        dot_rows_float32(thirds, layer->x, layer->columns, part.rows < 3 ? 1 : part.third, sums);
+        for (uint32_t row = 0; row < part.rows; row++) {
+            float sum = sums[place(&part, row)];
+            out[first + row] = layer->low && !(sum > 0) ? 0 : sum;
+        }
     }
 }
 
-static inline int8_t finish_int8(const fully_connected *layer, uint32_t row, int32_t sum) {
-    int32_t scaled = scale_int32(sum, layer->factors[row * layer->factor_stride]) + layer->out_zero;
-    return (int8_t)clamp_int32(scaled, layer->low, layer->high);
+static void dense_int(const fully_connected *layer, const share *part, int32_t *sums) {
+    const int8_t *weights = (const int8_t *)layer->weights + part->first * layer->columns;
+    uint32_t third = part->third * layer->columns;
+    const int8_t *const thirds[3] = {weights, weights + third, weights + 2 * third};
+    memset(sums, 0, ROWS_AT_ONCE * sizeof *sums);
+    dot_rows_int8(thirds, layer->paired, layer->columns, part->third ? part->third : 1, sums);
 }
 
 static void run_int8(const nn_node *node) {
     const fully_connected *layer = (const fully_connected *)node;
-    const int8_t *weights = layer->weights;
     const int32_t *bias = layer->bias;
     int8_t *out = layer->out;
+    int32_t sums[ROWS_AT_ONCE];
+    share part = {0, 0, 0};
     dot_pair_int8(layer->paired, layer->x, layer->columns, layer->x_zero);
-    for (uint32_t row = 0; row < layer->rows; row += 3) {
-        uint32_t b = row_or_last(row + 1, layer->rows), c = row_or_last(row + 2, layer->rows);
-        dot_sums sums = {0, 0, 0};
-        if (bias) {
-            sums = (dot_sums){bias[row], bias[b], bias[c]};
+    for (uint32_t first = 0; first < layer->rows; first += part.rows) {
+        part = share_of(layer, first);
+        dense_int(layer, &part, sums);
+        for (uint32_t row = first; row < first + part.rows; row++) {
+            uint32_t sum = (uint32_t)sums[place(&part, row - first)] + (bias ? (uint32_t)bias[row] : 0);
+            int32_t scaled = scale_int32((int32_t)sum, layer->factors[row * layer->factor_stride]) + layer->out_zero;
+            out[row] = (int8_t)clamp_int32(scaled, layer->low, layer->high);
         }
-        sums = dot_three(weights + row * layer->columns, weights + b * layer->columns, weights + c * layer->columns,
-                         layer->paired, layer->columns, sums);
-        out[c] = finish_int8(layer, c, sums.c);
-        out[b] = finish_int8(layer, b, sums.b);
-        out[row] = finish_int8(layer, row, sums.a);
     }
-}
-
-static inline int16_t finish_int16(const fully_connected *layer, uint32_t row, int32_t sum) {
-    const int64_t *bias = layer->bias;
-    int64_t total = sum + (bias ? bias[row] : 0);
-    int32_t scaled = scale_int64(total, layer->factors[row * layer->factor_stride]);
-    return (int16_t)clamp_int32(scaled, layer->low, layer->high);
 }
 
 static void run_int16x8(const nn_node *node) {
     const fully_connected *layer = (const fully_connected *)node;
-    const int8_t *weights = layer->weights;
+    const int64_t *bias = layer->bias;
     int16_t *out = layer->out;
+    int32_t sums[ROWS_AT_ONCE];
+    share part = {0, 0, 0};
     dot_pair_int16(layer->paired, layer->x, layer->columns);
-    for (uint32_t row = 0; row < layer->rows; row += 3) {
-        uint32_t b = row_or_last(row + 1, layer->rows), c = row_or_last(row + 2, layer->rows);
-        dot_sums sums = dot_three(weights + row * layer->columns, weights + b * layer->columns,
-                                  weights + c * layer->columns, layer->paired, layer->columns, (dot_sums){0, 0, 0});
-        out[c] = finish_int16(layer, c, sums.c);
-        out[b] = finish_int16(layer, b, sums.b);
-        out[row] = finish_int16(layer, row, sums.a);
+    for (uint32_t first = 0; first < layer->rows; first += part.rows) {
+        part = share_of(layer, first);
+        dense_int(layer, &part, sums);
+        for (uint32_t row = first; row < first + part.rows; row++) {
+            int64_t sum = sums[place(&part, row - first)] + (bias ? bias[row] : 0);
+            int32_t scaled = scale_int64(sum, layer->factors[row * layer->factor_stride]);
+            out[row] = (int16_t)clamp_int32(scaled, layer->low, layer->high);
+        }
     }
 }
 

@@ -37,6 +37,30 @@ typedef struct {
     void *scratch;
 } gru_layer;
 
+/* Units that go through dense layers and gates together: their sums stay in a small buffer. */
+enum { GRU_UNITS_AT_ONCE = 8 };
+
+/* The rows of the three gates' weights from `unit` on. */
+static inline void gru_rows(const void *const *weights, uint32_t row_bytes, uint32_t unit, const void **rows) {
+    for (uint32_t gate = 0; gate < GATES; gate++) {
+        rows[gate] = (const uint8_t *)weights[gate] + unit * row_bytes;
+    }
+}
+
+/* Put the biases of some units in the order of their sums, (units, 3). A bias is a word, or the low one of
+ * `words`. */
+static inline void gru_biases(const void *const *bias, uint32_t words, uint32_t unit, uint32_t units, uint32_t *sums) {
+    const uint32_t *z = (const uint32_t *)bias[GATE_Z] + unit * words;
+    const uint32_t *r = (const uint32_t *)bias[GATE_R] + unit * words;
+    const uint32_t *c = (const uint32_t *)bias[GATE_C] + unit * words;
+    const uint32_t *end = sums + GATES * units;
+    for (; sums != end; sums += GATES, z += words, r += words, c += words) {
+        sums[GATE_Z] = *z;
+        sums[GATE_R] = *r;
+        sums[GATE_C] = *c;
+    }
+}
+
 /* Append the node of a step, or, with `append` 0, only say by STATUS_OK that its type's fused form fits it. */
 status_t gru_float32(plan_builder *builder, const gru_step *step, const gru_layer *layer, int append);
 status_t gru_int8(plan_builder *builder, const gru_step *step, const gru_layer *layer, int append);

@@ -34,38 +34,46 @@ static inline int32_t halve(int32_t difference) {
     return shift_right(difference + 1 + shift_right(difference, 31), 1);
 }
 
-static inline dot_sums biases(const void *const *bias, uint32_t unit) {
-    /* The low words of int64 values that fit them. */
-    const int32_t *z = bias[GATE_Z], *r = bias[GATE_R], *c = bias[GATE_C];
-    return (dot_sums){z[2 * unit], r[2 * unit], c[2 * unit]};
+/* Dense layers of the three gates for some units, (units, 3) in `sums`. */
+static inline void dense(const void *const *weights, const void *const *bias, const uint32_t *paired, uint32_t columns, uint32_t unit,
+                         uint32_t units, int32_t *sums) {
+    const void *rows[GATES];
+    gru_rows(weights, columns, unit, rows);
+    gru_biases(bias, 2, unit, units, (uint32_t *)sums);
+    dot_rows_int8((const int8_t *const *)rows, paired, columns, units, sums);
+}
+
+static inline int32_t finish(const gru_int16 *gru, const int32_t *x_sums, const int32_t *h_sums, int32_t h) {
+    const curve_scale step = {3, 0, 0};
+    const int32_t *x = gru->from_x_factor, *s = gru->from_h_factor;
+    int32_t z = saturate(saturate(multiply_high(x_sums[GATE_Z], x[GATE_Z])) +
+                         saturate(multiply_high(h_sums[GATE_Z], s[GATE_Z])));
+    int32_t r = saturate(saturate(multiply_high(x_sums[GATE_R], x[GATE_R])) +
+                         saturate(multiply_high(h_sums[GATE_R], s[GATE_R])));
+    z = logistic_int16(curve_position(z, step));
+    r = logistic_int16(curve_position(r, step));
+    int32_t gated = halve_15_times(r * saturate(multiply_high(h_sums[GATE_C], s[GATE_C])));
+    int32_t c = saturate(saturate(multiply_high(x_sums[GATE_C], x[GATE_C])) + gated);
+    c = tanh_int16(curve_position(c, step));
+    return saturate(c + 2 * halve_15_times(z * halve(h - c)));
 }
 
 static void run(const nn_node *node) {
     const gru_int16 *gru = (const gru_int16 *)node;
     const gru_layer *layer = &gru->layer;
-    const int8_t *const *w = (const int8_t *const *)layer->from_x, *const *u = (const int8_t *const *)layer->from_h;
+    int32_t from_x[GATES * GRU_UNITS_AT_ONCE], from_h[GATES * GRU_UNITS_AT_ONCE];
     const int16_t *h = layer->h;
     int16_t *next = layer->next;
-    const curve_scale step = {3, 0, 0};
     dot_pair_int16(gru->x_paired, layer->x, layer->inputs);
     dot_pair_int16(gru->h_paired, h, layer->units);
-    for (uint32_t unit = 0; unit < layer->units; unit++) {
-        uint32_t row_x = unit * layer->inputs, row_h = unit * layer->units;
-        dot_sums x = dot_three(w[GATE_Z] + row_x, w[GATE_R] + row_x, w[GATE_C] + row_x, gru->x_paired, layer->inputs,
-                               biases(layer->from_x_bias, unit));
-        dot_sums s = dot_three(u[GATE_Z] + row_h, u[GATE_R] + row_h, u[GATE_C] + row_h, gru->h_paired, layer->units,
-                               biases(layer->from_h_bias, unit));
-        int32_t z = saturate(saturate(multiply_high(x.a, gru->from_x_factor[GATE_Z])) +
-                             saturate(multiply_high(s.a, gru->from_h_factor[GATE_Z])));
-        int32_t r = saturate(saturate(multiply_high(x.b, gru->from_x_factor[GATE_R])) +
-                             saturate(multiply_high(s.b, gru->from_h_factor[GATE_R])));
-        z = logistic_int16(curve_position(z, step));
-        r = logistic_int16(curve_position(r, step));
-        int32_t gated = halve_15_times(r * saturate(multiply_high(s.c, gru->from_h_factor[GATE_C])));
-        int32_t c = saturate(saturate(multiply_high(x.c, gru->from_x_factor[GATE_C])) + gated);
-        c = tanh_int16(curve_position(c, step));
-        int32_t kept = halve_15_times(z * halve(h[unit] - c));
-        next[unit] = (int16_t)saturate(c + 2 * kept);
+    for (uint32_t unit = 0; unit < layer->units; unit += GRU_UNITS_AT_ONCE) {
+        uint32_t left = layer->units - unit;
+        uint32_t units = left < GRU_UNITS_AT_ONCE ? left : GRU_UNITS_AT_ONCE;
+        dense(layer->from_x, layer->from_x_bias, gru->x_paired, layer->inputs, unit, units, from_x);
+        dense(layer->from_h, layer->from_h_bias, gru->h_paired, layer->units, unit, units, from_h);
+        for (uint32_t i = 0; i < units; i++) {
+            next[unit + i] = (int16_t)finish(gru, from_x + GATES * i, from_h + GATES * i, h[unit + i]);
+        }
     }
 }
 

@@ -9,9 +9,10 @@
 
 enum { SUMS = 511, LOWEST_SUM = -256 };
 
-/* A factor below 1/2: multiply_high of the doubled value, then a rounded shift by at least one bit. */
+/* A factor below 1/2: multiply_high of the doubled value, then a rounded shift by at least one bit. What is added before
+ * the shift holds the rounding and, shifted left, the zero point. */
 typedef struct {
-    int32_t multiplier, shift, half, zero;
+    int32_t multiplier, shift, added;
 } rescale;
 
 typedef struct {
@@ -34,45 +35,56 @@ static inline int32_t saturate(int32_t value) {
 
 static inline int32_t apply(int32_t doubled, const rescale *scale) {
     int32_t high = multiply_high(doubled, scale->multiplier);
-    return saturate(shift_right(high + scale->half + shift_right(high, 31), scale->shift) + scale->zero);
+    return saturate(shift_right(high + scale->added + shift_right(high, 31), scale->shift));
 }
 
-static inline dot_sums biases(const void *const *bias, uint32_t unit) {
-    const int32_t *z = bias[GATE_Z], *r = bias[GATE_R], *c = bias[GATE_C];
-    return (dot_sums){z[unit], r[unit], c[unit]};
+/* Dense layers of the three gates for some units, (units, 3) in `sums`. */
+static inline void dense(const void *const *weights, const void *const *bias, const uint32_t *paired, uint32_t columns, uint32_t unit,
+                         uint32_t units, int32_t *sums) {
+    const void *rows[GATES];
+    gru_rows(weights, columns, unit, rows);
+    gru_biases(bias, 1, unit, units, (uint32_t *)sums);
+    dot_rows_int8((const int8_t *const *)rows, paired, columns, units, sums);
+}
+
+static inline int32_t finish(const gru_quantised *gru, const int32_t *x_sums, const int32_t *h_sums, int32_t h) {
+    const rescale *x = gru->from_x_scale, *s = gru->from_h_scale;
+    int32_t z = apply(2 * x_sums[GATE_Z], &x[GATE_Z]) + apply(2 * h_sums[GATE_Z], &s[GATE_Z]);
+    int32_t r = apply(2 * x_sums[GATE_R], &x[GATE_R]) + apply(2 * h_sums[GATE_R], &s[GATE_R]);
+    int32_t c = apply(2 * h_sums[GATE_C], &s[GATE_C]) - gru->gated_zero;
+    z = gru->tables[GATE_Z][z - LOWEST_SUM];
+    r = gru->tables[GATE_R][r - LOWEST_SUM];
+    c = apply(2 * (r + 128) * c, &gru->gated_scale) + apply(2 * x_sums[GATE_C], &x[GATE_C]);
+    c = gru->tables[GATE_C][c - LOWEST_SUM];
+    int32_t difference = apply(shift_left(h - c, SUM_SHIFT_INT8), &gru->difference_scale) - gru->difference_zero;
+    return saturate(c + apply(2 * (z + 128) * difference, &gru->kept_scale));
 }
 
 static void run(const nn_node *node) {
     const gru_quantised *gru = (const gru_quantised *)node;
     const gru_layer *layer = &gru->layer;
-    const int8_t *const *w = (const int8_t *const *)layer->from_x, *const *u = (const int8_t *const *)layer->from_h;
+    int32_t from_x[GATES * GRU_UNITS_AT_ONCE], from_h[GATES * GRU_UNITS_AT_ONCE];
     const int8_t *h = layer->h;
     int8_t *next = layer->next;
     dot_pair_int8(gru->x_paired, layer->x, layer->inputs, gru->x_zero);
     dot_pair_int8(gru->h_paired, h, layer->units, 0);
-    for (uint32_t unit = 0; unit < layer->units; unit++) {
-        uint32_t row_x = unit * layer->inputs, row_h = unit * layer->units;
-        dot_sums x = dot_three(w[GATE_Z] + row_x, w[GATE_R] + row_x, w[GATE_C] + row_x, gru->x_paired, layer->inputs,
-                               biases(layer->from_x_bias, unit));
-        dot_sums s = dot_three(u[GATE_Z] + row_h, u[GATE_R] + row_h, u[GATE_C] + row_h, gru->h_paired, layer->units,
-                               biases(layer->from_h_bias, unit));
-        int32_t z = apply(2 * x.a, &gru->from_x_scale[GATE_Z]) + apply(2 * s.a, &gru->from_h_scale[GATE_Z]);
-        int32_t r = apply(2 * x.b, &gru->from_x_scale[GATE_R]) + apply(2 * s.b, &gru->from_h_scale[GATE_R]);
-        int32_t c = apply(2 * s.c, &gru->from_h_scale[GATE_C]) - gru->gated_zero;
-        z = gru->tables[GATE_Z][z - LOWEST_SUM];
-        r = gru->tables[GATE_R][r - LOWEST_SUM];
-        c = apply(2 * (r + 128) * c, &gru->gated_scale) + apply(2 * x.c, &gru->from_x_scale[GATE_C]);
-        c = gru->tables[GATE_C][c - LOWEST_SUM];
-        int32_t difference = apply(shift_left(h[unit] - c, SUM_SHIFT_INT8), &gru->difference_scale) - gru->difference_zero;
-        next[unit] = (int8_t)saturate(c + apply(2 * (z + 128) * difference, &gru->kept_scale));
+    for (uint32_t unit = 0; unit < layer->units; unit += GRU_UNITS_AT_ONCE) {
+        uint32_t left = layer->units - unit;
+        uint32_t units = left < GRU_UNITS_AT_ONCE ? left : GRU_UNITS_AT_ONCE;
+        dense(layer->from_x, layer->from_x_bias, gru->x_paired, layer->inputs, unit, units, from_x);
+        dense(layer->from_h, layer->from_h_bias, gru->h_paired, layer->units, unit, units, from_h);
+        for (uint32_t i = 0; i < units; i++) {
+            next[unit + i] = (int8_t)finish(gru, from_x + GATES * i, from_h + GATES * i, h[unit + i]);
+        }
     }
 }
 
 static int rescale_of(fixed_factor factor, int32_t zero, rescale *scale) {
-    if (!fixed_factor_is_usable(factor) || factor.shift > -1) {
+    /* 2^22 times a zero point leaves room for what it is added to. */
+    if (!factor.multiplier || factor.shift > -1 || factor.shift < -22) {
         return 0;
     }
-    *scale = (rescale){factor.multiplier, -factor.shift, (1 << -factor.shift) >> 1, zero};
+    *scale = (rescale){factor.multiplier, -factor.shift, shift_left(zero, -factor.shift) + (1 << (-factor.shift - 1))};
     return 1;
 }
 
