@@ -76,7 +76,7 @@ void curve_table_int8(int32_t code, const graph_tensor *in, int8_t *table) {
     /* Inputs become numbers with 4 integer bits. */
     fixed_factor factor = fixed_factor_of((double)in->scale * (1 << 27));
     const int32_t low = -128, high = 127;
-    int32_t radius = (int32_t)(15.0 * (1 << 27) / (double)((int64_t)1 << factor.shift));
+    int32_t radius = (15 << 27) >> factor.shift;
     for (int32_t value = -128; value < 128; value++) {
         int32_t x = value - in->zero, result;
         if (x <= -radius) {

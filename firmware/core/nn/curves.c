@@ -114,18 +114,19 @@ status_t prepare_curve(plan_builder *builder, const graph_operator *op) {
     }
     int logistic = op->code == OPERATOR_LOGISTIC;
     curve node = {{0}, plan_buffer(builder, op->inputs[0], &in), plan_buffer(builder, op->outputs[0], &out), out.elements, {0}, 0};
-    if (in.type == TENSOR_FLOAT32) {
-        node.node.run = logistic ? run_logistic_float32 : run_tanh_float32;
-    } else if (in.type == TENSOR_INT16) {
-        node.node.run = logistic ? run_logistic_int16 : run_tanh_int16;
+    node.node.run = plan_choose(in.type, logistic ? run_logistic_float32 : run_tanh_float32, run_int8,
+                                logistic ? run_logistic_int16 : run_tanh_int16);
+    if (NN_WITH_INT16X8 && in.type == TENSOR_INT16) {
         node.scale = curve_scale_of(op->code, in.scale);
-    } else {
+    } else if (NN_WITH_INT8 && in.type == TENSOR_INT8) {
         int8_t *table = plan_reserve(builder, 256);
-        node.node.run = run_int8;
         node.table = table;
         if (builder->base) {
             curve_table_int8(op->code, &in, table);
         }
+    }
+    if (!node.node.run) {
+        return STATUS_NN_TYPE;
     }
     plan_append(builder, &node.node, sizeof node);
     return STATUS_OK;

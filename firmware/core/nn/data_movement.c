@@ -26,7 +26,7 @@ static status_t check_same(const graph_tensor *a, const graph_tensor *b) {
         return STATUS_NN_TYPE;
     }
     if (a->type != TENSOR_FLOAT32 &&
-        (a->scales != 1 || b->scales != 1 || a->zero != b->zero || memcmp(&a->scale, &b->scale, sizeof a->scale) != 0)) {
+        (a->scales != 1 || b->scales != 1 || a->zero != b->zero || a->scale != b->scale)) {
         return STATUS_NN_QUANTISATION;
     }
     return STATUS_OK;
@@ -76,77 +76,57 @@ static status_t prepare_reshape(plan_builder *builder, const graph_operator *op)
 
 enum { SLICE_BEGIN_MASK, SLICE_END_MASK, SLICE_ELLIPSIS_MASK, SLICE_NEW_AXIS_MASK, SLICE_SHRINK_MASK, SLICE_OFFSET };
 
-/* The first element of a slice along the last axis; the output says how many there are. */
-static status_t read_slice(plan_builder *builder, const graph_operator *op, const graph_tensor *in, int32_t *first) {
-    int32_t begin[GRAPH_DIMENSIONS], stride[GRAPH_DIMENSIONS];
-    flatbuffer *file = &builder->file.file;
-    status_t status = read_constant(builder, op->inputs[1], in->dimensions, begin);
-    if (status == STATUS_OK) {
-        status = read_constant(builder, op->inputs[3], in->dimensions, stride);
-    }
-    if (status != STATUS_OK) {
-        return status;
-    }
-    uint32_t last = in->dimensions - 1;
-    uint32_t begin_mask = flatbuffer_field_u32(file, op->options, SLICE_BEGIN_MASK, 0);
-    for (uint32_t i = 0; i <= last; i++) {
-        int32_t from = begin_mask >> i & 1 ? 0 : begin[i] < 0 ? begin[i] + in->shape[i] : begin[i];
-        if (stride[i] != 1 || from < 0 || (i < last && from)) {
-            return STATUS_NN_OPTION;
-        }
-        *first = from;
-    }
-    uint32_t others = flatbuffer_field_u32(file, op->options, SLICE_ELLIPSIS_MASK, 0) |
-                      flatbuffer_field_u32(file, op->options, SLICE_NEW_AXIS_MASK, 0) |
-                      flatbuffer_field_u32(file, op->options, SLICE_SHRINK_MASK, 0) |
-                      flatbuffer_field_u8(file, op->options, SLICE_OFFSET, 0);
-    return others ? STATUS_NN_OPTION : STATUS_OK;
+static int32_t from_end(int32_t index, int32_t size) {
+    return index < 0 ? index + size : index;
 }
 
-/* The end that the file gives agrees with the output's size. */
-static status_t check_slice_end(plan_builder *builder, const graph_operator *op, const graph_tensor *in,
-                                const graph_tensor *out, int32_t first) {
-    int32_t end[GRAPH_DIMENSIONS];
-    status_t status = read_constant(builder, op->inputs[2], in->dimensions, end);
-    if (status != STATUS_OK) {
-        return status;
-    }
-    uint32_t end_mask = flatbuffer_field_u32(&builder->file.file, op->options, SLICE_END_MASK, 0);
-    uint32_t last = in->dimensions - 1;
-    int32_t size = in->shape[last];
-    int32_t stop = end_mask >> last & 1 ? size : end[last] < 0 ? end[last] + size : end[last];
-    for (uint32_t i = 0; i < last; i++) {
-        if (!(end_mask >> i & 1) && end[i] != 1) {
-            return STATUS_NN_OPTION;
+/* Where a slice along the last axis begins; its end must agree with the output's size. */
+static status_t read_slice(plan_builder *builder, const graph_operator *op, const graph_tensor *in,
+                           const graph_tensor *out, uint32_t *first) {
+    enum { BEGIN, END, STRIDE, LISTS };
+    int32_t list[LISTS][GRAPH_DIMENSIONS];
+    uint32_t options[SLICE_OFFSET + 1], count = 1;
+    for (uint32_t i = 0; i < LISTS; i++) {
+        status_t status = read_constant(builder, op->inputs[1 + i], in->dimensions, list[i]);
+        if (status != STATUS_OK) {
+            return status;
         }
     }
-    stop = stop > size ? size : stop;
-    return stop > first && (uint32_t)(stop - first) == out->elements ? STATUS_OK : STATUS_NN_SHAPE;
+    for (uint32_t i = 0; i <= SLICE_OFFSET; i++) {
+        options[i] = flatbuffer_field_u8(&builder->file.file, op->options, i, 0);
+    }
+    uint32_t others = options[SLICE_ELLIPSIS_MASK] | options[SLICE_NEW_AXIS_MASK] | options[SLICE_SHRINK_MASK];
+    for (uint32_t i = 0; i < in->dimensions; i++) {
+        int32_t size = in->shape[i];
+        int32_t begin = options[SLICE_BEGIN_MASK] >> i & 1 ? 0 : from_end(list[BEGIN][i], size);
+        int32_t end = options[SLICE_END_MASK] >> i & 1 ? size : from_end(list[END][i], size);
+        end = end > size ? size : end;
+        if (list[STRIDE][i] != 1 || others || options[SLICE_OFFSET] || begin < 0 || end <= begin) {
+            return STATUS_NN_OPTION;
+        }
+        *first = (uint32_t)begin;
+        count = (uint32_t)(end - begin);
+    }
+    return count == out->elements ? STATUS_OK : STATUS_NN_SHAPE;
 }
 
 static status_t prepare_strided_slice(plan_builder *builder, const graph_operator *op) {
     graph_tensor in[4], out;
-    int32_t first = 0;
+    uint32_t first = 0;
     status_t status = plan_operands(builder, op, 4, in, &out);
     if (status == STATUS_OK) {
         status = check_same(&in[0], &out);
     }
-    if (status == STATUS_OK && (!is_row(&in[0]) || !is_row(&out))) {
-        status = STATUS_NN_SHAPE;
-    }
     if (status == STATUS_OK) {
-        status = read_slice(builder, op, &in[0], &first);
-    }
-    if (status == STATUS_OK) {
-        status = check_slice_end(builder, op, &in[0], &out, first);
+        status = is_row(&in[0]) && is_row(&out) ? read_slice(builder, op, &in[0], &out, &first) : STATUS_NN_SHAPE;
     }
     if (status != STATUS_OK) {
         return status;
     }
     uint32_t size = graph_element_bytes(out.type);
-    const uint8_t *from = plan_buffer(builder, op->inputs[0], &in[0]);
-    append(builder, (const void *)((uintptr_t)from + (uint32_t)first * size),
-           plan_buffer(builder, op->outputs[0], &out), out.elements * size);
+    uintptr_t from = (uintptr_t)plan_buffer(builder, op->inputs[0], &in[0]);
+    append(builder, (const void *)(from + first * size), plan_buffer(builder, op->outputs[0], &out),
+           out.elements * size);
     return STATUS_OK;
 }
 
@@ -274,7 +254,7 @@ status_t prepare_requantisation(plan_builder *builder, const graph_operator *op)
     if (in.scales != 1 || out.scales != 1) {
         return STATUS_NN_QUANTISATION;
     }
-    requantisation node = {{in.type == TENSOR_INT8 ? run_requantise_int8 : run_requantise_int16, NULL},
+    requantisation node = {{plan_choose(in.type, NULL, run_requantise_int8, run_requantise_int16), NULL},
                            plan_buffer(builder, op->inputs[0], &in),
                            plan_buffer(builder, op->outputs[0], &out),
                            in.elements,
@@ -285,5 +265,5 @@ status_t prepare_requantisation(plan_builder *builder, const graph_operator *op)
         return STATUS_NN_QUANTISATION;
     }
     plan_append(builder, &node.node, sizeof node);
-    return STATUS_OK;
+    return node.node.run ? STATUS_OK : STATUS_NN_TYPE;
 }

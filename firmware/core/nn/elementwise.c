@@ -104,10 +104,8 @@ status_t elementwise_operands(plan_builder *builder, const graph_operator *op, g
     if (status != STATUS_OK) {
         return status;
     }
-    if (out->type != TENSOR_FLOAT32 && out->type != TENSOR_INT8 && out->type != TENSOR_INT16) {
-        return STATUS_NN_TYPE;
-    }
-    if (in[0].type != out->type || in[1].type != out->type) {
+    if (out->type == TENSOR_INT32 || out->type == TENSOR_INT64 || in[0].type != out->type ||
+        in[1].type != out->type) {
         return STATUS_NN_TYPE;
     }
     if (out->type != TENSOR_FLOAT32 && (in[0].scales != 1 || in[1].scales != 1 || out->scales != 1)) {
@@ -138,7 +136,7 @@ static status_t append(plan_builder *builder, const graph_operator *op, const gr
     node->out_zero = out->zero;
     plan_activation_limits(out, ACTIVATION_NONE, &node->low, &node->high);
     plan_append(builder, &node->node, sizeof *node);
-    return STATUS_OK;
+    return node->node.run ? STATUS_OK : STATUS_NN_TYPE;
 }
 
 status_t prepare_sum(plan_builder *builder, const graph_operator *op) {
@@ -152,9 +150,7 @@ status_t prepare_sum(plan_builder *builder, const graph_operator *op) {
     if (status != STATUS_OK) {
         return status;
     }
-    node.node.run = out.type == TENSOR_INT8 ? run_sum_int8 : out.type == TENSOR_INT16 ? run_sum_int16
-                    : subtract              ? run_sub_float32
-                                            : run_add_float32;
+    node.node.run = plan_choose(out.type, subtract ? run_sub_float32 : run_add_float32, run_sum_int8, run_sum_int16);
     return append(builder, op, in, &out, &node);
 }
 
@@ -168,8 +164,6 @@ status_t prepare_product(plan_builder *builder, const graph_operator *op) {
     if (status != STATUS_OK) {
         return status;
     }
-    node.node.run = out.type == TENSOR_INT8    ? run_mul_int8
-                    : out.type == TENSOR_INT16 ? run_mul_int16
-                                               : run_mul_float32;
+    node.node.run = plan_choose(out.type, run_mul_float32, run_mul_int8, run_mul_int16);
     return append(builder, op, in, &out, &node);
 }

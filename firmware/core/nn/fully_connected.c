@@ -195,7 +195,7 @@ status_t prepare_fully_connected(plan_builder *builder, const graph_operator *op
     if (status != STATUS_OK) {
         return status;
     }
-    fully_connected layer = {{in[0].type == TENSOR_FLOAT32 ? run_float32 : in[0].type == TENSOR_INT8 ? run_int8 : run_int16x8, NULL},
+    fully_connected layer = {{plan_choose(in[0].type, run_float32, run_int8, run_int16x8), NULL},
                              plan_buffer(builder, op->inputs[0], &in[0]),
                              in[1].data,
                              in[2].data,
@@ -210,7 +210,7 @@ status_t prepare_fully_connected(plan_builder *builder, const graph_operator *op
                              NULL,
                              0};
     uint32_t activation = flatbuffer_field_u8(&builder->file.file, op->options, OPTION_ACTIVATION, ACTIVATION_NONE);
-    status = plan_activation_limits(&out, activation, &layer.low, &layer.high);
+    status = layer.node.run ? plan_activation_limits(&out, activation, &layer.low, &layer.high) : STATUS_NN_TYPE;
     if (status != STATUS_OK) {
         return status;
     }

@@ -11,7 +11,7 @@ static int find(plan_builder *builder, gru_step *step, int32_t tensor, int32_t c
         return 0;
     }
     uint32_t index = builder->made_by[tensor] - 1u;
-    if (builder->role[index] != ROLE_ALONE || graph_read_operator(&builder->file, index, op) != STATUS_OK ||
+    if (graph_read_operator(&builder->file, index, op) != STATUS_OK ||
         op->code != code || op->output_count != 1) {
         return 0;
     }
@@ -166,9 +166,13 @@ static status_t make(plan_builder *builder, const gru_step *step, const gru_laye
     if (status != STATUS_OK) {
         return status;
     }
-    return h.type == TENSOR_FLOAT32 ? gru_float32(builder, step, layer, append)
-           : h.type == TENSOR_INT16 ? gru_int16x8(builder, step, layer, append)
-                                    : gru_int8(builder, step, layer, append);
+    if (NN_WITH_FLOAT32 && h.type == TENSOR_FLOAT32) {
+        return gru_float32(builder, step, layer, append);
+    }
+    if (NN_WITH_INT8 && h.type == TENSOR_INT8) {
+        return gru_int8(builder, step, layer, append);
+    }
+    return NN_WITH_INT16X8 && h.type == TENSOR_INT16 ? gru_int16x8(builder, step, layer, append) : STATUS_NN_TYPE;
 }
 
 void gru_find(plan_builder *builder, uint32_t index) {
@@ -199,13 +203,8 @@ status_t gru_prepare(plan_builder *builder, uint32_t index) {
     gru_step step;
     gru_layer layer;
     graph_tensor x, h;
-    /* Its operators now count as parts; they have to be found once more. */
-    uint8_t role[GRAPH_OPERATORS];
-    memcpy(role, builder->role, sizeof role);
-    memset(builder->role, ROLE_ALONE, sizeof builder->role);
-    int found = find_step(builder, index, &step) && describe_layer(builder, &step, &layer);
-    memcpy(builder->role, role, sizeof role);
-    if (!found || graph_read_tensor(&builder->file, step.x, &x) != STATUS_OK ||
+    if (!find_step(builder, index, &step) || !describe_layer(builder, &step, &layer) ||
+        graph_read_tensor(&builder->file, step.x, &x) != STATUS_OK ||
         graph_read_tensor(&builder->file, step.h, &h) != STATUS_OK) {
         return STATUS_NN_STRUCTURE;
     }

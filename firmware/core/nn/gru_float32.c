@@ -1,3 +1,9 @@
+/* What runs at every step is compiled for few instructions, the rest for few bytes. */
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC push_options
+#pragma GCC optimize("O2")
+#endif
+
 #include <string.h>
 
 #include "nn/curves.h"
@@ -33,6 +39,10 @@ static void run(const nn_node *node) {
     }
     memcpy(layer->next, updated, layer->units * sizeof *updated);
 }
+
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC pop_options
+#endif
 
 status_t gru_float32(plan_builder *builder, const gru_step *step, const gru_layer *layer, int append) {
     (void)step;

@@ -2,6 +2,12 @@
  *
  * The sums before a curve have scale 2^-12, h, c, z and r 2^-15, h − c and what is kept of it 2^-14. Then each ADD of the
  * reference comes down to one addition, and each rescaling of a product to one rounded shift; the comments say how. */
+/* What runs at every step is compiled for few instructions, the rest for few bytes. */
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC push_options
+#pragma GCC optimize("O2")
+#endif
+
 #include "nn/curves.h"
 #include "nn/dot.h"
 #include "nn/gru.h"
@@ -76,6 +82,10 @@ static void run(const nn_node *node) {
         }
     }
 }
+
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC pop_options
+#endif
 
 /* The factor of a dense layer as the second operand of SMMULR: reduced · 2^(32 − bits), see scale_int64. */
 static int high_factor(plan_builder *builder, const graph_operator *op, int32_t *factor) {

@@ -3,6 +3,12 @@
  *
  * A gate then depends on the sum of two int8 values alone: one table of 511 entries holds ADD, rescaling and curve
  * together, and c + kept needs no rescaling. */
+/* What runs at every step is compiled for few instructions, the rest for few bytes. */
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC push_options
+#pragma GCC optimize("O2")
+#endif
+
 #include "nn/curves.h"
 #include "nn/dot.h"
 #include "nn/gru.h"
@@ -78,6 +84,10 @@ static void run(const nn_node *node) {
         }
     }
 }
+
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC pop_options
+#endif
 
 static int rescale_of(fixed_factor factor, int32_t zero, rescale *scale) {
     /* 2^22 times a zero point leaves room for what it is added to. */

@@ -98,6 +98,13 @@ static status_t make_nodes(plan_builder *builder) {
     return STATUS_OK;
 }
 
+static int is_built_in(int32_t type) {
+    return type == TENSOR_FLOAT32 ? NN_WITH_FLOAT32
+           : type == TENSOR_INT8  ? NN_WITH_INT8
+           : type == TENSOR_INT16 ? NN_WITH_INT16X8
+                                  : 0;
+}
+
 static status_t reserve_input(plan_builder *builder, uint32_t index) {
     graph_tensor tensor;
     int32_t input = builder->file.inputs[index];
@@ -108,7 +115,7 @@ static status_t reserve_input(plan_builder *builder, uint32_t index) {
     if (tensor.data || builder->address[input]) {
         return STATUS_NN_STRUCTURE;
     }
-    if (tensor.type == TENSOR_INT32 || tensor.type == TENSOR_INT64) {
+    if (!is_built_in(tensor.type)) {
         return STATUS_NN_TYPE;
     }
     plan_buffer(builder, input, &tensor);
@@ -144,8 +151,7 @@ static status_t describe_ends(plan_builder *builder, nn_plan *plan) {
             return STATUS_NN_TYPE;
         }
         /* A state goes round as it is, so its two ends have to mean the same by the same bits. */
-        if (i && (in->bytes != out->bytes || in->zero != out->zero ||
-                  memcmp(&in->scale, &out->scale, sizeof in->scale) != 0)) {
+        if (i && (in->bytes != out->bytes || in->zero != out->zero || in->scale != out->scale)) {
             return STATUS_NN_STATE;
         }
     }

@@ -20,6 +20,17 @@
 
 #include "status.h"
 
+/* Types that are built in; a board that runs one type leaves the others out with -DNN_WITH_INT8=0 and so on. */
+#ifndef NN_WITH_FLOAT32
+#define NN_WITH_FLOAT32 1
+#endif
+#ifndef NN_WITH_INT8
+#define NN_WITH_INT8 1
+#endif
+#ifndef NN_WITH_INT16X8
+#define NN_WITH_INT16X8 1
+#endif
+
 enum { NN_FLOAT32, NN_INT8, NN_INT16X8 };
 
 typedef struct {

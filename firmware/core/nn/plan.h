@@ -79,6 +79,20 @@ void nn_plan_run(const nn_plan *plan);
 status_t plan_operands(plan_builder *builder, const graph_operator *op, uint32_t inputs, graph_tensor *in,
                        graph_tensor *out);
 
+/* Runs a node of one of the three types. */
+typedef void (*plan_run)(const nn_node *node);
+
+/* Of three forms the one for a tensor type; NULL for a type that is not built in, or is none of the three. */
+static inline plan_run plan_choose(int32_t type, plan_run float32, plan_run int8, plan_run int16) {
+    if (NN_WITH_FLOAT32 && type == TENSOR_FLOAT32) {
+        return float32;
+    }
+    if (NN_WITH_INT8 && type == TENSOR_INT8) {
+        return int8;
+    }
+    return NN_WITH_INT16X8 && type == TENSOR_INT16 ? int16 : NULL;
+}
+
 /* Limits of the values an integer output may take after a fused activation; STATUS_NN_OPTION for an unknown one. */
 status_t plan_activation_limits(const graph_tensor *out, uint32_t activation, int32_t *low, int32_t *high);
 
