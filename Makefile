@@ -65,8 +65,9 @@ lines: setup ## count lines of code and of tests
 
 .PHONY: lock
 lock: setup ## resolve the dependency groups anew and write locks/
-	@$(UV_COMPILE) --group pyproject.toml:pipelines --group pyproject.toml:dev -o locks/dev.txt
+	@$(UV_COMPILE) --group pyproject.toml:pipelines --group pyproject.toml:deploy --group pyproject.toml:dev -o locks/dev.txt
 	@$(UV_COMPILE) --constraint locks/dev.txt --group pyproject.toml:pipelines -o locks/pipelines.txt
+	@$(UV_COMPILE) --constraint locks/dev.txt --group pyproject.toml:deploy -o locks/deploy.txt
 	@echo uv | $(UV_COMPILE) --constraint locks/dev.txt - -o locks/uv.txt
 
 .PHONY: clean
