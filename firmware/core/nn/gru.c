@@ -55,18 +55,18 @@ static int find_gate(plan_builder *builder, gru_step *step, int gate) {
     return step->from_h[gate].inputs[0] == step->h && step->from_x[gate].inputs[0] == step->x;
 }
 
-/* c + z · (h − c), up to the order of the inputs of the sum and of the product. */
+/* h + w · (c − h), up to the order of the inputs of the sum and of the product. */
 static int find_update(plan_builder *builder, gru_step *step) {
     if (step->end.code != OPERATOR_ADD || step->end.input_count != 2 || step->end.output_count != 1 ||
-        !order(builder, step, &step->end, OPERATOR_MUL, &step->kept) || step->kept.input_count != 2 ||
-        !order(builder, step, &step->kept, OPERATOR_SUB, &step->difference) || step->difference.input_count != 2) {
+        !order(builder, step, &step->end, OPERATOR_MUL, &step->change) || step->change.input_count != 2 ||
+        !order(builder, step, &step->change, OPERATOR_SUB, &step->difference) || step->difference.input_count != 2) {
         return 0;
     }
-    step->h = step->difference.inputs[0];
+    step->h = step->end.inputs[0];
     step->next = step->end.outputs[0];
-    return step->h >= 0 && step->end.inputs[0] == step->difference.inputs[1] &&
-           find(builder, step, step->end.inputs[0], OPERATOR_TANH, 2, &step->curve[GATE_C]) &&
-           find(builder, step, step->kept.inputs[0], OPERATOR_LOGISTIC, 1, &step->curve[GATE_Z]);
+    return step->h >= 0 && step->h == step->difference.inputs[1] &&
+           find(builder, step, step->difference.inputs[0], OPERATOR_TANH, 1, &step->curve[GATE_C]) &&
+           find(builder, step, step->change.inputs[0], OPERATOR_LOGISTIC, 1, &step->curve[GATE_W]);
 }
 
 static int find_candidate(plan_builder *builder, gru_step *step) {
@@ -85,7 +85,7 @@ static int find_candidate(plan_builder *builder, gru_step *step) {
 static int find_step(plan_builder *builder, uint32_t index, gru_step *step) {
     memset(step, 0, sizeof *step);
     return graph_read_operator(&builder->file, index, &step->end) == STATUS_OK && find_update(builder, step) &&
-           find_candidate(builder, step) && find_gate(builder, step, GATE_Z) && find_gate(builder, step, GATE_R);
+           find_candidate(builder, step) && find_gate(builder, step, GATE_W) && find_gate(builder, step, GATE_R);
 }
 
 /* No sum of products and bias leaves 32 bits: 255 · 2^15 · 2^7 < 2^30, and the bias is below 2^29,
@@ -143,8 +143,8 @@ static int describe_layer(plan_builder *builder, const gru_step *step, gru_layer
 
 /* Every sum, product and curve passes the checks that it would pass alone, and no operand is repeated. */
 static int check_parts(plan_builder *builder, const gru_step *step, uint32_t units) {
-    const graph_operator *pairs[] = {&step->sum[GATE_Z], &step->sum[GATE_R], &step->sum[GATE_C], &step->gated,
-                                     &step->difference,  &step->kept,        &step->end};
+    const graph_operator *pairs[] = {&step->sum[GATE_W], &step->sum[GATE_R], &step->sum[GATE_C], &step->gated,
+                                     &step->difference,  &step->change,        &step->end};
     graph_tensor in[2], out;
     for (uint32_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
         if (elementwise_operands(builder, pairs[i], in, &out) != STATUS_OK || in[0].elements != units ||
@@ -190,7 +190,7 @@ void gru_find(plan_builder *builder, uint32_t index) {
 
 /* The state may be updated where it lies if it goes round from this step to itself and nobody else reads it. */
 static void update_in_place(plan_builder *builder, const gru_step *step) {
-    const uint32_t readers = GATES + 1;
+    const uint32_t readers = GATES + 2;
     for (uint32_t i = 1; i < builder->file.ends; i++) {
         if (builder->file.inputs[i] == step->h && builder->file.outputs[i] == step->next &&
             builder->uses[step->h] == readers) {

@@ -1,19 +1,19 @@
 /* A GRU step that runs as one node:
  *
- *     z = logistic(Wz x + bz + Uz h + cz)
+ *     w = logistic(Ww x + bw + Uw h + cw)
  *     r = logistic(Wr x + br + Ur h + cr)
  *     c = tanh(Wc x + bc + r · (Uc h + cc))
- *     h' = c + z · (h − c)
+ *     h' = h + w · (c − h)
  *
- * (Cho et al. 2014 in the variant of cuDNN and Keras, reset after the product), with the same bits as its operators
- * one by one. */
+ * (Cho et al. 2014 in the variant of cuDNN and Keras, reset after the product, with w = 1 − z), with the same bits as
+ * its operators one by one. */
 #ifndef EDGELOOP_NN_GRU_H
 #define EDGELOOP_NN_GRU_H
 
 #include "nn/elementwise.h"
 #include "nn/plan.h"
 
-enum { GATE_Z, GATE_R, GATE_C, GATES };
+enum { GATE_W, GATE_R, GATE_C, GATES };
 
 /* The operators of one step. Inputs of the sums and products are put in the order of the formulas above. */
 typedef struct {
@@ -21,9 +21,9 @@ typedef struct {
     graph_operator sum[GATES];                   /* ADD of the two; of gate c, from_x and the gated product */
     graph_operator curve[GATES];                 /* LOGISTIC, LOGISTIC, TANH */
     graph_operator gated;                        /* MUL of r and from_h[c] */
-    graph_operator difference;                   /* SUB of h and c */
-    graph_operator kept;                         /* MUL of z and the difference */
-    graph_operator end;                          /* ADD of c and what is kept */
+    graph_operator difference;                   /* SUB of c and h */
+    graph_operator change;                       /* MUL of w and the difference */
+    graph_operator end;                          /* ADD of h and the change */
     int32_t x, h, next;
     uint8_t parts[3 * GATES + GATES + 3];        /* indices of all but `end` */
     uint32_t part_count;
@@ -50,12 +50,12 @@ static inline void gru_rows(const void *const *weights, uint32_t row_bytes, uint
 /* Put the biases of some units in the order of their sums, (units, 3). A bias is a word, or the low one of
  * `words`. */
 static inline void gru_biases(const void *const *bias, uint32_t words, uint32_t unit, uint32_t units, uint32_t *sums) {
-    const uint32_t *z = (const uint32_t *)bias[GATE_Z] + unit * words;
+    const uint32_t *w = (const uint32_t *)bias[GATE_W] + unit * words;
     const uint32_t *r = (const uint32_t *)bias[GATE_R] + unit * words;
     const uint32_t *c = (const uint32_t *)bias[GATE_C] + unit * words;
     const uint32_t *end = sums + GATES * units;
-    for (; sums != end; sums += GATES, z += words, r += words, c += words) {
-        sums[GATE_Z] = *z;
+    for (; sums != end; sums += GATES, w += words, r += words, c += words) {
+        sums[GATE_W] = *w;
         sums[GATE_R] = *r;
         sums[GATE_C] = *c;
     }

@@ -31,10 +31,10 @@ static void run(const nn_node *node) {
         dense(layer->from_h, layer->from_h_bias, h, layer->units, unit, units, from_h);
         const float *x_sums = from_x, *h_sums = from_h;
         for (uint32_t i = unit; i < unit + units; i++, x_sums += GATES, h_sums += GATES) {
-            float z = logistic_float32(x_sums[GATE_Z] + h_sums[GATE_Z]);
+            float w = logistic_float32(x_sums[GATE_W] + h_sums[GATE_W]);
             float r = logistic_float32(x_sums[GATE_R] + h_sums[GATE_R]);
             float c = tanh_float32(fmaf(r, h_sums[GATE_C], x_sums[GATE_C]));
-            updated[i] = fmaf(z, h[i] - c, c);
+            updated[i] = fmaf(w, c - h[i], h[i]);
         }
     }
     memcpy(layer->next, updated, layer->units * sizeof *updated);

@@ -1,6 +1,6 @@
 /* The step in int16 with weights of int8, for files whose scales are powers of two (deployers/conversion makes them so).
  *
- * The sums before a curve have scale 2^-12, h, c, z and r 2^-15, h − c and what is kept of it 2^-14. Then each ADD of the
+ * The sums before a curve have scale 2^-12, h, c, w and r 2^-15, c − h and the change 2^-14. Then each ADD of the
  * reference comes down to one addition, and each rescaling of a product to one rounded shift; the comments say how. */
 /* What runs at every step is compiled for few instructions, the rest for few bytes. */
 #if defined(__GNUC__) && !defined(__clang__)
@@ -52,16 +52,16 @@ static inline void dense(const void *const *weights, const void *const *bias, co
 static inline int32_t finish(const gru_int16 *gru, const int32_t *x_sums, const int32_t *h_sums, int32_t h) {
     const curve_scale step = {3, 0, 0};
     const int32_t *x = gru->from_x_factor, *s = gru->from_h_factor;
-    int32_t z = saturate(saturate(multiply_high(x_sums[GATE_Z], x[GATE_Z])) +
-                         saturate(multiply_high(h_sums[GATE_Z], s[GATE_Z])));
+    int32_t w = saturate(saturate(multiply_high(x_sums[GATE_W], x[GATE_W])) +
+                         saturate(multiply_high(h_sums[GATE_W], s[GATE_W])));
     int32_t r = saturate(saturate(multiply_high(x_sums[GATE_R], x[GATE_R])) +
                          saturate(multiply_high(h_sums[GATE_R], s[GATE_R])));
-    z = logistic_int16(curve_position(z, step));
+    w = logistic_int16(curve_position(w, step));
     r = logistic_int16(curve_position(r, step));
     int32_t gated = halve_15_times(r * saturate(multiply_high(h_sums[GATE_C], s[GATE_C])));
     int32_t c = saturate(saturate(multiply_high(x_sums[GATE_C], x[GATE_C])) + gated);
     c = tanh_int16(curve_position(c, step));
-    return saturate(c + 2 * halve_15_times(z * halve(h - c)));
+    return saturate(h + 2 * halve_15_times(w * halve(c - h)));
 }
 
 static void run(const nn_node *node) {
@@ -117,7 +117,7 @@ static int fits(plan_builder *builder, const gru_step *step) {
     }
     return has_scales(builder, &step->gated, state, sum, sum) &&
            has_scales(builder, &step->difference, state, state, twice) &&
-           has_scales(builder, &step->kept, state, twice, twice) &&
+           has_scales(builder, &step->change, state, twice, twice) &&
            has_scales(builder, &step->end, state, twice, state);
 }
 

@@ -1,8 +1,8 @@
-/* The step in int8, for files in which the two sums of a gate share a scale, and h, c and what is kept of h − c have
+/* The step in int8, for files in which the two sums of a gate share a scale, and h, c and the change of h have
  * 1 / 128 (deployers/conversion makes them so).
  *
  * A gate then depends on the sum of two int8 values alone: one table of 511 entries holds ADD, rescaling and curve
- * together, and c + kept needs no rescaling. */
+ * together, and h + change needs no rescaling. */
 /* What runs at every step is compiled for few instructions, the rest for few bytes. */
 #if defined(__GNUC__) && !defined(__clang__)
 #pragma GCC push_options
@@ -23,7 +23,7 @@ typedef struct {
 
 typedef struct {
     gru_layer layer;
-    rescale from_x_scale[GATES], from_h_scale[GATES], gated_scale, difference_scale, kept_scale;
+    rescale from_x_scale[GATES], from_h_scale[GATES], gated_scale, difference_scale, change_scale;
     int32_t x_zero, gated_zero, difference_zero;
     const int8_t *tables[GATES]; /* by the sum of two values, from LOWEST_SUM on */
     uint32_t *x_paired, *h_paired;
@@ -55,15 +55,15 @@ static inline void dense(const void *const *weights, const void *const *bias, co
 
 static inline int32_t finish(const gru_quantised *gru, const int32_t *x_sums, const int32_t *h_sums, int32_t h) {
     const rescale *x = gru->from_x_scale, *s = gru->from_h_scale;
-    int32_t z = apply(2 * x_sums[GATE_Z], &x[GATE_Z]) + apply(2 * h_sums[GATE_Z], &s[GATE_Z]);
+    int32_t w = apply(2 * x_sums[GATE_W], &x[GATE_W]) + apply(2 * h_sums[GATE_W], &s[GATE_W]);
     int32_t r = apply(2 * x_sums[GATE_R], &x[GATE_R]) + apply(2 * h_sums[GATE_R], &s[GATE_R]);
     int32_t c = apply(2 * h_sums[GATE_C], &s[GATE_C]) - gru->gated_zero;
-    z = gru->tables[GATE_Z][z - LOWEST_SUM];
+    w = gru->tables[GATE_W][w - LOWEST_SUM];
     r = gru->tables[GATE_R][r - LOWEST_SUM];
     c = apply(2 * (r + 128) * c, &gru->gated_scale) + apply(2 * x_sums[GATE_C], &x[GATE_C]);
     c = gru->tables[GATE_C][c - LOWEST_SUM];
-    int32_t difference = apply(shift_left(h - c, SUM_SHIFT_INT8), &gru->difference_scale) - gru->difference_zero;
-    return saturate(c + apply(2 * (z + 128) * difference, &gru->kept_scale));
+    int32_t difference = apply(shift_left(c - h, SUM_SHIFT_INT8), &gru->difference_scale) - gru->difference_zero;
+    return saturate(h + apply(2 * (w + 128) * difference, &gru->change_scale));
 }
 
 static void run(const nn_node *node) {
@@ -115,7 +115,7 @@ static int product_scale(plan_builder *builder, const graph_operator *op, int32_
     return rescale_of(factor, out.zero, scale);
 }
 
-/* What stands in all of h, c, kept and h': scale 1 / 128, zero point 0. */
+/* What stands in all of h, c, the change and h': scale 1 / 128, zero point 0. */
 static int is_state(const graph_tensor *tensor) {
     return tensor->scale == 1.0f / 128 && !tensor->zero;
 }
@@ -127,11 +127,11 @@ static int update_scales(plan_builder *builder, const gru_step *step, gru_quanti
         !is_state(&out)) {
         return 0;
     }
-    /* With equal scales both inputs go to half of their shifted value, and (h − c) · 2^19 is doubled for SMMULR. */
+    /* With equal scales both inputs go to half of their shifted value, and (c − h) · 2^19 is doubled for SMMULR. */
     return plan_operands(builder, &step->difference, 2, in, &out) == STATUS_OK && is_state(&in[0]) &&
            is_state(&in[1]) && sum_factors_of(in, &out, 1, &factors) == STATUS_OK &&
            rescale_of(factors.out, out.zero, &node->difference_scale) &&
-           product_scale(builder, &step->kept, &node->difference_zero, &node->kept_scale);
+           product_scale(builder, &step->change, &node->difference_zero, &node->change_scale);
 }
 
 /* What ADD and the curve make of each sum of two int8 values of one scale. */
@@ -161,9 +161,9 @@ static int make_table(plan_builder *builder, const gru_step *step, int gate, int
         sum_factors_of(in, out, 0, &factors) != STATUS_OK) {
         return 0;
     }
-    if (gate == GATE_R && same_values(&in[0], &tensors[GATE_Z][0]) && same_values(&in[1], &tensors[GATE_Z][1]) &&
-        same_values(out, &tensors[GATE_Z][2])) {
-        node->tables[GATE_R] = node->tables[GATE_Z];
+    if (gate == GATE_R && same_values(&in[0], &tensors[GATE_W][0]) && same_values(&in[1], &tensors[GATE_W][1]) &&
+        same_values(out, &tensors[GATE_W][2])) {
+        node->tables[GATE_R] = node->tables[GATE_W];
         return 1;
     }
     int8_t *table = plan_reserve(builder, SUMS);

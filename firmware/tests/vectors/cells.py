@@ -55,13 +55,13 @@ def gru_cell(dtype: str, inputs: int, units: int, outputs: int, seed: int, *, ge
         sources = [dense(x, inputs, units, f"sum {name}"), second(dense(h, units, units, f"sum {name}"))]
         return apply(curve, [apply("ADD", sources, f"total {name}", potScaleInt16=False)], curve)
 
-    z = gate("z", lambda part: part, "LOGISTIC")
+    w = gate("w", lambda part: part, "LOGISTIC")
     r = gate("r", lambda part: part, "LOGISTIC")
     c = gate("c", lambda part: apply("MUL", [r, part], "sum c"), "TANH")
-    difference = apply("SUB", [h, c], "difference", potScaleInt16=False)
-    kept = apply("MUL", [z, difference], "kept")
+    difference = apply("SUB", [c, h], "difference", potScaleInt16=False)
+    change = apply("MUL", [w, difference], "change")
     following = file.tensor((1, units), dtype, *scale("h"))
-    file.operator("ADD", [c, kept], [following], potScaleInt16=False)
+    file.operator("ADD", [h, change], [following], potScaleInt16=False)
     y = dense(following, units, outputs, "y")
     return Cell(file.pack([x, h], [y, following]), dtype, inputs, units)
 
@@ -71,10 +71,10 @@ def _scales(dtype: str, rng: np.random.Generator, *, general: bool) -> Callable[
         return lambda _: (None, 0)
     fixed = {"h": STATE[dtype], "LOGISTIC": GATE[dtype], "TANH": STATE[dtype]}
     if dtype == "int16":
-        ordinary = {"difference": 1 / 16384, "kept": 1 / 16384, "x": 8 / 32768, "y": 4 / 32768}
+        ordinary = {"difference": 1 / 16384, "change": 1 / 16384, "x": 8 / 32768, "y": 4 / 32768}
         base = 1 / 4096
     else:
-        ordinary = {"difference": 2 / 128, "kept": 1 / 128, "x": 5 / 128, "y": 4 / 128}
+        ordinary = {"difference": 2 / 128, "change": 1 / 128, "x": 5 / 128, "y": 4 / 128}
         base = 6 / 128
     chosen: dict[str, tuple[float, int]] = {}
 

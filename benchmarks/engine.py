@@ -1,0 +1,146 @@
+"""What one streaming forecast costs on a Cortex-M7: instructions, bytes of code and of arena.
+
+    python -m benchmarks.engine
+
+Cells with random weights, 4 inputs and 6 outputs, run on QEMU's Cortex-M7; instructions are those of `nn_step`, from
+features to residuals, counted by SysTick under `-icount shift=0`. They are no cycles: a real core pairs some of them
+and waits for others. Code is what the linker keeps of the engine (`ld -r --gc-sections`), constants included and
+memcpy and memset not, for all three types and for each alone. Sizes of the whole firmware come from
+`make -C firmware sizes`. Results go to build/bench/engine.json.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+ROOT = Path(__file__).resolve().parents[1]
+FIRMWARE = ROOT / "firmware"
+OUTPUT = ROOT / "build" / "bench"
+TYPES = {"float32": "float32", "int8": "int8", "int16x8": "int16"}
+UNITS = (16, 32)
+INPUTS, OUTPUTS = 4, 6
+BUDGET = {"float32": {16: 6000, 32: 14000}, "int8": {16: 6000, 32: 12000}, "int16x8": {16: 6000, 32: 12000}}
+CODE_BUDGET = {"all": 20 * 1024, **dict.fromkeys(TYPES, 12 * 1024)}
+ARENA_BUDGET = 2048
+# Measured in the same way, 24 steps of one feature each, divided by 24: what else runs a GRU on this core.
+PEERS = {
+    "TFLM, float32 cell": (20_100, 39_400),
+    "TFLM and CMSIS-NN, int8 cell": (49_200, 90_700),
+    "TFLM and CMSIS-NN, int16x8 cell": (27_700, 48_500),
+    "keras2c 2.0, float32": (11_000, 32_200),
+    "plain C, float32, libm": (6_800, 19_500),
+    "plain C, float32, polynomial exp": (5_500, 17_000),
+}
+
+
+def main() -> int:
+    """Measure, print the tables, write the file; 1 if a budget is exceeded."""
+    cells = OUTPUT / "cells"
+    cells.mkdir(parents=True, exist_ok=True)
+    measured = {name: {units: measure(cells, name, units) for units in UNITS} for name in TYPES}
+    code = {name: code_bytes(name) for name in ("all", *TYPES)}
+    results = {
+        "instructions": {name: {str(u): m["instructions"] for u, m in row.items()} for name, row in measured.items()},
+        "arena_bytes": {name: {str(u): m["arena_bytes"] for u, m in row.items()} for name, row in measured.items()},
+        "code_bytes": code,
+        "firmware": firmware_sizes(),
+    }
+    (OUTPUT / "engine.json").write_text(json.dumps(results, indent=1), encoding="utf-8")
+    show(results)
+    over = exceeded(results)
+    for line in over:
+        sys.stderr.write(f"engine: {line}\n")
+    return 1 if over else 0
+
+
+def measure(folder: Path, name: str, units: int) -> dict[str, int]:
+    """Instructions and arena of one cell, on the emulated core."""
+    sys.path.insert(0, str(FIRMWARE / "tests" / "vectors"))
+    from cells import gru_cell  # noqa: PLC0415 - imports TensorFlow
+
+    cell = gru_cell(TYPES[name], INPUTS, units, OUTPUTS, seed=3)
+    path = folder / f"{name}_{units}.tflite"
+    path.write_bytes(cell.file)
+    printed = _make("bench", f"MODEL={path}").split()
+    instructions, arena, fused = (int(value) for value in printed[-3:])
+    if not fused:
+        message = f"{path.name} did not run as one fused step"
+        raise SystemExit(message)
+    return {"instructions": instructions, "arena_bytes": arena}
+
+
+def code_bytes(name: str) -> int:
+    """Bytes of code and constants of the engine with one type, or with all."""
+    flags = "" if name == "all" else " ".join(f"-DNN_WITH_{other.upper()}=0" for other in TYPES if other != name)
+    return int(_make("engine-size", f"ENGINE_FLAGS={flags}").split()[-1])
+
+
+def firmware_sizes() -> dict[str, int]:
+    """Flash, RAM and stack of the mps2_an500 firmware in bytes."""
+    _make("sizes")
+    return dict(json.loads((ROOT / "build" / "firmware" / "sizes.json").read_text(encoding="utf-8")))
+
+
+def show(results: dict[str, Any]) -> None:
+    """The tables, with what else runs a GRU beside ours."""
+    console = Console(width=110)
+    table = Table(title="One streaming forecast on a Cortex-M7, 4 inputs, 6 outputs (instructions)")
+    for column in ("runtime", "16 units", "32 units", "of the budget"):
+        table.add_column(column, justify="left" if column == "runtime" else "right")
+    for name, row in results["instructions"].items():
+        shares = [f"{row[str(units)] / BUDGET[name][units]:.0%}" for units in UNITS]
+        table.add_row(f"this engine, {name}", *(f"{row[str(u)]:,}" for u in UNITS), " / ".join(shares))
+    for peer, counts in PEERS.items():
+        table.add_row(f"[dim]{peer} (a 24th of 24 steps, 1 input)", *(f"[dim]{count:,}" for count in counts), "")
+    console.print(table)
+    table = Table(title="Bytes")
+    for column in ("", "code and constants", "arena, 16 units", "arena, 32 units"):
+        table.add_column(column, justify="right" if column else "left")
+    for name, size in results["code_bytes"].items():
+        arena = results["arena_bytes"].get(name, {})
+        table.add_row(name, f"{size:,}", *(f"{arena[str(u)]:,}" if arena else "" for u in UNITS))
+    console.print(table)
+    firmware = results["firmware"]
+    console.print(f"mps2_an500 firmware: {firmware['flash']:,} bytes of flash, {firmware['ram']:,} of RAM")
+
+
+def exceeded(results: dict[str, Any]) -> list[str]:
+    """What is larger than its budget."""
+    over = [
+        f"{name} with {units} units takes {count} instructions, allowed are {BUDGET[name][int(units)]}"
+        for name, row in results["instructions"].items()
+        for units, count in row.items()
+        if count > BUDGET[name][int(units)]
+    ]
+    over += [
+        f"the engine with {name} takes {size} bytes, allowed are {CODE_BUDGET[name]}"
+        for name, size in results["code_bytes"].items()
+        if size > CODE_BUDGET[name]
+    ]
+    over += [
+        f"{name} with {units} units needs an arena of {size} bytes, allowed are {ARENA_BUDGET}"
+        for name, row in results["arena_bytes"].items()
+        for units, size in row.items()
+        if size > ARENA_BUDGET
+    ]
+    return over
+
+
+def _make(*arguments: str) -> str:
+    done = subprocess.run(
+        ["make", "-C", str(FIRMWARE), "--no-print-directory", *arguments], capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise SystemExit(f"make -C firmware {' '.join(arguments)} failed:\n{done.stdout}{done.stderr}")
+    return done.stdout
+
+
+if __name__ == "__main__":
+    sys.exit(main())
