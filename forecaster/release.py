@@ -4,6 +4,7 @@ model.keras, model.h5    the sequence model, standard Keras layers
 model.onnx               the same with a real GRU operator, checked in ONNX Runtime
 features.json            feature program, scaler, cadence, horizon, architecture
 calibration.npz          scaled features of training sequences, `(sequences, steps, inputs)`
+test.npz                 grid of the test part: time (int64 µs since 1970), value (°C), segment, filled
 golden.json              readings in, forecasts out, tolerances
 metrics.json             test metrics with baselines and intervals
 provenance.json          dataset, seed, recipe, code revision, pipeline run
@@ -37,6 +38,8 @@ from forecaster.serving import onnx_network
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    import pandas as pd
 
     from forecaster.arrays import Floats
     from forecaster.dataset import Dataset
@@ -122,6 +125,7 @@ def write_release(
         _write_json(folder / "metrics.json", metrics)
         _write_json(folder / "provenance.json", {**provenance, "training": forecaster.training})
         _write_calibration(folder / "calibration.npz", forecaster, dataset)
+        _write_test_part(folder / "test.npz", dataset)
         shutil.copyfile(LOCK, folder / "requirements.lock")
         facts = {
             "digest": forecaster.digest,
@@ -166,8 +170,7 @@ def _write_models(
     model.save(folder / "model.keras")
     _save_h5(model, folder / "model.h5")
     (folder / "model.onnx").write_bytes(onnx_model(architecture, forecaster.weights).SerializeToString())
-    test = dataset.grid[dataset.grid["part"] == "test"].reset_index(drop=True)
-    vectors = golden_vectors(test, preprocessing, lambda x: np.asarray(model(x, training=False)))
+    vectors = golden_vectors(_test_part(dataset), preprocessing, lambda x: np.asarray(model(x, training=False)))
     _write_json(folder / "golden.json", vectors)
     runtimes: dict[str, Callable[[Floats], Floats]] = {
         "onnxruntime": onnx_network(folder / "model.onnx"),
@@ -196,6 +199,22 @@ def _write_calibration(path: Path, forecaster: Forecaster, dataset: Dataset) -> 
     chosen = np.unique(np.linspace(0, len(stored) - 1, CALIBRATION_SEQUENCES).round().astype(int))
     selected = columns(dataset.program.names, forecaster.program.names)
     np.savez_compressed(path, features=stored[chosen][:, :CALIBRATION_STEPS, selected])
+
+
+def _test_part(dataset: Dataset) -> pd.DataFrame:
+    return dataset.grid[dataset.grid["part"] == "test"].reset_index(drop=True)
+
+
+def _write_test_part(path: Path, dataset: Dataset) -> None:
+    """The grid steps that a converted model is measured on, without pandas and without the dataset."""
+    test = _test_part(dataset)
+    np.savez_compressed(
+        path,
+        time=test["time"].astype("datetime64[us]").astype(np.int64),
+        value=test["value"].to_numpy(np.float64),
+        segment=test["segment"].to_numpy(np.int64),
+        filled=test["filled"].to_numpy(bool),
+    )
 
 
 def _write_json(path: Path, fields: dict[str, Any]) -> None:

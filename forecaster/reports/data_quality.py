@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from deployers.conversion.charts import dated, legend_above, new_axes
+from deployers.conversion.page import Page
 from forecaster.gate import failures, number
-from forecaster.reports.charts import dated, legend_above, new_axes
-from forecaster.reports.page import Page
 from forecaster.validation.conditions import raw_intervals
 
 if TYPE_CHECKING:

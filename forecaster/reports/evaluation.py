@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from deployers.conversion.charts import ACCENT, MODEL, MUTED, READINGS, colours, dated, legend_above, new_axes, new_row
+from deployers.conversion.page import Page
 from forecaster.baselines.history import steps_per_day
 from forecaster.gate import failures, number
 from forecaster.metrics import forecast_errors, truth
-from forecaster.reports.charts import ACCENT, MODEL, MUTED, READINGS, colours, dated, legend_above, new_axes, new_row
 from forecaster.reports.data_quality import duration
-from forecaster.reports.page import Page
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

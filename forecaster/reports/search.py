@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
+from deployers.conversion.charts import ACCENT, MODEL, MUTED, READINGS, new_axes, new_row
+from deployers.conversion.page import Page
 from forecaster.gate import number
 from forecaster.pareto import pareto_front
-from forecaster.reports.charts import ACCENT, MODEL, MUTED, READINGS, new_axes, new_row
-from forecaster.reports.page import Page
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

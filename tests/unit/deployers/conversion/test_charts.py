@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from matplotlib.dates import ConciseDateFormatter
 
-from forecaster.reports.charts import BASELINES, MODEL, colours, dated, legend_above, new_axes, new_row
+from deployers.conversion.charts import BASELINES, MODEL, colours, dated, legend_above, new_axes, new_row
 
 
 def test_new_axes_have_their_labels() -> None:

@@ -8,14 +8,14 @@ import io
 import numbers
 from typing import TYPE_CHECKING, Any
 
-from forecaster.gate import number
+from deployers.conversion.conditions import number
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from matplotlib.figure import Figure
 
-    from forecaster.gate import Condition
+    from deployers.conversion.conditions import Condition
 
 STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;color:#1d2733;background:#fff;margin:2rem auto;max-width:66rem;padding:0 1rem}

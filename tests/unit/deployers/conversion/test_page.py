@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
-from forecaster.gate import Condition, number
-from forecaster.reports.page import Page
+from deployers.conversion.conditions import Condition, number
+from deployers.conversion.page import Page
 
 
 class Reader(HTMLParser):

@@ -1,0 +1,1 @@
+"""What needs hardware, without it: a virtual board on this machine."""
