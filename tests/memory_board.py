@@ -68,13 +68,11 @@ class MemoryBoard:
         if not self.library.memory_board_step(ctypes.c_int64(advance_ms)):
             self.restarts += 1
         linked = bool(self.library.memory_board_is_connected())
+        came = self._carry_to_hub()  # also what was sent before the board closed the link
         if self.is_linked and not linked:
             self.new_session()
         self.is_linked = linked
-        if not linked:
-            return False
-        came = self._carry_to_hub()
-        return self._carry_to_board() or came
+        return linked and (self._carry_to_board() or came)
 
     def settle(self) -> None:
         """Turn until nothing moves."""
@@ -93,13 +91,13 @@ class MemoryBoard:
 
     def request(self, kind: Message, message: bytes = b"") -> Answer | None:
         """The board's answer, or None if the link was lost on the way."""
-        session = self.session
+        session, answers = self.session, self.answers
         sequence = session.request(kind, message)
-        while sequence not in self.answers:
+        while sequence not in answers:
             if not self.is_linked or session is not self.session:
                 return None
             self.step()
-        return self.answers[sequence]
+        return answers[sequence]
 
     def reset(self) -> None:
         """Power off and on."""

@@ -50,13 +50,13 @@ def conditions(figures: Mapping[str, Mapping[str, Any]], config: ConversionConfi
     }
 
 
-def choose(figures: Mapping[str, Mapping[str, Any]], config: ConversionConfig, units: int) -> str | None:
+def choose(figures: Mapping[str, Mapping[str, Any]], config: ConversionConfig, macs: int) -> str | None:
     """The cheapest type within budget, by the engine's instructions for one forecast; None if there is none.
 
     Args:
         figures: of each type.
         config: the budget.
-        units: of the GRU layers, for the cost.
+        macs: multiply-accumulates of one forecast.
     """
     within = [kind for kind, condition in conditions(figures, config).items() if condition.passed]
-    return min(within, key=lambda kind: (instructions(kind, units), figures[kind]["file_bytes"]), default=None)
+    return min(within, key=lambda kind: (instructions(kind, macs), figures[kind]["file_bytes"]), default=None)

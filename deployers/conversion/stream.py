@@ -22,6 +22,7 @@ from __future__ import annotations
 import struct
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -206,7 +207,7 @@ class Streamed:
     def segments(self) -> list[slice]:
         """The steps of each segment, in order."""
         starts = [*np.flatnonzero(self.resets), len(self.resets)]
-        return [slice(start, stop) for start, stop in zip(starts[:-1], starts[1:], strict=True)]
+        return [slice(start, stop) for start, stop in pairwise(starts)]
 
 
 def stream(

@@ -146,8 +146,11 @@ int memory_board_step(int64_t advance_ms)
 void memory_board_reach(int is_reachable)
 {
     reachable = is_reachable;
-    if (!is_reachable)
-        connected = 0;
+    if (is_reachable)
+        return;
+    connected = 0;
+    to_board.count = 0;
+    from_board.count = 0;
 }
 
 size_t memory_board_write(const uint8_t *bytes, size_t count)

@@ -1,0 +1,129 @@
+"""Conversion and its proof in one go: cells of every type, each measured, and the type that is deployed."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from deployers.conversion import budget
+from deployers.conversion.converter import Process, convert
+from deployers.conversion.cost import instructions
+from deployers.conversion.fidelity import Fidelity, TestPart, errors_against_truth, measure
+from deployers.conversion.report import fidelity_page
+from deployers.protocol.manifest import ManifestError, verify_manifest
+from deployers.exceptions import GateFailed, ReleaseError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from deployers.conversion.budget import ConversionConfig
+    from deployers.conversion.conditions import Condition
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What came of a conversion.
+
+    Attributes:
+        files: cells by type; float32 is always there.
+        conditions: what each type had to meet, by type.
+        chosen: the type that is deployed, None if none is within budget.
+        figures: the fidelity report as plain values.
+        page: the same as an HTML page.
+    """
+
+    files: dict[str, bytes]
+    conditions: dict[str, Condition]
+    chosen: str | None
+    figures: dict[str, Any]
+    page: str
+
+    def require(self) -> str:
+        """The chosen type.
+
+        Raises:
+            GateFailed: no type is within budget; the message has every figure.
+        """
+        if self.chosen is not None:
+            return self.chosen
+        listed = "; ".join(condition.sentence() for condition in self.conditions.values())
+        msg = f"no type is within the fidelity budget: {listed}: train again or raise mae_growth"
+        raise GateFailed(msg)
+
+
+def prove(
+    release: Path,
+    config: ConversionConfig,
+    progress: Callable[[str], None] = lambda _: None,
+    process: Process | None = None,
+) -> Proof:
+    """Convert a release to every type and measure each against the float Keras model.
+
+    Args:
+        release: a release folder.
+        config: types and budget.
+        progress: called with the name of each stage.
+        process: how the converter's process is started.
+
+    Raises:
+        ReleaseError: the folder is no release, or has no test part.
+        ConversionError: the converter crashed, took too long, or refused the model.
+        MissingTool: LiteRT is not installed.
+    """
+    try:
+        facts = verify_manifest(release)["facts"]
+    except ManifestError as error:
+        raise ReleaseError(str(error)) from None
+    part = TestPart.load(release)
+    files, reference = _convert(release, part, config, progress, process)
+    measured = []
+    for kind in config.types:
+        progress(f"{kind} against Keras")
+        measured.append(measure(kind, files[kind], files["float32"], part, reference))
+    return _proof(release.name, files, measured, part, config, facts, reference)
+
+
+def _convert(
+    release: Path, part: TestPart, config: ConversionConfig, progress: Callable[[str], None], process: Process | None
+) -> tuple[dict[str, bytes], Any]:
+    """The cells, and the changes in °C that Keras forecasts over the test part."""
+    with tempfile.TemporaryDirectory(prefix="edgeloop-convert-") as scratch:
+        folder = Path(scratch)
+        np.savez(folder / "inputs.npz", features=part.features, starts=part.starts)
+        kinds = tuple(dict.fromkeys(("float32", *config.types)))
+        files = convert(release, folder, kinds, progress, process or Process(timeout=config.timeout_seconds))
+        with np.load(folder / "reference.npz") as made:
+            reference = made["residuals"].astype(np.float64) * part.program.target_scale
+    return files, reference
+
+
+def _proof(  # noqa: PLR0913, PLR0917 - everything that a report is made of
+    name: str,
+    files: dict[str, bytes],
+    measured: list[Fidelity],
+    part: TestPart,
+    config: ConversionConfig,
+    facts: dict[str, Any],
+    reference: Any,
+) -> Proof:
+    macs = int(facts["macs_per_forecast"])
+    types = {found.kind: {**found.figures, "instructions": instructions(found.kind, macs)} for found in measured}
+    conditions, chosen = budget.conditions(types, config), budget.choose(types, config, macs)
+    figures = {
+        "release": name,
+        "digest": facts["digest"],
+        "chosen": chosen,
+        "budget": {"mae_growth": config.mae_growth},
+        "conditions": {kind: condition.as_dict() for kind, condition in conditions.items()},
+        "test_part": {"steps": len(part.time), "segments": len(part.starts), "horizon": part.program.horizon},
+        "keras": errors_against_truth(reference, part.truth),
+        "macs": macs,
+        "types": types,
+    }
+    json.dumps(figures, allow_nan=True)  # plain values only
+    return Proof(files, conditions, chosen, figures, fidelity_page(figures, conditions, measured, part, reference))
