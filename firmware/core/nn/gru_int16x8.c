@@ -61,7 +61,7 @@ static inline int32_t finish(const gru_int16 *gru, const int32_t *x_sums, const 
     int32_t gated = halve_15_times(r * saturate(multiply_high(h_sums[GATE_C], s[GATE_C])));
     int32_t c = saturate(saturate(multiply_high(x_sums[GATE_C], x[GATE_C])) + gated);
     c = tanh_int16(curve_position(c, step));
-    return saturate(h + 2 * halve_15_times(w * halve(c - h)));
+    return saturate(h + 2 * halve_15_times(w * saturate(halve(c - h))));
 }
 
 static void run(const nn_node *node) {
