@@ -20,6 +20,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from tests.vectors.cells import gru_cell
+
 ROOT = Path(__file__).resolve().parents[1]
 FIRMWARE = ROOT / "firmware"
 OUTPUT = ROOT / "build" / "bench"
@@ -62,9 +64,6 @@ def main() -> int:
 
 def measure(folder: Path, name: str, units: int) -> dict[str, int]:
     """Instructions and arena of one cell, on the emulated core."""
-    sys.path.insert(0, str(FIRMWARE / "tests" / "vectors"))
-    from cells import gru_cell  # noqa: PLC0415 - imports TensorFlow
-
     cell = gru_cell(TYPES[name], INPUTS, units, OUTPUTS, seed=3)
     path = folder / f"{name}_{units}.tflite"
     path.write_bytes(cell.file)
@@ -134,11 +133,11 @@ def exceeded(results: dict[str, Any]) -> list[str]:
 
 
 def _make(*arguments: str) -> str:
-    done = subprocess.run(
-        ["make", "-C", str(FIRMWARE), "--no-print-directory", *arguments], capture_output=True, text=True, check=False
-    )
+    command = ["make", "-C", str(FIRMWARE), "--no-print-directory", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - a file and flags of ours
     if done.returncode:
-        raise SystemExit(f"make -C firmware {' '.join(arguments)} failed:\n{done.stdout}{done.stderr}")
+        message = f"{' '.join(command)} failed:\n{done.stdout}{done.stderr}"
+        raise SystemExit(message)
     return done.stdout
 
 

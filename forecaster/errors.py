@@ -15,12 +15,18 @@ Each message has the offending value, what was expected and what to do, on one l
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from forecaster.gate import Condition
+
+class Unmet(Protocol):
+    """A condition that was not met, as far as its error needs to know it; this module imports nothing of ours."""
+
+    def sentence(self) -> str:
+        """The condition in words: name, value, limit."""
+        ...
 
 
 class ForecasterError(Exception):
@@ -52,7 +58,7 @@ class GateFailed(ForecasterError):  # noqa: N818 - the field says "the gate fail
 
     exit_code = 3
 
-    def __init__(self, gate: str, failed: Sequence[Condition]) -> None:
+    def __init__(self, gate: str, failed: Sequence[Unmet]) -> None:
         self.gate = gate
         self.failed = tuple(failed)
         listed = "; ".join(condition.sentence() for condition in self.failed)

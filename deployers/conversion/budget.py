@@ -20,7 +20,7 @@ class ConversionConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     types: tuple[str, ...] = Field(TYPES, min_length=1, description="types that may be deployed")
-    mae_growth: Annotated[float, Field(ge=0, le=1)] = Field(
+    mae_growth: Annotated[float, Field(ge=-1, le=1)] = Field(
         0.01, description="largest share by which the test MAE may grow against float Keras"
     )
     timeout_seconds: float = Field(600.0, gt=0, description="time that TensorFlow's converter may take")

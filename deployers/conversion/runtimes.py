@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from deployers.exceptions import ConversionError, MissingTool
+from deployers.protocol.status import Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -289,7 +290,8 @@ class Engine(Runtime):
 
     def _require(self, status: int) -> None:
         if status:
-            msg = f"the engine refuses the file with status {status!r} (firmware/core/status.h): convert it again"
+            name = Status(status).name
+            msg = f"the engine refuses the file: {name} ({status}, firmware/core/status.h); convert it again"
             raise ConversionError(msg)
 
 

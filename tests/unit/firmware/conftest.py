@@ -1,17 +1,13 @@
-"""The engine as a library of this machine, and the makers of small .tflite files."""
+"""The core as a library of this machine."""
 
 from __future__ import annotations
 
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
-VECTORS = ROOT / "firmware" / "tests" / "vectors"
-# Scripts beside the vectors that they write, not a package.
-sys.path.insert(0, str(VECTORS))
 
 
 @pytest.fixture(scope="session")

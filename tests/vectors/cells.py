@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from tflite_file import TfliteFile
+
+from tests.vectors.tflite_file import TfliteFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable

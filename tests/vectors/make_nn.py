@@ -1,11 +1,11 @@
 """Write tests/vectors/nn.bin: operators and cells with what TFLM's reference kernels answer, for host and board.
 
-    .venv/bin/python firmware/tests/vectors/generate.py [FILE]
+    .venv/bin/python -m tests.vectors.make_nn [FILE]
 
-Little-endian: "NNV1", the version of the tflite-micro wheel (32 bytes, zero padded), u32 number of cases; each case: name
-(48 bytes, zero padded), u32 bytes of the .tflite file, u32 tensors at each end, u32 steps, u32 tolerance in 1e-9 (0: the
-same bits), zeros to a multiple of 16, the file, then for each step every input and every expected output as raw bytes,
-and zeros to a multiple of 16. A step sets all inputs, states too.
+Little-endian: "NNV1", the version of the tflite-micro wheel (32 bytes, zero padded), u32 number of cases; each case:
+name (48 bytes, zero padded), u32 bytes of the .tflite file, u32 tensors at each end, u32 steps, u32 tolerance in 1e-9
+(0: the same bits), zeros to a multiple of 16, the file, then for each step every input and every expected output as
+raw bytes, and zeros to a multiple of 16. A step sets all inputs, states too.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from cells import gru_cell
-from tflite_file import TfliteFile
 
-ROOT = Path(__file__).resolve().parents[3]
+from tests.vectors.cells import gru_cell
+from tests.vectors.tflite_file import TfliteFile
+
+ROOT = Path(__file__).resolve().parents[2]
 LIMITS = {"int8": (-128, 127), "int16": (-32768, 32767)}
 FIXED = {
     ("LOGISTIC", "int8"): (1 / 256, -128),
@@ -48,7 +49,7 @@ class Case:
 
 def reference(file: bytes) -> Any:
     """TFLM with its reference kernels."""
-    from tflite_micro.python.tflite_micro import runtime  # noqa: PLC0415 - prints at import
+    from tflite_micro.python.tflite_micro import runtime
 
     return runtime.Interpreter.from_bytes(file, arena_size=1 << 20)
 
@@ -99,7 +100,7 @@ def with_constant(rng: np.random.Generator, dtype: str, size: int) -> Case:
     """SUB of a constant of one element and x, as Keras writes 1 − z."""
     file = TfliteFile()
     scale = scales(rng, dtype, power=False)
-    low, high = LIMITS.get(dtype, (0, 1))
+    high = LIMITS.get(dtype, (0, 1))[1]
     one = file.tensor((), dtype, scale[0], scale[1], np.array(high if dtype != "float32" else 1))
     x, y = file.tensor((1, size), dtype, *scale), file.tensor((1, size), dtype, *scales(rng, dtype, power=False))
     file.operator("SUB", [one, x], [y], potScaleInt16=False)
@@ -209,9 +210,7 @@ def encode(case: Case) -> bytes:
     """The bytes of one case, with the reference's answers."""
     interpreter = reference(case.file)
     ends = len(case.steps[0])
-    head = struct.pack(
-        "<48s4I", case.name.encode(), len(case.file), ends, len(case.steps), round(case.tolerance * 1e9)
-    )
+    head = struct.pack("<48s4I", case.name.encode(), len(case.file), ends, len(case.steps), round(case.tolerance * 1e9))
     body = b"".join(
         np.ascontiguousarray(part).tobytes()
         for inputs in case.steps
