@@ -9,6 +9,9 @@ MAKEFLAGS += --no-print-directory
 
 BIN := .venv/bin
 PY := $(BIN)/python
+# What builds the firmware and runs it: a compiler for this machine, one for the Cortex-M7, QEMU, and a fuzzer's clang.
+FIRMWARE_PACKAGES := build-essential gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm dpkg-dev
+FUZZ_PACKAGES := clang llvm libclang-rt-14-dev
 UV_COMPILE := $(BIN)/uv pip compile --quiet --upgrade --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--custom-compile-command 'make lock'
 
@@ -33,15 +36,32 @@ setup: ## make .venv hold what locks/ names (nothing to do when it does)
 	@scripts/setup.sh
 
 .PHONY: run
-run: setup ## run the data and training pipelines and promote (ARGS go to run.py all)
+run: setup ## data and training pipelines, promotion, then the champion on an emulated Cortex-M7 (ARGS go to run.py all)
 	@$(PY) run.py all $(ARGS)
+	@scripts/install-debian.sh $(FIRMWARE_PACKAGES)
+	@$(PY) -m deployers.lab try
+
+.PHONY: firmware
+firmware: ## build the firmware for every board; sizes, stack and symbols within their budgets
+	@scripts/install-debian.sh $(FIRMWARE_PACKAGES)
+	@$(MAKE) -C firmware boards sizes symbols
+
+.PHONY: firmware-test
+firmware-test: setup ## the firmware's unit tests on host and emulated core, power cuts, coverage, fuzzers over their corpus
+	@scripts/install-debian.sh $(FIRMWARE_PACKAGES) $(FUZZ_PACKAGES)
+	@$(MAKE) -C firmware unit sim target coverage fuzz-smoke
+
+.PHONY: fuzz
+fuzz: ## libFuzzer on every parser of the firmware, FUZZ_SECONDS=60 each
+	@scripts/install-debian.sh $(FIRMWARE_PACKAGES) $(FUZZ_PACKAGES)
+	@$(MAKE) -C firmware fuzz
 
 .PHONY: imports
 imports: setup ## check which package imports which
 	@$(BIN)/lint-imports --no-logo
 
 .PHONY: test
-test: imports ## import contracts, then all tests with coverage (ARGS go to pytest)
+test: imports firmware firmware-test ## import contracts, the firmware, then all Python tests with coverage (ARGS go to pytest)
 	@scripts/install-debian.sh postgresql
 	@$(PY) -m pytest --cov --cov-report=term $(ARGS)
 
@@ -52,7 +72,17 @@ check: setup imports ## ruff, format, types, import contracts
 	@$(PY) -m mypy
 
 .PHONY: bench
-bench: bench-accuracy ## run every benchmark
+bench: bench-engine bench-fidelity bench-accuracy ## run every benchmark
+
+.PHONY: bench-engine
+bench-engine: setup ## instructions, code and memory of one forecast on the emulated Cortex-M7
+	@scripts/install-debian.sh $(FIRMWARE_PACKAGES)
+	@$(PY) -m benchmarks.engine $(ARGS)
+
+.PHONY: bench-fidelity
+bench-fidelity: setup ## what the integer cells cost in accuracy on the reference readings (ARGS go to it)
+	@scripts/install-debian.sh $(FIRMWARE_PACKAGES) libgomp1
+	@$(PY) -m benchmarks.fidelity $(ARGS)
 
 .PHONY: bench-accuracy
 bench-accuracy: setup ## forecast errors of the GRU and of its rivals on the reference readings (ARGS go to it)

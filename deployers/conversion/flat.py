@@ -17,7 +17,7 @@ TYPE_NUMBERS = {np.dtype(dtype): number for number, dtype in DTYPES.items()}
 OPERATORS = {value: name for name, value in vars(schema.BuiltinOperator).items() if not name.startswith("_")}
 
 
-class _Builder(flatbuffers.Builder):
+class AlignedBuilder(flatbuffers.Builder):
     """Aligns constants as the schema asks (`force_align: 16`), which the generated code leaves out."""
 
     def CreateNumpyVector(self, x: Any) -> Any:  # noqa: N802 - the library's name
@@ -118,7 +118,7 @@ class Graph:
         self.subgraph.operators, self.subgraph.name = self.operators, b"cell"
         self.model.metadata = self.model.metadataBuffer = self.model.signatureDefs = None
         self.model.description = b""
-        builder = _Builder(1024)
+        builder = AlignedBuilder(1024)
         builder.Finish(self.model.Pack(builder), b"TFL3")
         return bytes(builder.Output())
 

@@ -5,21 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-import flatbuffers
 import numpy as np
 from tensorflow.lite.python import schema_py_generated as schema
 
+from deployers.conversion.flat import AlignedBuilder
+
 TYPES = {"float32": 0, "int32": 2, "int64": 4, "int16": 7, "int8": 9}
-ALIGNMENT = 16
-
-
-class _Builder(flatbuffers.Builder):
-    """Aligns byte vectors as the schema asks (`force_align: 16`), which generated Python code leaves out."""
-
-    def CreateNumpyVector(self, x: Any) -> Any:  # noqa: N802 - the library's name
-        if x.dtype.itemsize == 1:
-            self.Prep(ALIGNMENT, len(x))
-        return super().CreateNumpyVector(x)
 
 
 @dataclass
@@ -80,7 +71,7 @@ class TfliteFile:
             made = schema.OperatorCodeT()
             made.builtinCode, made.deprecatedBuiltinCode, made.version = code, min(code, 127), VERSIONS.get(code, 1)
             model.operatorCodes.append(made)
-        builder = _Builder(1024)
+        builder = AlignedBuilder(1024)
         builder.Finish(model.Pack(builder), b"TFL3")
         return bytes(builder.Output())
 

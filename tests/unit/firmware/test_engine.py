@@ -12,7 +12,6 @@ import pytest
 from deployers.exceptions import ConversionError
 from deployers.protocol.status import Status
 from tests.vectors import make_nn
-from tests.vectors.cells import gru_cell
 from tests.vectors.raw_engine import RawEngine
 from tests.vectors.tflite_file import TfliteFile
 
