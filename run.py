@@ -1,7 +1,8 @@
 """Command line of the project: data, train, all, promote, show.
 
 Exit codes: 0 done; 1 internal error; 2 bad input; 3 failed gate; 4 stack missing; 5 a service (database,
-MLflow, disk) does not answer; 6 another run holds the home folder; 130 interrupted.
+MLflow, disk) does not answer; 6 another run holds the home folder; 7 the model cannot be converted;
+130 interrupted.
 """
 
 from __future__ import annotations
@@ -33,9 +34,11 @@ if TYPE_CHECKING:
 INTERNAL_ERROR, INTERRUPTED = 1, 130
 EXIT_CODES = """\b
 Exit codes:
-  0 done                3 failed gate     6 another run holds the home folder
-  1 internal error      4 stack missing   130 interrupted
-  2 bad input           5 a database, MLflow or the disk does not answer"""
+  0 done             4 stack missing
+  1 internal error   5 a database, MLflow or the disk does not answer
+  2 bad input        6 another run holds the home folder
+  3 failed gate      7 the model cannot be converted
+  130 interrupted"""
 
 
 def _help_config(context: click.Context, _parameter: click.Parameter, wanted: bool) -> None:  # noqa: FBT001

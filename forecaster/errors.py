@@ -8,7 +8,8 @@ ForecasterError
 ├── GateFailed            conditions that a dataset or a model had to meet (exit code 3)
 ├── StackError            the named stack is unknown or cannot be used (exit code 4)
 ├── ServiceUnavailable    a database, registry or disk that should answer does not (exit code 5)
-└── Busy                  another run holds the project's home folder (exit code 6)
+├── Busy                  another run holds the project's home folder (exit code 6)
+└── ConversionError       the converter crashed, took too long, or made another function (exit code 7)
 
 Each message has the offending value, what was expected and what to do, on one line.
 """
@@ -81,6 +82,12 @@ class Busy(ForecasterError):  # noqa: N818 - a state, named as the exit code is
     """Another run holds the project's home folder."""
 
     exit_code = 6
+
+
+class ConversionError(ForecasterError):
+    """TensorFlow's converter crashed, took too long, or made another function of the model."""
+
+    exit_code = 7
 
 
 def restored(source: str, message: str) -> ForecasterError | None:

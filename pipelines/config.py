@@ -10,6 +10,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from forecaster.cleaning import CleaningConfig
+from forecaster.conversion import ConversionConfig
 from forecaster.dataset import SequenceConfig
 from forecaster.errors import ConfigError
 from forecaster.evaluation import GateConfig
@@ -55,6 +56,7 @@ class TrainingConfig(_Section):
     refit: bool = Field(default=True, description="train the winner on training and validation part together")
     search: SearchConfig = Field(SearchConfig(), description="genetic search")
     gate: GateConfig = Field(GateConfig(), description="what a model must beat")
+    conversion: ConversionConfig = Field(ConversionConfig(), description="dry run of the conversion, and its budget")
     promotion: PromotionConfig = Field(PromotionConfig(), description="when a challenger becomes champion")
 
 

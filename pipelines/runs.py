@@ -81,6 +81,7 @@ def run_training(config: Config) -> dict[str, Any]:
     search = _output(run, "search", "search_result")
     forecaster = run.steps["train"].outputs["forecaster"][0].load()
     evaluation = _output(run, "evaluate", "evaluation")["evaluation"]
+    fidelity = _output(run, "convert", "fidelity")
     return {
         "model_name": registration.model,
         "model_version": registration.version,
@@ -100,9 +101,16 @@ def run_training(config: Config) -> dict[str, Any]:
         "promotion": promotion,
         "network": {**forecaster.architecture.as_dict(), "features": list(forecaster.program.names)},
         "search": {"evaluations": len(search["records"]), "stopped": search["stopped"]},
+        "conversion": {"chosen": fidelity["chosen"], "types": _costs(fidelity)},
         "forecast": _last_forecast(forecaster, run.steps["load"].inputs["dataset"][0].load()),
         "evaluation": {key: value for key, value in evaluation.items() if key not in ("model", "baselines")},
     }
+
+
+def _costs(fidelity: dict[str, Any]) -> dict[str, Any]:
+    """What each type costs, in accuracy and on the board."""
+    names = ("mae_growth", "instructions", "file_bytes", "arena_bytes")
+    return {kind: {name: found[name] for name in names} for kind, found in fidelity["types"].items()}
 
 
 def _last_forecast(forecaster: Forecaster, dataset: Dataset) -> dict[str, Any]:

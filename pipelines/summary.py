@@ -58,6 +58,7 @@ def _train(console: Console, result: Mapping[str, Any]) -> None:
         "reads": ", ".join(network["features"]),
         "search": f"{result['search']['evaluations']} evaluations, ended after {result['search']['stopped']}",
         "CPU seconds": f"{result['cpu_seconds']} for search and final training",
+        "deployed as": _deployed(result["conversion"]),
         "trained on": result["dataset_version"],
         "release": result["release_dir"],
         "ZenML run": result["zenml_run"],
@@ -80,6 +81,18 @@ def _train(console: Console, result: Mapping[str, Any]) -> None:
         f"\nAfter the last reading ({forecast['reading']:.2f} °C at {forecast['made_at'][:16]}) it forecasts, in °C:"
     )
     console.print(f"  {ahead}")
+
+
+def _deployed(conversion: Mapping[str, Any]) -> str:
+    """The chosen type, its cost, and how much worse than float Keras it and the others are."""
+    types, chosen = conversion["types"], conversion["chosen"]
+    others = ", ".join(f"{kind} {_share(found['mae_growth'])}" for kind, found in types.items() if kind != chosen)
+    own = f"{chosen}, {types[chosen]['instructions']:,} instructions a forecast on the board"
+    return f"{own}; MAE grows by {_share(types[chosen]['mae_growth'])}" + (f" ({others})" if others else "")
+
+
+def _share(value: float | None) -> str:
+    return "–" if value is None else f"{round(100 * value, 2) + 0.0:.2f} %"  # no minus before a zero
 
 
 def _figure(value: float | None) -> str:

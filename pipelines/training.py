@@ -1,4 +1,4 @@
-"""The training pipeline: load → search → train → evaluate → gate → package → register → promote."""
+"""The training pipeline: load → search → train → evaluate → package → convert → gate → register → promote."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from zenml.client import Client
 from pipelines.config import TrainingConfig  # noqa: TC001 - ZenML reads the annotation at run time
 from steps.promotion.promote import promote
 from steps.promotion.register import register
+from steps.training.convert import convert
 from steps.training.evaluate import evaluate
 from steps.training.gate import gate
 from steps.training.load import load
@@ -27,7 +28,9 @@ def training_pipeline(config: TrainingConfig, provenance: dict[str, Any]) -> Non
     found, search_page = search(dataset, config.search, config.seed, after="load")
     forecaster = train(dataset, found, config.search, config.seed, config.refit)
     evaluation, evaluation_page = evaluate(dataset, forecaster, config.gate, config.seed)
-    gate(evaluation, config.gate)
-    release = package(dataset, forecaster, evaluation, found, provenance, after="gate")
-    registration = register(config.model, release, evaluation, found, search_page, evaluation_page)
+    release = package(dataset, forecaster, evaluation, found, provenance)
+    fidelity, fidelity_page = convert(release, config.conversion)
+    gate(evaluation, fidelity, config.gate)
+    pages = (search_page, evaluation_page, fidelity_page)
+    registration = register(config.model, release, evaluation, found, fidelity, *pages, after="gate")
     promote(registration, dataset, config.promotion, force=False)

@@ -10,6 +10,7 @@ from zenml.config.cache_policy import CachePolicy
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("forecaster", "steps", "deployers")
+SUFFIXES = (".py", ".json")  # also the tables that code reads, such as the engine's costs
 
 
 @lru_cache(maxsize=1)
@@ -17,7 +18,8 @@ def code_digest() -> str:
     """SHA-256 over the sources a step may call: ZenML itself looks only at the step's own body."""
     digest = hashlib.sha256()
     for package in PACKAGES:
-        for path in sorted((ROOT / package).rglob("*.py")):
+        found = (path for path in (ROOT / package).rglob("*") if path.suffix in SUFFIXES)
+        for path in sorted(found):
             digest.update(path.relative_to(ROOT).as_posix().encode())
             digest.update(path.read_bytes())
     return digest.hexdigest()

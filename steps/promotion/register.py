@@ -17,8 +17,10 @@ def register(
     release: Release,
     evaluation: dict[str, Any],
     search_result: dict[str, Any],
+    fidelity: dict[str, Any],
     search_report: HTMLString,
     evaluation_report: HTMLString,
+    fidelity_report: HTMLString,
 ) -> Annotated[dict[str, Any], "registration"]:
     """Write the run to MLflow and register the release as a version with alias `challenger`.
 
@@ -27,14 +29,17 @@ def register(
         release: release folder.
         evaluation: its metrics.
         search_result: every evaluation of the search becomes a nested run.
+        fidelity: figures of the conversion.
         search_report: kept with the run.
         evaluation_report: kept with the run.
+        fidelity_report: kept with the run.
 
     Returns:
         Model, version, run and URIs.
     """
-    run = tracked_run(release, evaluation, search_result, {"search": search_report, "evaluation": evaluation_report})
-    registration = active_registry().register(model, release.path, identity(release), run)
+    pages = {"search": search_report, "evaluation": evaluation_report, "fidelity": fidelity_report}
+    run = tracked_run(release, evaluation, search_result, fidelity, pages)
+    registration = active_registry().register(model, release.path, identity(release, fidelity), run)
     link_version(registration, [run.tags["dataset_version"]])
     log_metadata(metadata=registration.as_dict())
     return registration.as_dict()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Any
 
+from forecaster.conversion import headline
 from steps.caching import code_digest
 from steps.promotion.lineage import data_report
 from steps.promotion.registry import TrackedRun
@@ -16,7 +17,11 @@ if TYPE_CHECKING:
 
 
 def tracked_run(
-    release: Release, evaluation: dict[str, Any], search_result: dict[str, Any], pages: Mapping[str, str]
+    release: Release,
+    evaluation: dict[str, Any],
+    search_result: dict[str, Any],
+    fidelity: dict[str, Any],
+    pages: Mapping[str, str],
 ) -> TrackedRun:
     """Collect parameters, metrics, tags and reports of a training run.
 
@@ -24,6 +29,7 @@ def tracked_run(
         release: its provenance and facts.
         evaluation: metrics of model and baselines.
         search_result: records of the search.
+        fidelity: figures of the conversion.
         pages: HTML reports by name.
     """
     origin, facts = release.provenance, release.manifest["facts"]
@@ -41,14 +47,19 @@ def tracked_run(
             **evaluation["headline"],
             "parameters": facts["parameters"],
             "macs_per_forecast": facts["macs_per_forecast"],
+            **headline(fidelity),
         },
-        tags={name: str(origin[name]) for name in names},
+        tags={**{name: str(origin[name]) for name in names}, "deployed_type": str(fidelity["chosen"])},
         evaluations=search_result["records"],
         pages={f"{name}.html": str(page) for name, page in reports.items()},
     )
 
 
-def identity(release: Release) -> str:
-    """What makes a registered version another one: the model, the dataset it is measured on, the code beside it."""
+def identity(release: Release, fidelity: dict[str, Any]) -> str:
+    """What makes a registered version another one.
+
+    The model, the dataset it is measured on, the type it is deployed in, and the code beside it.
+    """
     facts = release.manifest["facts"]
-    return hashlib.sha256(f"{facts['digest']} {facts['dataset_digest']} {code_digest()}".encode()).hexdigest()
+    parts = (facts["digest"], facts["dataset_digest"], fidelity["chosen"], code_digest())
+    return hashlib.sha256(" ".join(map(str, parts)).encode()).hexdigest()

@@ -2,18 +2,21 @@
  * (fixedpoint.h). Numbers of 32 bits with k integer bits stand for value / 2^(31 − k); `q0` is k = 0. */
 #include "nn/curves.h"
 
-static int32_t multiply(int32_t a, int32_t b) {
+static int32_t multiply(int32_t a, int32_t b)
+{
     return multiply_doubling_any(a, b);
 }
 
 /* Shift left, and stay at the largest number where it would leave the word. */
-static int32_t raise(int32_t value, int32_t bits) {
+static int32_t raise(int32_t value, int32_t bits)
+{
     int32_t most = INT32_MAX >> bits;
     return value > most ? INT32_MAX : value < -most - 1 ? INT32_MIN : shift_left(value, bits);
 }
 
 /* e^a for −1/4 <= a < 0, in q0: a Taylor polynomial of degree 4 around −1/8. */
-static int32_t exponential_near_zero(int32_t a) {
+static int32_t exponential_near_zero(int32_t a)
+{
     const int32_t at_centre = 1895147668; /* e^(−1/8) */
     const int32_t third = 715827883;
     int32_t x = a + (1 << 28);
@@ -23,7 +26,8 @@ static int32_t exponential_near_zero(int32_t a) {
 }
 
 /* e^a for a <= 0 with `integer_bits` of 4 or 5; the result is in q0. */
-static int32_t exponential(int32_t a, int32_t integer_bits) {
+static int32_t exponential(int32_t a, int32_t integer_bits)
+{
     /* e^(−2^k) for k = −2 … 4. */
     static const int32_t factors[7] = {1672461947, 1302514674, 790015084, 290630308, 39332535, 720401, 242};
     if (!a) {
@@ -43,7 +47,8 @@ static int32_t exponential(int32_t a, int32_t integer_bits) {
 }
 
 /* Newton–Raphson for 2 / (1 + a) with a in q0, from 48/17 − 32/17 · (1 + a) / 2; the result has 2 integer bits. */
-static int32_t twice_reciprocal(int32_t a) {
+static int32_t twice_reciprocal(int32_t a)
+{
     const int32_t start = 1515870810, slope = -1010580540;
     int32_t half_denominator = (int32_t)(((int64_t)a + INT32_MAX + 1) / 2);
     int32_t x = start + multiply(half_denominator, slope);
@@ -54,7 +59,8 @@ static int32_t twice_reciprocal(int32_t a) {
     return x;
 }
 
-static int32_t logistic_q0(int32_t a) {
+static int32_t logistic_q0(int32_t a)
+{
     if (!a) {
         return 1 << 30;
     }
@@ -62,7 +68,8 @@ static int32_t logistic_q0(int32_t a) {
     return a > 0 ? positive : INT32_MAX - positive;
 }
 
-static int32_t tanh_q0(int32_t a) {
+static int32_t tanh_q0(int32_t a)
+{
     if (!a) {
         return 0;
     }
@@ -71,7 +78,8 @@ static int32_t tanh_q0(int32_t a) {
     return a > 0 ? positive : -positive;
 }
 
-void curve_table_int8(int32_t code, const graph_tensor *in, int8_t *table) {
+void curve_table_int8(int32_t code, const graph_tensor *in, int8_t *table)
+{
     int logistic = code == OPERATOR_LOGISTIC;
     /* Inputs become numbers with 4 integer bits. */
     fixed_factor factor = fixed_factor_of((double)in->scale * (1 << 27));

@@ -9,7 +9,8 @@ typedef struct {
     const int8_t *table;
 } curve;
 
-static void run_logistic_float32(const nn_node *node) {
+static void run_logistic_float32(const nn_node *node)
+{
     const curve *op = (const curve *)node;
     const float *x = op->x;
     float *out = op->out;
@@ -18,7 +19,8 @@ static void run_logistic_float32(const nn_node *node) {
     }
 }
 
-static void run_tanh_float32(const nn_node *node) {
+static void run_tanh_float32(const nn_node *node)
+{
     const curve *op = (const curve *)node;
     const float *x = op->x;
     float *out = op->out;
@@ -27,7 +29,8 @@ static void run_tanh_float32(const nn_node *node) {
     }
 }
 
-static void run_logistic_int16(const nn_node *node) {
+static void run_logistic_int16(const nn_node *node)
+{
     const curve *op = (const curve *)node;
     const int16_t *x = op->x;
     int16_t *out = op->out;
@@ -36,7 +39,8 @@ static void run_logistic_int16(const nn_node *node) {
     }
 }
 
-static void run_tanh_int16(const nn_node *node) {
+static void run_tanh_int16(const nn_node *node)
+{
     const curve *op = (const curve *)node;
     const int16_t *x = op->x;
     int16_t *out = op->out;
@@ -45,7 +49,8 @@ static void run_tanh_int16(const nn_node *node) {
     }
 }
 
-static void run_int8(const nn_node *node) {
+static void run_int8(const nn_node *node)
+{
     const curve *op = (const curve *)node;
     const int8_t *x = op->x;
     int8_t *out = op->out;
@@ -55,7 +60,8 @@ static void run_int8(const nn_node *node) {
 }
 
 /* log2 of a scale that is a power of two, else 1. */
-static int32_t power_of_two(float scale) {
+static int32_t power_of_two(float scale)
+{
     for (int32_t power = 0; power > -24; power--) {
         if (scale * (float)(1 << -power) == 1.0f) {
             return power;
@@ -66,7 +72,8 @@ static int32_t power_of_two(float scale) {
 
 /* As logistic_common.cc and tanh.cc prepare it: exact for the power-of-two scales that they know, else the largest
  * multiplier below 2^15. */
-curve_scale curve_scale_of(int32_t code, float input_scale) {
+curve_scale curve_scale_of(int32_t code, float input_scale)
+{
     int32_t power = power_of_two(input_scale);
     int32_t known = power + 12;
     if (power <= 0 && (known == 0 || (known == 1 && code == OPERATOR_TANH))) {
@@ -81,7 +88,8 @@ curve_scale curve_scale_of(int32_t code, float input_scale) {
     return (curve_scale){(int32_t)multiplier, shift, shift ? 1 << (shift - 1) : 0};
 }
 
-status_t curve_operands(plan_builder *builder, const graph_operator *op, graph_tensor *in, graph_tensor *out) {
+status_t curve_operands(plan_builder *builder, const graph_operator *op, graph_tensor *in, graph_tensor *out)
+{
     status_t status = plan_operands(builder, op, 1, in, out);
     if (status != STATUS_OK) {
         return status;
@@ -106,14 +114,17 @@ status_t curve_operands(plan_builder *builder, const graph_operator *op, graph_t
     return STATUS_OK;
 }
 
-status_t prepare_curve(plan_builder *builder, const graph_operator *op) {
+status_t prepare_curve(plan_builder *builder, const graph_operator *op)
+{
     graph_tensor in, out;
     status_t status = curve_operands(builder, op, &in, &out);
     if (status != STATUS_OK) {
         return status;
     }
     int logistic = op->code == OPERATOR_LOGISTIC;
-    curve node = {{0}, plan_buffer(builder, op->inputs[0], &in), plan_buffer(builder, op->outputs[0], &out), out.elements, {0}, 0};
+    curve node = {
+        {0}, plan_buffer(builder, op->inputs[0], &in), plan_buffer(builder, op->outputs[0], &out), out.elements, {0},
+        0};
     node.node.run = plan_choose(in.type, logistic ? run_logistic_float32 : run_tanh_float32, run_int8,
                                 logistic ? run_logistic_int16 : run_tanh_int16);
     if (NN_WITH_INT16X8 && in.type == TENSOR_INT16) {

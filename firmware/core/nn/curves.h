@@ -10,7 +10,8 @@
 
 /* tanh(x) = x · P(x²) / Q(x²) to 3.1e-7, rounding included, for every x; P and Q by least squares with weights raised
  * where the error is largest (Lawson 1961) on [0, 9], beyond which float32 has nothing but 1. */
-static inline float tanh_float32(float x) {
+static inline float tanh_float32(float x)
+{
     x = fminf(fmaxf(x, -9.0f), 9.0f);
     float square = x * x;
     float p = 0.017116453f;
@@ -25,7 +26,8 @@ static inline float tanh_float32(float x) {
     return x * p / q;
 }
 
-static inline float logistic_float32(float x) {
+static inline float logistic_float32(float x)
+{
     return fmaf(0.5f, tanh_float32(0.5f * x), 0.5f);
 }
 
@@ -39,13 +41,15 @@ typedef struct {
 
 curve_scale curve_scale_of(int32_t code, float input_scale);
 
-static inline int32_t curve_position(int32_t x, curve_scale scale) {
+static inline int32_t curve_position(int32_t x, curve_scale scale)
+{
     return shift_right((int32_t)((uint32_t)x * (uint32_t)scale.multiplier + (uint32_t)scale.round), scale.shift);
 }
 
 /* Linear between table entries 512 apart. The negative half mirrors the positive one and rounds the other way:
  * 2^25 − result + 511 is the complement of result, plus 2^25 + 512. */
-static inline int32_t logistic_int16(int32_t position) {
+static inline int32_t logistic_int16(int32_t position)
+{
     uint32_t sign = (uint32_t)shift_right(position, 31);
     uint32_t distance = ((uint32_t)position ^ sign) - sign;
     uint32_t entry = distance >> 9;
@@ -59,7 +63,8 @@ static inline int32_t logistic_int16(int32_t position) {
 }
 
 /* tanh(x) = 2 · logistic(2x) − 1 on the same table, with entries 256 apart. */
-static inline int32_t tanh_int16(int32_t position) {
+static inline int32_t tanh_int16(int32_t position)
+{
     int32_t sign = shift_right(position, 31);
     uint32_t distance = (uint32_t)((position ^ sign) - sign);
     uint32_t entry = distance >> 8;

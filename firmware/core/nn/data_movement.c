@@ -10,35 +10,39 @@ typedef struct {
     uint32_t bytes;
 } copy;
 
-static void run_copy(const nn_node *node) {
+static void run_copy(const nn_node *node)
+{
     const copy *op = (const copy *)node;
     memcpy(op->to, op->from, op->bytes);
 }
 
 /* All of the tensor lies along its last axis. */
-static int is_row(const graph_tensor *tensor) {
+static int is_row(const graph_tensor *tensor)
+{
     return tensor->dimensions && tensor->elements == (uint32_t)tensor->shape[tensor->dimensions - 1];
 }
 
 /* The same bits mean the same in both tensors. */
-static status_t check_same(const graph_tensor *a, const graph_tensor *b) {
+static status_t check_same(const graph_tensor *a, const graph_tensor *b)
+{
     if (a->type != b->type || a->type == TENSOR_INT32 || a->type == TENSOR_INT64) {
         return STATUS_NN_TYPE;
     }
-    if (a->type != TENSOR_FLOAT32 &&
-        (a->scales != 1 || b->scales != 1 || a->zero != b->zero || a->scale != b->scale)) {
+    if (a->type != TENSOR_FLOAT32 && (a->scales != 1 || b->scales != 1 || a->zero != b->zero || a->scale != b->scale)) {
         return STATUS_NN_QUANTISATION;
     }
     return STATUS_OK;
 }
 
-static void append(plan_builder *builder, const void *from, void *to, uint32_t bytes) {
+static void append(plan_builder *builder, const void *from, void *to, uint32_t bytes)
+{
     copy node = {{run_copy, NULL}, from, to, bytes};
     plan_append(builder, &node.node, sizeof node);
 }
 
 /* A constant list of int32, as STRIDED_SLICE and SPLIT take theirs. */
-static status_t read_constant(plan_builder *builder, int32_t index, uint32_t count, int32_t *values) {
+static status_t read_constant(plan_builder *builder, int32_t index, uint32_t count, int32_t *values)
+{
     graph_tensor tensor;
     status_t status = graph_read_tensor(&builder->file, index, &tensor);
     if (status != STATUS_OK) {
@@ -54,7 +58,8 @@ static status_t read_constant(plan_builder *builder, int32_t index, uint32_t cou
     return STATUS_OK;
 }
 
-static status_t prepare_reshape(plan_builder *builder, const graph_operator *op) {
+static status_t prepare_reshape(plan_builder *builder, const graph_operator *op)
+{
     graph_tensor in[2], out;
     if (op->input_count < 1 || op->input_count > 2) {
         return STATUS_NN_STRUCTURE;
@@ -76,13 +81,15 @@ static status_t prepare_reshape(plan_builder *builder, const graph_operator *op)
 
 enum { SLICE_BEGIN_MASK, SLICE_END_MASK, SLICE_ELLIPSIS_MASK, SLICE_NEW_AXIS_MASK, SLICE_SHRINK_MASK, SLICE_OFFSET };
 
-static int32_t from_end(int32_t index, int32_t size) {
+static int32_t from_end(int32_t index, int32_t size)
+{
     return index < 0 ? index + size : index;
 }
 
 /* Where a slice along the last axis begins; its end must agree with the output's size. */
 static status_t read_slice(plan_builder *builder, const graph_operator *op, const graph_tensor *in,
-                           const graph_tensor *out, uint32_t *first) {
+                           const graph_tensor *out, uint32_t *first)
+{
     enum { BEGIN, END, STRIDE, LISTS };
     int32_t list[LISTS][GRAPH_DIMENSIONS];
     uint32_t options[SLICE_OFFSET + 1], count = 1;
@@ -110,7 +117,8 @@ static status_t read_slice(plan_builder *builder, const graph_operator *op, cons
     return count == out->elements ? STATUS_OK : STATUS_NN_SHAPE;
 }
 
-static status_t prepare_strided_slice(plan_builder *builder, const graph_operator *op) {
+static status_t prepare_strided_slice(plan_builder *builder, const graph_operator *op)
+{
     graph_tensor in[4], out;
     uint32_t first = 0;
     status_t status = plan_operands(builder, op, 4, in, &out);
@@ -130,7 +138,8 @@ static status_t prepare_strided_slice(plan_builder *builder, const graph_operato
     return STATUS_OK;
 }
 
-static status_t prepare_split(plan_builder *builder, const graph_operator *op) {
+static status_t prepare_split(plan_builder *builder, const graph_operator *op)
+{
     graph_tensor in, out;
     int32_t axis;
     uint32_t parts = op->output_count;
@@ -168,7 +177,8 @@ static status_t prepare_split(plan_builder *builder, const graph_operator *op) {
     return STATUS_OK;
 }
 
-status_t prepare_copy(plan_builder *builder, const graph_operator *op) {
+status_t prepare_copy(plan_builder *builder, const graph_operator *op)
+{
     return op->code == OPERATOR_RESHAPE ? prepare_reshape(builder, op)
            : op->code == OPERATOR_SPLIT ? prepare_split(builder, op)
                                         : prepare_strided_slice(builder, op);
@@ -176,7 +186,8 @@ status_t prepare_copy(plan_builder *builder, const graph_operator *op) {
 
 enum { CONCATENATION_AXIS, CONCATENATION_ACTIVATION };
 
-status_t prepare_concatenation(plan_builder *builder, const graph_operator *op) {
+status_t prepare_concatenation(plan_builder *builder, const graph_operator *op)
+{
     graph_tensor in[OPERATOR_INPUTS], out;
     status_t status = plan_operands(builder, op, op->input_count, in, &out);
     if (status != STATUS_OK) {
@@ -220,7 +231,8 @@ typedef struct {
     fixed_factor factor;
 } requantisation;
 
-static void run_requantise_int8(const nn_node *node) {
+static void run_requantise_int8(const nn_node *node)
+{
     const requantisation *op = (const requantisation *)node;
     const int8_t *from = op->from;
     int8_t *to = op->to;
@@ -230,7 +242,8 @@ static void run_requantise_int8(const nn_node *node) {
     }
 }
 
-static void run_requantise_int16(const nn_node *node) {
+static void run_requantise_int16(const nn_node *node)
+{
     const requantisation *op = (const requantisation *)node;
     const int16_t *from = op->from;
     int16_t *to = op->to;
@@ -239,7 +252,8 @@ static void run_requantise_int16(const nn_node *node) {
     }
 }
 
-status_t prepare_requantisation(plan_builder *builder, const graph_operator *op) {
+status_t prepare_requantisation(plan_builder *builder, const graph_operator *op)
+{
     graph_tensor in, out;
     status_t status = plan_operands(builder, op, 1, &in, &out);
     if (status != STATUS_OK) {

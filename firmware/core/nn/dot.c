@@ -2,11 +2,13 @@
 
 #include <math.h>
 
-static inline uint32_t pair(int32_t low, int32_t high) {
+static inline uint32_t pair(int32_t low, int32_t high)
+{
     return ((uint32_t)low & 0xFFFF) | (uint32_t)high << 16;
 }
 
-void dot_pair_int8(uint32_t *paired, const int8_t *x, uint32_t columns, int32_t zero) {
+void dot_pair_int8(uint32_t *paired, const int8_t *x, uint32_t columns, int32_t zero)
+{
     uint32_t i = 0;
     for (; i + 4 <= columns; i += 4) {
         *paired++ = pair(x[i] - zero, x[i + 2] - zero);
@@ -18,7 +20,8 @@ void dot_pair_int8(uint32_t *paired, const int8_t *x, uint32_t columns, int32_t 
     }
 }
 
-void dot_pair_int16(uint32_t *paired, const int16_t *x, uint32_t columns) {
+void dot_pair_int16(uint32_t *paired, const int16_t *x, uint32_t columns)
+{
     uint32_t i = 0;
     for (; i + 4 <= columns; i += 4) {
         *paired++ = pair(x[i], x[i + 2]);
@@ -31,7 +34,8 @@ void dot_pair_int16(uint32_t *paired, const int16_t *x, uint32_t columns) {
 }
 
 /* One row of any length, byte by byte; nothing behind the row is read. */
-static int32_t add_row(const int8_t *weights, const uint32_t *paired, uint32_t columns, int32_t sum) {
+static int32_t add_row(const int8_t *weights, const uint32_t *paired, uint32_t columns, int32_t sum)
+{
     for (uint32_t i = 0; i < columns; i++) {
         uint32_t word = paired[i / 4 * 2 + i % 2];
         sum += weights[i] * (int16_t)(i & 2 ? word >> 16 : word);
@@ -40,7 +44,8 @@ static int32_t add_row(const int8_t *weights, const uint32_t *paired, uint32_t c
 }
 
 static void add_rows(const int8_t *const weights[3], const uint32_t *paired, uint32_t columns, uint32_t rows,
-                     int32_t *sums) {
+                     int32_t *sums)
+{
     for (uint32_t row = 0; row < rows; row++) {
         for (uint32_t k = 0; k < 3; k++, sums++) {
             *sums = add_row(weights[k] + row * columns, paired, columns, *sums);
@@ -200,7 +205,8 @@ __asm__(".macro column x, a, b, c\n"
         ".popsection\n");
 
 void dot_rows_int8(const int8_t *const weights[3], const uint32_t *paired, uint32_t columns, uint32_t rows,
-                   int32_t *sums) {
+                   int32_t *sums)
+{
     uintptr_t addresses = (uintptr_t)weights[0] | (uintptr_t)weights[1] | (uintptr_t)weights[2];
     if ((columns | addresses) % 4) {
         add_rows(weights, paired, columns, rows, sums);
@@ -210,11 +216,13 @@ void dot_rows_int8(const int8_t *const weights[3], const uint32_t *paired, uint3
 }
 #else
 void dot_rows_int8(const int8_t *const weights[3], const uint32_t *paired, uint32_t columns, uint32_t rows,
-                   int32_t *sums) {
+                   int32_t *sums)
+{
     add_rows(weights, paired, columns, rows, sums);
 }
 
-void dot_rows_float32(const float *const weights[3], const float *x, uint32_t columns, uint32_t rows, float *sums) {
+void dot_rows_float32(const float *const weights[3], const float *x, uint32_t columns, uint32_t rows, float *sums)
+{
     for (uint32_t row = 0; row < rows; row++) {
         for (uint32_t k = 0; k < 3; k++, sums++) {
             const float *w = weights[k] + row * columns;

@@ -10,7 +10,8 @@
 #include <stdint.h>
 
 /* Words of a paired vector. */
-static inline uint32_t dot_words(uint32_t columns) {
+static inline uint32_t dot_words(uint32_t columns)
+{
     return (columns + 3) / 4 * 2;
 }
 

@@ -12,7 +12,8 @@ typedef struct {
     fixed_factor product;
 } elementwise;
 
-static void run_add_float32(const nn_node *node) {
+static void run_add_float32(const nn_node *node)
+{
     const elementwise *op = (const elementwise *)node;
     const float *a = op->a, *b = op->b;
     float *out = op->out;
@@ -21,7 +22,8 @@ static void run_add_float32(const nn_node *node) {
     }
 }
 
-static void run_sub_float32(const nn_node *node) {
+static void run_sub_float32(const nn_node *node)
+{
     const elementwise *op = (const elementwise *)node;
     const float *a = op->a, *b = op->b;
     float *out = op->out;
@@ -30,7 +32,8 @@ static void run_sub_float32(const nn_node *node) {
     }
 }
 
-static void run_mul_float32(const nn_node *node) {
+static void run_mul_float32(const nn_node *node)
+{
     const elementwise *op = (const elementwise *)node;
     const float *a = op->a, *b = op->b;
     float *out = op->out;
@@ -39,7 +42,8 @@ static void run_mul_float32(const nn_node *node) {
     }
 }
 
-static void run_sum_int8(const nn_node *node) {
+static void run_sum_int8(const nn_node *node)
+{
     const elementwise *op = (const elementwise *)node;
     const int8_t *a = op->a, *b = op->b;
     int8_t *out = op->out;
@@ -49,7 +53,8 @@ static void run_sum_int8(const nn_node *node) {
     }
 }
 
-static void run_sum_int16(const nn_node *node) {
+static void run_sum_int16(const nn_node *node)
+{
     const elementwise *op = (const elementwise *)node;
     const int16_t *a = op->a, *b = op->b;
     int16_t *out = op->out;
@@ -58,7 +63,8 @@ static void run_sum_int16(const nn_node *node) {
     }
 }
 
-static void run_mul_int8(const nn_node *node) {
+static void run_mul_int8(const nn_node *node)
+{
     const elementwise *op = (const elementwise *)node;
     const int8_t *a = op->a, *b = op->b;
     int8_t *out = op->out;
@@ -68,7 +74,8 @@ static void run_mul_int8(const nn_node *node) {
     }
 }
 
-static void run_mul_int16(const nn_node *node) {
+static void run_mul_int16(const nn_node *node)
+{
     const elementwise *op = (const elementwise *)node;
     const int16_t *a = op->a, *b = op->b;
     int16_t *out = op->out;
@@ -78,7 +85,8 @@ static void run_mul_int16(const nn_node *node) {
 }
 
 /* Both inputs go to twice the larger scale with `shift` more bits, as in add.cc and sub.cc. */
-status_t sum_factors_of(const graph_tensor *in, const graph_tensor *out, int subtract, sum_factors *factors) {
+status_t sum_factors_of(const graph_tensor *in, const graph_tensor *out, int subtract, sum_factors *factors)
+{
     int32_t shift = out->type == TENSOR_INT8 ? SUM_SHIFT_INT8 : SUM_SHIFT_INT16;
     double a = (double)in[0].scale, b = (double)in[1].scale;
     double twice = 2 * (a > b ? a : b);
@@ -93,19 +101,20 @@ status_t sum_factors_of(const graph_tensor *in, const graph_tensor *out, int sub
     return STATUS_OK;
 }
 
-status_t product_factor_of(const graph_tensor *in, const graph_tensor *out, fixed_factor *factor) {
+status_t product_factor_of(const graph_tensor *in, const graph_tensor *out, fixed_factor *factor)
+{
     *factor = fixed_factor_of((double)in[0].scale * (double)in[1].scale / (double)out->scale);
     /* With a left shift a product of two int16 values would leave the word. */
     return fixed_factor_is_usable(*factor) && factor->shift <= 0 ? STATUS_OK : STATUS_NN_QUANTISATION;
 }
 
-status_t elementwise_operands(plan_builder *builder, const graph_operator *op, graph_tensor *in, graph_tensor *out) {
+status_t elementwise_operands(plan_builder *builder, const graph_operator *op, graph_tensor *in, graph_tensor *out)
+{
     status_t status = plan_operands(builder, op, 2, in, out);
     if (status != STATUS_OK) {
         return status;
     }
-    if (out->type == TENSOR_INT32 || out->type == TENSOR_INT64 || in[0].type != out->type ||
-        in[1].type != out->type) {
+    if (out->type == TENSOR_INT32 || out->type == TENSOR_INT64 || in[0].type != out->type || in[1].type != out->type) {
         return STATUS_NN_TYPE;
     }
     if (out->type != TENSOR_FLOAT32 && (in[0].scales != 1 || in[1].scales != 1 || out->scales != 1)) {
@@ -123,8 +132,9 @@ status_t elementwise_operands(plan_builder *builder, const graph_operator *op, g
     return builder->file.file.failed ? STATUS_NN_TRUNCATED : STATUS_OK;
 }
 
-static status_t append(plan_builder *builder, const graph_operator *op, const graph_tensor *in,
-                       const graph_tensor *out, elementwise *node) {
+static status_t append(plan_builder *builder, const graph_operator *op, const graph_tensor *in, const graph_tensor *out,
+                       elementwise *node)
+{
     node->a = plan_buffer(builder, op->inputs[0], &in[0]);
     node->b = plan_buffer(builder, op->inputs[1], &in[1]);
     node->out = plan_buffer(builder, op->outputs[0], out);
@@ -139,7 +149,8 @@ static status_t append(plan_builder *builder, const graph_operator *op, const gr
     return node->node.run ? STATUS_OK : STATUS_NN_TYPE;
 }
 
-status_t prepare_sum(plan_builder *builder, const graph_operator *op) {
+status_t prepare_sum(plan_builder *builder, const graph_operator *op)
+{
     graph_tensor in[2], out;
     elementwise node = {0};
     int subtract = op->code == OPERATOR_SUB;
@@ -154,7 +165,8 @@ status_t prepare_sum(plan_builder *builder, const graph_operator *op) {
     return append(builder, op, in, &out, &node);
 }
 
-status_t prepare_product(plan_builder *builder, const graph_operator *op) {
+status_t prepare_product(plan_builder *builder, const graph_operator *op)
+{
     graph_tensor in[2], out;
     elementwise node = {0};
     status_t status = elementwise_operands(builder, op, in, &out);

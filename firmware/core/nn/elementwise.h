@@ -19,7 +19,8 @@ status_t product_factor_of(const graph_tensor *in, const graph_tensor *out, fixe
 status_t elementwise_operands(plan_builder *builder, const graph_operator *op, graph_tensor *in, graph_tensor *out);
 
 /* a + b or a − b, each already less its zero point; what comes back still lacks the output's. */
-static inline int32_t sum_scaled(int32_t a, int32_t b, int32_t shift, const sum_factors *factors) {
+static inline int32_t sum_scaled(int32_t a, int32_t b, int32_t shift, const sum_factors *factors)
+{
     int32_t scaled_a =
         divide_by_power(multiply_doubling_any(shift_left(a, shift), factors->a.multiplier), -factors->a.shift);
     int32_t scaled_b =

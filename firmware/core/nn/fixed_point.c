@@ -2,7 +2,8 @@
 
 #include <string.h>
 
-fixed_factor fixed_factor_of(double real) {
+fixed_factor fixed_factor_of(double real)
+{
     /* real = fraction · 2^shift with a fraction in [0.5, 1), by the layout of IEEE 754 binary64. */
     uint64_t bits;
     memcpy(&bits, &real, sizeof bits);

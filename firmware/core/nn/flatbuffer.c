@@ -1,7 +1,8 @@
 #include "nn/flatbuffer.h"
 
 /* The reader can still read `bytes` at `position`. */
-static int holds(flatbuffer *file, uint32_t position, uint32_t bytes) {
+static int holds(flatbuffer *file, uint32_t position, uint32_t bytes)
+{
     if (file->failed || position > file->size || bytes > file->size - position) {
         file->failed = 1;
         return 0;
@@ -9,11 +10,13 @@ static int holds(flatbuffer *file, uint32_t position, uint32_t bytes) {
     return 1;
 }
 
-uint32_t flatbuffer_u8(flatbuffer *file, uint32_t position) {
+uint32_t flatbuffer_u8(flatbuffer *file, uint32_t position)
+{
     return holds(file, position, 1) ? file->base[position] : 0;
 }
 
-uint32_t flatbuffer_u16(flatbuffer *file, uint32_t position) {
+uint32_t flatbuffer_u16(flatbuffer *file, uint32_t position)
+{
     if (!holds(file, position, 2)) {
         return 0;
     }
@@ -21,7 +24,8 @@ uint32_t flatbuffer_u16(flatbuffer *file, uint32_t position) {
     return (uint32_t)at[0] | (uint32_t)at[1] << 8;
 }
 
-uint32_t flatbuffer_u32(flatbuffer *file, uint32_t position) {
+uint32_t flatbuffer_u32(flatbuffer *file, uint32_t position)
+{
     if (!holds(file, position, 4)) {
         return 0;
     }
@@ -29,7 +33,8 @@ uint32_t flatbuffer_u32(flatbuffer *file, uint32_t position) {
     return (uint32_t)at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 24;
 }
 
-uint32_t flatbuffer_follow(flatbuffer *file, uint32_t position) {
+uint32_t flatbuffer_follow(flatbuffer *file, uint32_t position)
+{
     if (!position) {
         return 0;
     }
@@ -42,7 +47,8 @@ uint32_t flatbuffer_follow(flatbuffer *file, uint32_t position) {
     return position + offset;
 }
 
-uint32_t flatbuffer_field(flatbuffer *file, uint32_t table, uint32_t field) {
+uint32_t flatbuffer_field(flatbuffer *file, uint32_t table, uint32_t field)
+{
     if (!table) {
         return 0;
     }
@@ -60,17 +66,20 @@ uint32_t flatbuffer_field(flatbuffer *file, uint32_t table, uint32_t field) {
     return table + offset;
 }
 
-uint32_t flatbuffer_field_u8(flatbuffer *file, uint32_t table, uint32_t field, uint32_t absent) {
+uint32_t flatbuffer_field_u8(flatbuffer *file, uint32_t table, uint32_t field, uint32_t absent)
+{
     uint32_t position = flatbuffer_field(file, table, field);
     return position ? flatbuffer_u8(file, position) : absent;
 }
 
-uint32_t flatbuffer_field_u32(flatbuffer *file, uint32_t table, uint32_t field, uint32_t absent) {
+uint32_t flatbuffer_field_u32(flatbuffer *file, uint32_t table, uint32_t field, uint32_t absent)
+{
     uint32_t position = flatbuffer_field(file, table, field);
     return position ? flatbuffer_u32(file, position) : absent;
 }
 
-uint32_t flatbuffer_vector(flatbuffer *file, uint32_t table, uint32_t field, uint32_t element_bytes, uint32_t *count) {
+uint32_t flatbuffer_vector(flatbuffer *file, uint32_t table, uint32_t field, uint32_t element_bytes, uint32_t *count)
+{
     *count = 0;
     uint32_t vector = flatbuffer_follow(file, flatbuffer_field(file, table, field));
     if (!vector) {
@@ -85,7 +94,8 @@ uint32_t flatbuffer_vector(flatbuffer *file, uint32_t table, uint32_t field, uin
     return vector + 4;
 }
 
-uint32_t flatbuffer_table_at(flatbuffer *file, uint32_t first, uint32_t count, uint32_t index) {
+uint32_t flatbuffer_table_at(flatbuffer *file, uint32_t first, uint32_t count, uint32_t index)
+{
     if (index >= count) {
         file->failed = 1;
         return 0;

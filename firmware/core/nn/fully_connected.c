@@ -24,18 +24,21 @@ typedef struct {
     uint32_t first, third, rows;
 } share;
 
-static share share_of(const fully_connected *layer, uint32_t first) {
+static share share_of(const fully_connected *layer, uint32_t first)
+{
     uint32_t left = layer->rows - first;
     uint32_t rows = left > ROWS_AT_ONCE ? ROWS_AT_ONCE : left;
     return rows < 3 ? (share){first, 0, 1} : (share){first, rows / 3, rows / 3 * 3};
 }
 
 /* Place of a row's sum among the interleaved sums of a share. */
-static uint32_t place(const share *part, uint32_t row) {
+static uint32_t place(const share *part, uint32_t row)
+{
     return part->third ? row % part->third * 3 + row / part->third : 0;
 }
 
-static void run_float32(const nn_node *node) {
+static void run_float32(const nn_node *node)
+{
     const fully_connected *layer = (const fully_connected *)node;
     const float *bias = layer->bias;
     float *out = layer->out;
@@ -58,7 +61,8 @@ static void run_float32(const nn_node *node) {
     }
 }
 
-static void dense_int(const fully_connected *layer, const share *part, int32_t *sums) {
+static void dense_int(const fully_connected *layer, const share *part, int32_t *sums)
+{
     const int8_t *weights = (const int8_t *)layer->weights + part->first * layer->columns;
     uint32_t third = part->third * layer->columns;
     const int8_t *const thirds[3] = {weights, weights + third, weights + 2 * third};
@@ -66,7 +70,8 @@ static void dense_int(const fully_connected *layer, const share *part, int32_t *
     dot_rows_int8(thirds, layer->paired, layer->columns, part->third ? part->third : 1, sums);
 }
 
-static void run_int8(const nn_node *node) {
+static void run_int8(const nn_node *node)
+{
     const fully_connected *layer = (const fully_connected *)node;
     const int32_t *bias = layer->bias;
     int8_t *out = layer->out;
@@ -84,7 +89,8 @@ static void run_int8(const nn_node *node) {
     }
 }
 
-static void run_int16x8(const nn_node *node) {
+static void run_int16x8(const nn_node *node)
+{
     const fully_connected *layer = (const fully_connected *)node;
     const int64_t *bias = layer->bias;
     int16_t *out = layer->out;
@@ -105,7 +111,8 @@ static void run_int16x8(const nn_node *node) {
 /* All factors of a layer: input scale · weight scale / output scale, in the reference's precision. One scale for all
  * channels is multiplied as float32, several are as float64 (kernel_util.cc). */
 static status_t make_factors(plan_builder *builder, fully_connected *layer, const graph_tensor *in,
-                             const graph_tensor *out) {
+                             const graph_tensor *out)
+{
     const graph_tensor *weights = &in[1];
     uint32_t count = weights->scales;
     fixed_factor *factors = plan_reserve(builder, count * (uint32_t)sizeof *factors);
@@ -125,7 +132,8 @@ static status_t make_factors(plan_builder *builder, fully_connected *layer, cons
     return STATUS_OK;
 }
 
-static status_t check_types(const graph_tensor *in, const graph_tensor *out, int bias) {
+static status_t check_types(const graph_tensor *in, const graph_tensor *out, int bias)
+{
     int32_t type = in[0].type;
     int32_t weights = type == TENSOR_FLOAT32 ? TENSOR_FLOAT32 : TENSOR_INT8;
     int32_t bias_type = type == TENSOR_FLOAT32 ? TENSOR_FLOAT32 : type == TENSOR_INT8 ? TENSOR_INT32 : TENSOR_INT64;
@@ -143,7 +151,8 @@ static status_t check_types(const graph_tensor *in, const graph_tensor *out, int
     return STATUS_OK;
 }
 
-static status_t check_shapes(const graph_tensor *in, const graph_tensor *out, int bias) {
+static status_t check_shapes(const graph_tensor *in, const graph_tensor *out, int bias)
+{
     const graph_tensor *weights = &in[1];
     /* 511 · 2^15 · 2^7 is the most that a sum of 32 bits holds. */
     uint32_t most = in[0].type == TENSOR_INT16 ? 511 : 4096;
@@ -156,7 +165,8 @@ static status_t check_shapes(const graph_tensor *in, const graph_tensor *out, in
 }
 
 /* A bias that does not fit 32 bits would not have come from a sum that does. */
-static status_t check_bias(const graph_tensor *bias) {
+static status_t check_bias(const graph_tensor *bias)
+{
     for (uint32_t i = 0; bias->type == TENSOR_INT64 && i < bias->elements; i++) {
         int64_t value;
         memcpy(&value, bias->data + 8 * i, sizeof value);
@@ -167,8 +177,8 @@ static status_t check_bias(const graph_tensor *bias) {
     return STATUS_OK;
 }
 
-status_t fully_connected_operands(plan_builder *builder, const graph_operator *op, graph_tensor *in,
-                                  graph_tensor *out) {
+status_t fully_connected_operands(plan_builder *builder, const graph_operator *op, graph_tensor *in, graph_tensor *out)
+{
     int bias = op->input_count == 3 && op->inputs[2] >= 0;
     graph_operator given = *op;
     given.input_count = bias ? 3 : op->input_count == 3 ? 2 : op->input_count;
@@ -189,7 +199,8 @@ status_t fully_connected_operands(plan_builder *builder, const graph_operator *o
     return status;
 }
 
-status_t prepare_fully_connected(plan_builder *builder, const graph_operator *op) {
+status_t prepare_fully_connected(plan_builder *builder, const graph_operator *op)
+{
     graph_tensor in[3], out;
     status_t status = fully_connected_operands(builder, op, in, &out);
     if (status != STATUS_OK) {

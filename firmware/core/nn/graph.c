@@ -15,7 +15,8 @@ static const uint32_t SCHEMA_VERSION = 3;
 static const uint32_t LARGEST_DIMENSION = 4096;
 static const uint32_t LARGEST_TENSOR = 1 << 20;
 
-uint32_t graph_element_bytes(int32_t type) {
+uint32_t graph_element_bytes(int32_t type)
+{
     switch (type) {
     case TENSOR_INT8:
         return 1;
@@ -32,7 +33,8 @@ uint32_t graph_element_bytes(int32_t type) {
 }
 
 static status_t read_indices(graph *opened, uint32_t table, uint32_t field, int32_t *indices, uint32_t most,
-                             uint32_t *count) {
+                             uint32_t *count)
+{
     flatbuffer *file = &opened->file;
     uint32_t first = flatbuffer_vector(file, table, field, 4, count);
     if (file->failed) {
@@ -51,7 +53,8 @@ static status_t read_indices(graph *opened, uint32_t table, uint32_t field, int3
     return STATUS_OK;
 }
 
-static status_t open_ends(graph *opened, uint32_t subgraph) {
+static status_t open_ends(graph *opened, uint32_t subgraph)
+{
     uint32_t outputs;
     status_t status = read_indices(opened, subgraph, SUBGRAPH_INPUTS, opened->inputs, GRAPH_ENDS, &opened->ends);
     if (status == STATUS_OK) {
@@ -71,7 +74,8 @@ static status_t open_ends(graph *opened, uint32_t subgraph) {
     return STATUS_OK;
 }
 
-status_t graph_open(graph *opened, const uint8_t *file, size_t file_bytes) {
+status_t graph_open(graph *opened, const uint8_t *file, size_t file_bytes)
+{
     memset(opened, 0, sizeof *opened);
     if (file_bytes > INT32_MAX) {
         return STATUS_NN_TOO_LARGE;
@@ -112,7 +116,8 @@ status_t graph_open(graph *opened, const uint8_t *file, size_t file_bytes) {
     return open_ends(opened, subgraph);
 }
 
-static status_t read_shape(graph *opened, uint32_t table, graph_tensor *tensor) {
+static status_t read_shape(graph *opened, uint32_t table, graph_tensor *tensor)
+{
     flatbuffer *file = &opened->file;
     uint32_t first = flatbuffer_vector(file, table, TENSOR_SHAPE, 4, &tensor->dimensions);
     if (tensor->dimensions > GRAPH_DIMENSIONS) {
@@ -133,7 +138,8 @@ static status_t read_shape(graph *opened, uint32_t table, graph_tensor *tensor) 
     return STATUS_OK;
 }
 
-static status_t read_data(graph *opened, uint32_t index, graph_tensor *tensor) {
+static status_t read_data(graph *opened, uint32_t index, graph_tensor *tensor)
+{
     flatbuffer *file = &opened->file;
     uint32_t bytes;
     uint32_t buffer = flatbuffer_table_at(file, opened->buffers, opened->buffer_count, index);
@@ -161,18 +167,21 @@ static status_t read_data(graph *opened, uint32_t index, graph_tensor *tensor) {
 }
 
 /* A positive, finite float whose square and ratios stay finite: between 2^-60 and 2^60. */
-static int sane_scale(float scale) {
+static int sane_scale(float scale)
+{
     return scale > 1e-18f && scale < 1e18f;
 }
 
-float graph_scale(graph *opened, const graph_tensor *tensor, uint32_t channel) {
+float graph_scale(graph *opened, const graph_tensor *tensor, uint32_t channel)
+{
     uint32_t bits = flatbuffer_u32(&opened->file, tensor->scale_position + 4 * channel);
     float scale;
     memcpy(&scale, &bits, sizeof scale);
     return scale;
 }
 
-static status_t check_quantisation(graph *opened, graph_tensor *tensor) {
+static status_t check_quantisation(graph *opened, graph_tensor *tensor)
+{
     uint32_t channels = tensor->scales > 1 ? (uint32_t)tensor->shape[tensor->axis] : 1;
     if (tensor->scales != channels) {
         return STATUS_NN_QUANTISATION;
@@ -192,7 +201,8 @@ static status_t check_quantisation(graph *opened, graph_tensor *tensor) {
     return STATUS_OK;
 }
 
-static status_t read_quantisation(graph *opened, uint32_t table, graph_tensor *tensor) {
+static status_t read_quantisation(graph *opened, uint32_t table, graph_tensor *tensor)
+{
     flatbuffer *file = &opened->file;
     uint32_t zeros;
     uint32_t quantisation = flatbuffer_follow(file, flatbuffer_field(file, table, TENSOR_QUANTIZATION));
@@ -213,7 +223,8 @@ static status_t read_quantisation(graph *opened, uint32_t table, graph_tensor *t
     return check_quantisation(opened, tensor);
 }
 
-status_t graph_read_tensor(graph *opened, int32_t index, graph_tensor *tensor) {
+status_t graph_read_tensor(graph *opened, int32_t index, graph_tensor *tensor)
+{
     flatbuffer *file = &opened->file;
     memset(tensor, 0, sizeof *tensor);
     if (index < 0) {
@@ -238,7 +249,8 @@ status_t graph_read_tensor(graph *opened, int32_t index, graph_tensor *tensor) {
     return file->failed ? STATUS_NN_TRUNCATED : status;
 }
 
-status_t graph_read_operator(graph *opened, uint32_t index, graph_operator *op) {
+status_t graph_read_operator(graph *opened, uint32_t index, graph_operator *op)
+{
     flatbuffer *file = &opened->file;
     memset(op, 0, sizeof *op);
     uint32_t table = flatbuffer_table_at(file, opened->operators, opened->operator_count, index);
@@ -252,8 +264,7 @@ status_t graph_read_operator(graph *opened, uint32_t index, graph_operator *op) 
     if (file->failed) {
         return STATUS_NN_TRUNCATED;
     }
-    status_t status =
-        read_indices(opened, table, OPERATOR_INPUT_VECTOR, op->inputs, OPERATOR_INPUTS, &op->input_count);
+    status_t status = read_indices(opened, table, OPERATOR_INPUT_VECTOR, op->inputs, OPERATOR_INPUTS, &op->input_count);
     if (status == STATUS_OK) {
         status = read_indices(opened, table, OPERATOR_OUTPUT_VECTOR, op->outputs, OPERATOR_OUTPUTS, &op->output_count);
     }

@@ -5,14 +5,13 @@
 #include "nn/curves.h"
 
 /* The operator that makes a tensor for `uses` readers, if it is of the given kind. */
-static int find(plan_builder *builder, gru_step *step, int32_t tensor, int32_t code, uint32_t uses,
-                graph_operator *op) {
+static int find(plan_builder *builder, gru_step *step, int32_t tensor, int32_t code, uint32_t uses, graph_operator *op)
+{
     if (tensor < 0 || !builder->made_by[tensor] || builder->uses[tensor] != uses) {
         return 0;
     }
     uint32_t index = builder->made_by[tensor] - 1u;
-    if (graph_read_operator(&builder->file, index, op) != STATUS_OK ||
-        op->code != code || op->output_count != 1) {
+    if (graph_read_operator(&builder->file, index, op) != STATUS_OK || op->code != code || op->output_count != 1) {
         return 0;
     }
     if (step->part_count < sizeof step->parts) {
@@ -21,14 +20,16 @@ static int find(plan_builder *builder, gru_step *step, int32_t tensor, int32_t c
     return 1;
 }
 
-static void swap_inputs(graph_operator *op) {
+static void swap_inputs(graph_operator *op)
+{
     int32_t first = op->inputs[0];
     op->inputs[0] = op->inputs[1];
     op->inputs[1] = first;
 }
 
 /* Put the input that an operator of the given kind makes for one reader at place 1. */
-static int order(plan_builder *builder, gru_step *step, graph_operator *sum, int32_t code, graph_operator *second) {
+static int order(plan_builder *builder, gru_step *step, graph_operator *sum, int32_t code, graph_operator *second)
+{
     for (int attempt = 0; attempt < 2; attempt++) {
         if (find(builder, step, sum->inputs[1], code, 1, second)) {
             return 1;
@@ -39,7 +40,8 @@ static int order(plan_builder *builder, gru_step *step, graph_operator *sum, int
 }
 
 /* Both inputs of a gate's sum are dense layers, and the second one reads h. */
-static int find_gate(plan_builder *builder, gru_step *step, int gate) {
+static int find_gate(plan_builder *builder, gru_step *step, int gate)
+{
     graph_operator *sum = &step->sum[gate];
     if (!find(builder, step, step->curve[gate].inputs[0], OPERATOR_ADD, 1, sum) || sum->input_count != 2 ||
         !find(builder, step, sum->inputs[0], OPERATOR_FULLY_CONNECTED, 1, &step->from_x[gate]) ||
@@ -56,7 +58,8 @@ static int find_gate(plan_builder *builder, gru_step *step, int gate) {
 }
 
 /* h + w · (c − h), up to the order of the inputs of the sum and of the product. */
-static int find_update(plan_builder *builder, gru_step *step) {
+static int find_update(plan_builder *builder, gru_step *step)
+{
     if (step->end.code != OPERATOR_ADD || step->end.input_count != 2 || step->end.output_count != 1 ||
         !order(builder, step, &step->end, OPERATOR_MUL, &step->change) || step->change.input_count != 2 ||
         !order(builder, step, &step->change, OPERATOR_SUB, &step->difference) || step->difference.input_count != 2) {
@@ -69,7 +72,8 @@ static int find_update(plan_builder *builder, gru_step *step) {
            find(builder, step, step->change.inputs[0], OPERATOR_LOGISTIC, 1, &step->curve[GATE_W]);
 }
 
-static int find_candidate(plan_builder *builder, gru_step *step) {
+static int find_candidate(plan_builder *builder, gru_step *step)
+{
     graph_operator *sum = &step->sum[GATE_C];
     if (!find(builder, step, step->curve[GATE_C].inputs[0], OPERATOR_ADD, 1, sum) || sum->input_count != 2 ||
         !order(builder, step, sum, OPERATOR_MUL, &step->gated) || step->gated.input_count != 2 ||
@@ -82,7 +86,8 @@ static int find_candidate(plan_builder *builder, gru_step *step) {
     return step->x >= 0 && step->x != step->h && step->from_h[GATE_C].inputs[0] == step->h;
 }
 
-static int find_step(plan_builder *builder, uint32_t index, gru_step *step) {
+static int find_step(plan_builder *builder, uint32_t index, gru_step *step)
+{
     memset(step, 0, sizeof *step);
     return graph_read_operator(&builder->file, index, &step->end) == STATUS_OK && find_update(builder, step) &&
            find_candidate(builder, step) && find_gate(builder, step, GATE_W) && find_gate(builder, step, GATE_R);
@@ -90,7 +95,8 @@ static int find_step(plan_builder *builder, uint32_t index, gru_step *step) {
 
 /* No sum of products and bias leaves 32 bits: 255 · 2^15 · 2^7 < 2^30, and the bias is below 2^29,
  * where int8 sums, at most 255 · 2^8 · 2^7, can also be doubled. */
-static int fits_word(const graph_tensor *input, const graph_tensor *bias) {
+static int fits_word(const graph_tensor *input, const graph_tensor *bias)
+{
     if (bias->type == TENSOR_FLOAT32) {
         return 1;
     }
@@ -107,7 +113,8 @@ static int fits_word(const graph_tensor *input, const graph_tensor *bias) {
 
 /* A dense layer without activation, with a bias and one scale for its weights. */
 static int describe_dense(plan_builder *builder, const graph_operator *op, uint32_t units, const void **weights,
-                          const void **bias, uint32_t *columns) {
+                          const void **bias, uint32_t *columns)
+{
     graph_tensor in[3], out;
     if (fully_connected_operands(builder, op, in, &out) != STATUS_OK || !in[2].data || in[1].scales > 1 ||
         out.elements != units || !fits_word(&in[0], &in[2]) ||
@@ -120,7 +127,8 @@ static int describe_dense(plan_builder *builder, const graph_operator *op, uint3
     return 1;
 }
 
-static int describe_layer(plan_builder *builder, const gru_step *step, gru_layer *layer) {
+static int describe_layer(plan_builder *builder, const gru_step *step, gru_layer *layer)
+{
     graph_tensor h, next;
     uint32_t columns;
     memset(layer, 0, sizeof *layer);
@@ -130,10 +138,10 @@ static int describe_layer(plan_builder *builder, const gru_step *step, gru_layer
     }
     layer->units = h.elements;
     for (int gate = 0; gate < GATES; gate++) {
-        if (!describe_dense(builder, &step->from_x[gate], layer->units, &layer->from_x[gate],
-                            &layer->from_x_bias[gate], &layer->inputs) ||
-            !describe_dense(builder, &step->from_h[gate], layer->units, &layer->from_h[gate],
-                            &layer->from_h_bias[gate], &columns) ||
+        if (!describe_dense(builder, &step->from_x[gate], layer->units, &layer->from_x[gate], &layer->from_x_bias[gate],
+                            &layer->inputs) ||
+            !describe_dense(builder, &step->from_h[gate], layer->units, &layer->from_h[gate], &layer->from_h_bias[gate],
+                            &columns) ||
             columns != layer->units) {
             return 0;
         }
@@ -142,9 +150,10 @@ static int describe_layer(plan_builder *builder, const gru_step *step, gru_layer
 }
 
 /* Every sum, product and curve passes the checks that it would pass alone, and no operand is repeated. */
-static int check_parts(plan_builder *builder, const gru_step *step, uint32_t units) {
+static int check_parts(plan_builder *builder, const gru_step *step, uint32_t units)
+{
     const graph_operator *pairs[] = {&step->sum[GATE_W], &step->sum[GATE_R], &step->sum[GATE_C], &step->gated,
-                                     &step->difference,  &step->change,        &step->end};
+                                     &step->difference,  &step->change,      &step->end};
     graph_tensor in[2], out;
     for (uint32_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
         if (elementwise_operands(builder, pairs[i], in, &out) != STATUS_OK || in[0].elements != units ||
@@ -160,7 +169,8 @@ static int check_parts(plan_builder *builder, const gru_step *step, uint32_t uni
     return 1;
 }
 
-static status_t make(plan_builder *builder, const gru_step *step, const gru_layer *layer, int append) {
+static status_t make(plan_builder *builder, const gru_step *step, const gru_layer *layer, int append)
+{
     graph_tensor h;
     status_t status = graph_read_tensor(&builder->file, step->h, &h);
     if (status != STATUS_OK) {
@@ -175,7 +185,8 @@ static status_t make(plan_builder *builder, const gru_step *step, const gru_laye
     return NN_WITH_INT16X8 && h.type == TENSOR_INT16 ? gru_int16x8(builder, step, layer, append) : STATUS_NN_TYPE;
 }
 
-void gru_find(plan_builder *builder, uint32_t index) {
+void gru_find(plan_builder *builder, uint32_t index)
+{
     gru_step step;
     gru_layer layer;
     if (!find_step(builder, index, &step) || !describe_layer(builder, &step, &layer) ||
@@ -189,7 +200,8 @@ void gru_find(plan_builder *builder, uint32_t index) {
 }
 
 /* The state may be updated where it lies if it goes round from this step to itself and nobody else reads it. */
-static void update_in_place(plan_builder *builder, const gru_step *step) {
+static void update_in_place(plan_builder *builder, const gru_step *step)
+{
     const uint32_t readers = GATES + 2;
     for (uint32_t i = 1; i < builder->file.ends; i++) {
         if (builder->file.inputs[i] == step->h && builder->file.outputs[i] == step->next &&
@@ -199,7 +211,8 @@ static void update_in_place(plan_builder *builder, const gru_step *step) {
     }
 }
 
-status_t gru_prepare(plan_builder *builder, uint32_t index) {
+status_t gru_prepare(plan_builder *builder, uint32_t index)
+{
     gru_step step;
     gru_layer layer;
     graph_tensor x, h;

@@ -25,7 +25,7 @@ typedef struct {
     graph_operator change;                       /* MUL of w and the difference */
     graph_operator end;                          /* ADD of h and the change */
     int32_t x, h, next;
-    uint8_t parts[3 * GATES + GATES + 3];        /* indices of all but `end` */
+    uint8_t parts[3 * GATES + GATES + 3]; /* indices of all but `end` */
     uint32_t part_count;
 } gru_step;
 
@@ -41,7 +41,8 @@ typedef struct {
 enum { GRU_UNITS_AT_ONCE = 8 };
 
 /* The rows of the three gates' weights from `unit` on. */
-static inline void gru_rows(const void *const *weights, uint32_t row_bytes, uint32_t unit, const void **rows) {
+static inline void gru_rows(const void *const *weights, uint32_t row_bytes, uint32_t unit, const void **rows)
+{
     for (uint32_t gate = 0; gate < GATES; gate++) {
         rows[gate] = (const uint8_t *)weights[gate] + unit * row_bytes;
     }
@@ -49,7 +50,8 @@ static inline void gru_rows(const void *const *weights, uint32_t row_bytes, uint
 
 /* Put the biases of some units in the order of their sums, (units, 3). A bias is a word, or the low one of
  * `words`. */
-static inline void gru_biases(const void *const *bias, uint32_t words, uint32_t unit, uint32_t units, uint32_t *sums) {
+static inline void gru_biases(const void *const *bias, uint32_t words, uint32_t unit, uint32_t units, uint32_t *sums)
+{
     const uint32_t *w = (const uint32_t *)bias[GATE_W] + unit * words;
     const uint32_t *r = (const uint32_t *)bias[GATE_R] + unit * words;
     const uint32_t *c = (const uint32_t *)bias[GATE_C] + unit * words;

@@ -11,15 +11,17 @@
 #include "nn/gru.h"
 
 /* Dense layers of the three gates for some units, (units, 3) in `sums`. */
-static inline void dense(const void *const *weights, const void *const *bias, const float *x, uint32_t columns, uint32_t unit,
-                         uint32_t units, float *sums) {
+static inline void dense(const void *const *weights, const void *const *bias, const float *x, uint32_t columns,
+                         uint32_t unit, uint32_t units, float *sums)
+{
     const void *rows[GATES];
     gru_rows(weights, (uint32_t)sizeof(float) * columns, unit, rows);
     gru_biases(bias, 1, unit, units, (uint32_t *)sums);
     dot_rows_float32((const float *const *)rows, x, columns, units, sums);
 }
 
-static void run(const nn_node *node) {
+static void run(const nn_node *node)
+{
     const gru_layer *layer = (const gru_layer *)node;
     float from_x[GATES * GRU_UNITS_AT_ONCE], from_h[GATES * GRU_UNITS_AT_ONCE];
     float *updated = layer->scratch;
@@ -44,7 +46,8 @@ static void run(const nn_node *node) {
 #pragma GCC pop_options
 #endif
 
-status_t gru_float32(plan_builder *builder, const gru_step *step, const gru_layer *layer, int append) {
+status_t gru_float32(plan_builder *builder, const gru_step *step, const gru_layer *layer, int append)
+{
     (void)step;
     if (append) {
         gru_layer node = *layer;

@@ -18,7 +18,8 @@ typedef struct {
     uint32_t *x_paired, *h_paired;
 } gru_int16;
 
-static inline int32_t saturate(int32_t value) {
+static inline int32_t saturate(int32_t value)
+{
 #if defined(__ARM_FEATURE_DSP)
     int32_t saturated;
     __asm__("ssat %0, #16, %1" : "=r"(saturated) : "r"(value));
@@ -30,26 +31,30 @@ static inline int32_t saturate(int32_t value) {
 
 /* product / 2^15 as the reference rounds it: to Q31 first, halves up, then by 2^14, halves away from zero. Together:
  * floor((product + 2^14 + 1 − 2 · [product < 0]) / 2^15). */
-static inline int32_t halve_15_times(int32_t product) {
+static inline int32_t halve_15_times(int32_t product)
+{
     int32_t sign = shift_right(product, 31);
     return shift_right(product + sign + sign + 16385, 15);
 }
 
 /* difference / 2, halves away from zero. */
-static inline int32_t halve(int32_t difference) {
+static inline int32_t halve(int32_t difference)
+{
     return shift_right(difference + 1 + shift_right(difference, 31), 1);
 }
 
 /* Dense layers of the three gates for some units, (units, 3) in `sums`. */
-static inline void dense(const void *const *weights, const void *const *bias, const uint32_t *paired, uint32_t columns, uint32_t unit,
-                         uint32_t units, int32_t *sums) {
+static inline void dense(const void *const *weights, const void *const *bias, const uint32_t *paired, uint32_t columns,
+                         uint32_t unit, uint32_t units, int32_t *sums)
+{
     const void *rows[GATES];
     gru_rows(weights, columns, unit, rows);
     gru_biases(bias, 2, unit, units, (uint32_t *)sums);
     dot_rows_int8((const int8_t *const *)rows, paired, columns, units, sums);
 }
 
-static inline int32_t finish(const gru_int16 *gru, const int32_t *x_sums, const int32_t *h_sums, int32_t h) {
+static inline int32_t finish(const gru_int16 *gru, const int32_t *x_sums, const int32_t *h_sums, int32_t h)
+{
     const curve_scale step = {3, 0, 0};
     const int32_t *x = gru->from_x_factor, *s = gru->from_h_factor;
     int32_t w = saturate(saturate(multiply_high(x_sums[GATE_W], x[GATE_W])) +
@@ -64,7 +69,8 @@ static inline int32_t finish(const gru_int16 *gru, const int32_t *x_sums, const 
     return saturate(h + 2 * halve_15_times(w * saturate(halve(c - h))));
 }
 
-static void run(const nn_node *node) {
+static void run(const nn_node *node)
+{
     const gru_int16 *gru = (const gru_int16 *)node;
     const gru_layer *layer = &gru->layer;
     int32_t from_x[GATES * GRU_UNITS_AT_ONCE], from_h[GATES * GRU_UNITS_AT_ONCE];
@@ -88,7 +94,8 @@ static void run(const nn_node *node) {
 #endif
 
 /* The factor of a dense layer as the second operand of SMMULR: reduced · 2^(32 − bits), see scale_int64. */
-static int high_factor(plan_builder *builder, const graph_operator *op, int32_t *factor) {
+static int high_factor(plan_builder *builder, const graph_operator *op, int32_t *factor)
+{
     graph_tensor in[3], out;
     if (fully_connected_operands(builder, op, in, &out) != STATUS_OK) {
         return 0;
@@ -102,13 +109,15 @@ static int high_factor(plan_builder *builder, const graph_operator *op, int32_t 
     return 1;
 }
 
-static int has_scales(plan_builder *builder, const graph_operator *op, float a, float b, float result) {
+static int has_scales(plan_builder *builder, const graph_operator *op, float a, float b, float result)
+{
     graph_tensor in[2], out;
     return plan_operands(builder, op, 2, in, &out) == STATUS_OK && in[0].scale == a && in[1].scale == b &&
            out.scale == result;
 }
 
-static int fits(plan_builder *builder, const gru_step *step) {
+static int fits(plan_builder *builder, const gru_step *step)
+{
     const float sum = 1.0f / 4096, state = 1.0f / 32768, twice = 1.0f / 16384;
     for (int gate = 0; gate < GATES; gate++) {
         if (!has_scales(builder, &step->sum[gate], sum, sum, sum)) {
@@ -121,7 +130,8 @@ static int fits(plan_builder *builder, const gru_step *step) {
            has_scales(builder, &step->end, state, twice, state);
 }
 
-status_t gru_int16x8(plan_builder *builder, const gru_step *step, const gru_layer *layer, int append) {
+status_t gru_int16x8(plan_builder *builder, const gru_step *step, const gru_layer *layer, int append)
+{
     gru_int16 node = {*layer, {0}, {0}, 0, 0};
     int fitting = fits(builder, step);
     for (int gate = 0; fitting && gate < GATES; gate++) {

@@ -29,7 +29,8 @@ typedef struct {
     uint32_t *x_paired, *h_paired;
 } gru_quantised;
 
-static inline int32_t saturate(int32_t value) {
+static inline int32_t saturate(int32_t value)
+{
 #if defined(__ARM_FEATURE_DSP)
     int32_t saturated;
     __asm__("ssat %0, #8, %1" : "=r"(saturated) : "r"(value));
@@ -39,21 +40,24 @@ static inline int32_t saturate(int32_t value) {
 #endif
 }
 
-static inline int32_t apply(int32_t doubled, const rescale *scale) {
+static inline int32_t apply(int32_t doubled, const rescale *scale)
+{
     int32_t high = multiply_high(doubled, scale->multiplier);
     return saturate(shift_right(high + scale->added + shift_right(high, 31), scale->shift));
 }
 
 /* Dense layers of the three gates for some units, (units, 3) in `sums`. */
-static inline void dense(const void *const *weights, const void *const *bias, const uint32_t *paired, uint32_t columns, uint32_t unit,
-                         uint32_t units, int32_t *sums) {
+static inline void dense(const void *const *weights, const void *const *bias, const uint32_t *paired, uint32_t columns,
+                         uint32_t unit, uint32_t units, int32_t *sums)
+{
     const void *rows[GATES];
     gru_rows(weights, columns, unit, rows);
     gru_biases(bias, 1, unit, units, (uint32_t *)sums);
     dot_rows_int8((const int8_t *const *)rows, paired, columns, units, sums);
 }
 
-static inline int32_t finish(const gru_quantised *gru, const int32_t *x_sums, const int32_t *h_sums, int32_t h) {
+static inline int32_t finish(const gru_quantised *gru, const int32_t *x_sums, const int32_t *h_sums, int32_t h)
+{
     const rescale *x = gru->from_x_scale, *s = gru->from_h_scale;
     int32_t w = apply(2 * x_sums[GATE_W], &x[GATE_W]) + apply(2 * h_sums[GATE_W], &s[GATE_W]);
     int32_t r = apply(2 * x_sums[GATE_R], &x[GATE_R]) + apply(2 * h_sums[GATE_R], &s[GATE_R]);
@@ -66,7 +70,8 @@ static inline int32_t finish(const gru_quantised *gru, const int32_t *x_sums, co
     return saturate(h + apply(2 * (w + 128) * difference, &gru->change_scale));
 }
 
-static void run(const nn_node *node) {
+static void run(const nn_node *node)
+{
     const gru_quantised *gru = (const gru_quantised *)node;
     const gru_layer *layer = &gru->layer;
     int32_t from_x[GATES * GRU_UNITS_AT_ONCE], from_h[GATES * GRU_UNITS_AT_ONCE];
@@ -89,7 +94,8 @@ static void run(const nn_node *node) {
 #pragma GCC pop_options
 #endif
 
-static int rescale_of(fixed_factor factor, int32_t zero, rescale *scale) {
+static int rescale_of(fixed_factor factor, int32_t zero, rescale *scale)
+{
     /* 2^22 times a zero point leaves room for what it is added to. */
     if (!factor.multiplier || factor.shift > -1 || factor.shift < -22) {
         return 0;
@@ -98,13 +104,15 @@ static int rescale_of(fixed_factor factor, int32_t zero, rescale *scale) {
     return 1;
 }
 
-static int dense_scale(plan_builder *builder, const graph_operator *op, rescale *scale) {
+static int dense_scale(plan_builder *builder, const graph_operator *op, rescale *scale)
+{
     graph_tensor in[3], out;
     return fully_connected_operands(builder, op, in, &out) == STATUS_OK &&
            rescale_of(fixed_factor_of((double)(in[0].scale * in[1].scale) / (double)out.scale), out.zero, scale);
 }
 
-static int product_scale(plan_builder *builder, const graph_operator *op, int32_t *zero, rescale *scale) {
+static int product_scale(plan_builder *builder, const graph_operator *op, int32_t *zero, rescale *scale)
+{
     graph_tensor in[2], out;
     fixed_factor factor;
     /* The first operand comes from a LOGISTIC: its zero point is -128. */
@@ -116,11 +124,13 @@ static int product_scale(plan_builder *builder, const graph_operator *op, int32_
 }
 
 /* What stands in all of h, c, the change and h': scale 1 / 128, zero point 0. */
-static int is_state(const graph_tensor *tensor) {
+static int is_state(const graph_tensor *tensor)
+{
     return tensor->scale == 1.0f / 128 && !tensor->zero;
 }
 
-static int update_scales(plan_builder *builder, const gru_step *step, gru_quantised *node) {
+static int update_scales(plan_builder *builder, const gru_step *step, gru_quantised *node)
+{
     graph_tensor in[2], out;
     sum_factors factors;
     if (plan_operands(builder, &step->end, 2, in, &out) != STATUS_OK || !is_state(&in[0]) || !is_state(&in[1]) ||
@@ -135,7 +145,8 @@ static int update_scales(plan_builder *builder, const gru_step *step, gru_quanti
 }
 
 /* What ADD and the curve make of each sum of two int8 values of one scale. */
-static void fill_table(const graph_tensor *in, const graph_tensor *out, int32_t code, int8_t *table) {
+static void fill_table(const graph_tensor *in, const graph_tensor *out, int32_t code, int8_t *table)
+{
     int8_t curve[256];
     sum_factors factors;
     curve_table_int8(code, out, curve);
@@ -148,13 +159,15 @@ static void fill_table(const graph_tensor *in, const graph_tensor *out, int32_t 
     }
 }
 
-static int same_values(const graph_tensor *a, const graph_tensor *b) {
+static int same_values(const graph_tensor *a, const graph_tensor *b)
+{
     return a->scale == b->scale && a->zero == b->zero;
 }
 
 /* Reserve a gate's table, or take the one of an earlier gate that holds the same; 0 if the sums differ in scale. */
 static int make_table(plan_builder *builder, const gru_step *step, int gate, int fill, graph_tensor tensors[GATES][3],
-                      gru_quantised *node) {
+                      gru_quantised *node)
+{
     graph_tensor *in = tensors[gate], *out = &tensors[gate][2];
     sum_factors factors;
     if (plan_operands(builder, &step->sum[gate], 2, in, out) != STATUS_OK || in[0].scale != in[1].scale ||
@@ -174,7 +187,8 @@ static int make_table(plan_builder *builder, const gru_step *step, int gate, int
     return 1;
 }
 
-static int make_scales(plan_builder *builder, const gru_step *step, gru_quantised *node) {
+static int make_scales(plan_builder *builder, const gru_step *step, gru_quantised *node)
+{
     graph_tensor x;
     if (graph_read_tensor(&builder->file, step->x, &x) != STATUS_OK) {
         return 0;
@@ -190,7 +204,8 @@ static int make_scales(plan_builder *builder, const gru_step *step, gru_quantise
            update_scales(builder, step, node);
 }
 
-status_t gru_int8(plan_builder *builder, const gru_step *step, const gru_layer *layer, int append) {
+status_t gru_int8(plan_builder *builder, const gru_step *step, const gru_layer *layer, int append)
+{
     gru_quantised node = {.layer = *layer};
     graph_tensor tensors[GATES][3];
     uint32_t used = builder->used;

@@ -4,7 +4,8 @@
 
 #include "nn/plan.h"
 
-static status_t prepare(plan_builder *builder, const graph_operator *op) {
+static status_t prepare(plan_builder *builder, const graph_operator *op)
+{
     switch (op->code) {
     case OPERATOR_FULLY_CONNECTED:
         return prepare_fully_connected(builder, op);
@@ -30,7 +31,8 @@ static status_t prepare(plan_builder *builder, const graph_operator *op) {
 }
 
 /* A computed tensor is written once, before it is read; constants and the cell's inputs are there from the start. */
-static status_t check_order(plan_builder *builder, const graph_operator *op, uint32_t index) {
+static status_t check_order(plan_builder *builder, const graph_operator *op, uint32_t index)
+{
     for (uint32_t i = 0; i < op->input_count; i++) {
         graph_tensor tensor;
         int32_t input = op->inputs[i];
@@ -56,7 +58,8 @@ static status_t check_order(plan_builder *builder, const graph_operator *op, uin
     return STATUS_OK;
 }
 
-static status_t check_operators(plan_builder *builder) {
+static status_t check_operators(plan_builder *builder)
+{
     for (uint32_t i = 0; i < builder->file.operator_count; i++) {
         graph_operator op;
         status_t status = graph_read_operator(&builder->file, i, &op);
@@ -78,7 +81,8 @@ static status_t check_operators(plan_builder *builder) {
 }
 
 /* GRU steps become one node each, at the place of the operator that ends them; every other operator becomes its own. */
-static status_t make_nodes(plan_builder *builder) {
+static status_t make_nodes(plan_builder *builder)
+{
     for (uint32_t i = 0; i < builder->file.operator_count; i++) {
         gru_find(builder, i);
     }
@@ -98,14 +102,16 @@ static status_t make_nodes(plan_builder *builder) {
     return STATUS_OK;
 }
 
-static int is_built_in(int32_t type) {
+static int is_built_in(int32_t type)
+{
     return type == TENSOR_FLOAT32 ? NN_WITH_FLOAT32
            : type == TENSOR_INT8  ? NN_WITH_INT8
            : type == TENSOR_INT16 ? NN_WITH_INT16X8
                                   : 0;
 }
 
-static status_t reserve_input(plan_builder *builder, uint32_t index) {
+static status_t reserve_input(plan_builder *builder, uint32_t index)
+{
     graph_tensor tensor;
     int32_t input = builder->file.inputs[index];
     status_t status = graph_read_tensor(&builder->file, input, &tensor);
@@ -122,7 +128,8 @@ static status_t reserve_input(plan_builder *builder, uint32_t index) {
     return STATUS_OK;
 }
 
-static status_t describe_end(plan_builder *builder, int32_t index, nn_end *end) {
+static status_t describe_end(plan_builder *builder, int32_t index, nn_end *end)
+{
     graph_tensor tensor;
     status_t status = graph_read_tensor(&builder->file, index, &tensor);
     if (status != STATUS_OK) {
@@ -132,11 +139,13 @@ static status_t describe_end(plan_builder *builder, int32_t index, nn_end *end) 
         return STATUS_NN_QUANTISATION;
     }
     uint32_t bytes = tensor.elements * graph_element_bytes(tensor.type);
-    *end = (nn_end){plan_buffer(builder, index, &tensor), bytes, tensor.elements, tensor.type, tensor.zero, tensor.scale};
+    *end =
+        (nn_end){plan_buffer(builder, index, &tensor), bytes, tensor.elements, tensor.type, tensor.zero, tensor.scale};
     return STATUS_OK;
 }
 
-static status_t describe_ends(plan_builder *builder, nn_plan *plan) {
+static status_t describe_ends(plan_builder *builder, nn_plan *plan)
+{
     plan->ends = builder->file.ends;
     for (uint32_t i = 0; i < plan->ends; i++) {
         nn_end *in = &plan->inputs[i], *out = &plan->outputs[i];
@@ -159,7 +168,8 @@ static status_t describe_ends(plan_builder *builder, nn_plan *plan) {
 }
 
 /* Check everything; write the plan to the arena if there is one. */
-static status_t build(plan_builder *builder, const uint8_t *file, size_t file_bytes, uint8_t *arena, nn_plan *plan) {
+static status_t build(plan_builder *builder, const uint8_t *file, size_t file_bytes, uint8_t *arena, nn_plan *plan)
+{
     memset(builder, 0, sizeof *builder);
     memset(plan, 0, sizeof *plan);
     status_t status = graph_open(&builder->file, file, file_bytes);
@@ -184,7 +194,8 @@ static status_t build(plan_builder *builder, const uint8_t *file, size_t file_by
     return builder->file.file.failed ? STATUS_NN_TRUNCATED : status;
 }
 
-status_t nn_arena_bytes(const uint8_t *file, size_t file_bytes, size_t *arena_bytes) {
+status_t nn_arena_bytes(const uint8_t *file, size_t file_bytes, size_t *arena_bytes)
+{
     plan_builder builder;
     nn_plan plan;
     status_t status = build(&builder, file, file_bytes, NULL, &plan);
@@ -194,7 +205,8 @@ status_t nn_arena_bytes(const uint8_t *file, size_t file_bytes, size_t *arena_by
     return status;
 }
 
-status_t nn_load(nn_model *model, const uint8_t *file, size_t file_bytes, void *arena, size_t arena_bytes) {
+status_t nn_load(nn_model *model, const uint8_t *file, size_t file_bytes, void *arena, size_t arena_bytes)
+{
     plan_builder builder;
     nn_plan plan;
     status_t status = build(&builder, file, file_bytes, NULL, &plan);
@@ -213,12 +225,15 @@ status_t nn_load(nn_model *model, const uint8_t *file, size_t file_bytes, void *
     model->inputs = (int32_t)plan.inputs[0].elements;
     model->outputs = (int32_t)plan.outputs[0].elements;
     model->fused = builder.fused;
-    model->type = plan.inputs[0].type == TENSOR_FLOAT32 ? NN_FLOAT32 : plan.inputs[0].type == TENSOR_INT8 ? NN_INT8 : NN_INT16X8;
+    model->type = plan.inputs[0].type == TENSOR_FLOAT32 ? NN_FLOAT32
+                  : plan.inputs[0].type == TENSOR_INT8  ? NN_INT8
+                                                        : NN_INT16X8;
     nn_reset(model);
     return STATUS_OK;
 }
 
-void nn_reset(nn_model *model) {
+void nn_reset(nn_model *model)
+{
     nn_plan *plan = model->plan;
     for (uint32_t i = 1; i < plan->ends; i++) {
         /* The zero point of int16 is 0, as is the float's zero. */
@@ -227,7 +242,8 @@ void nn_reset(nn_model *model) {
 }
 
 /* x / scale + zero point, halves away from zero, clamped. A value that is no number becomes the lowest. */
-static int32_t quantise(float x, const nn_end *end, int32_t low, int32_t high) {
+static int32_t quantise(float x, const nn_end *end, int32_t low, int32_t high)
+{
     float scaled = x / end->scale;
     float least = (float)(low - end->zero), most = (float)(high - end->zero);
     if (!(scaled > least)) {
@@ -241,7 +257,8 @@ static int32_t quantise(float x, const nn_end *end, int32_t low, int32_t high) {
     return whole + (rest >= 0.5f) - (rest <= -0.5f) + end->zero;
 }
 
-static void write_input(const nn_end *end, const float *x) {
+static void write_input(const nn_end *end, const float *x)
+{
     if (end->type == TENSOR_FLOAT32) {
         memcpy(end->data, x, end->bytes);
         return;
@@ -255,7 +272,8 @@ static void write_input(const nn_end *end, const float *x) {
     }
 }
 
-static void read_output(const nn_end *end, float *y) {
+static void read_output(const nn_end *end, float *y)
+{
     if (end->type == TENSOR_FLOAT32) {
         memcpy(y, end->data, end->bytes);
         return;
@@ -266,7 +284,8 @@ static void read_output(const nn_end *end, float *y) {
     }
 }
 
-void nn_plan_run(const nn_plan *plan) {
+void nn_plan_run(const nn_plan *plan)
+{
     for (const nn_node *node = plan->first; node; node = node->next) {
         node->run(node);
     }
@@ -277,7 +296,8 @@ void nn_plan_run(const nn_plan *plan) {
     }
 }
 
-void nn_step(nn_model *model, const float *x, float *y) {
+void nn_step(nn_model *model, const float *x, float *y)
+{
     const nn_plan *plan = model->plan;
     write_input(&plan->inputs[0], x);
     nn_plan_run(plan);

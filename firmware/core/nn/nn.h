@@ -34,11 +34,11 @@
 enum { NN_FLOAT32, NN_INT8, NN_INT16X8 };
 
 typedef struct {
-    void *plan;         /* inside the arena */
-    int32_t inputs;     /* features of one step */
-    int32_t outputs;    /* residuals of one step */
-    int32_t fused;      /* GRU layers that run as one fused step */
-    int32_t type;       /* NN_FLOAT32, ... */
+    void *plan;      /* inside the arena */
+    int32_t inputs;  /* features of one step */
+    int32_t outputs; /* residuals of one step */
+    int32_t fused;   /* GRU layers that run as one fused step */
+    int32_t type;    /* NN_FLOAT32, ... */
 } nn_model;
 
 /* Check a file and state the arena that it needs, in bytes. */

@@ -2,13 +2,15 @@
 
 #include <string.h>
 
-void *plan_reserve(plan_builder *builder, uint32_t bytes) {
+void *plan_reserve(plan_builder *builder, uint32_t bytes)
+{
     uint32_t offset = builder->used;
     builder->used += (bytes + 7) & ~7u;
     return (void *)((uintptr_t)builder->base + offset);
 }
 
-void plan_append(plan_builder *builder, nn_node *node, uint32_t bytes) {
+void plan_append(plan_builder *builder, nn_node *node, uint32_t bytes)
+{
     nn_node *kept = plan_reserve(builder, bytes);
     node->next = NULL;
     if (builder->base) {
@@ -18,7 +20,8 @@ void plan_append(plan_builder *builder, nn_node *node, uint32_t bytes) {
     }
 }
 
-void *plan_buffer(plan_builder *builder, int32_t index, const graph_tensor *tensor) {
+void *plan_buffer(plan_builder *builder, int32_t index, const graph_tensor *tensor)
+{
     if (tensor->data) {
         /* Kernels only read what they take as an input. */
         return (void *)(uintptr_t)tensor->data;
@@ -32,7 +35,8 @@ void *plan_buffer(plan_builder *builder, int32_t index, const graph_tensor *tens
 }
 
 status_t plan_operands(plan_builder *builder, const graph_operator *op, uint32_t inputs, graph_tensor *in,
-                       graph_tensor *out) {
+                       graph_tensor *out)
+{
     if (op->input_count != inputs || op->output_count != 1) {
         return STATUS_NN_STRUCTURE;
     }
@@ -46,7 +50,8 @@ status_t plan_operands(plan_builder *builder, const graph_operator *op, uint32_t
     return status;
 }
 
-status_t plan_activation_limits(const graph_tensor *out, uint32_t activation, int32_t *low, int32_t *high) {
+status_t plan_activation_limits(const graph_tensor *out, uint32_t activation, int32_t *low, int32_t *high)
+{
     if (activation != ACTIVATION_NONE && activation != ACTIVATION_RELU) {
         return STATUS_NN_OPTION;
     }

@@ -40,9 +40,9 @@ typedef struct {
     nn_node **link; /* where the next node's address goes */
     int32_t fused;
     uint8_t role[GRAPH_OPERATORS];
-    uint16_t made_by[GRAPH_TENSORS];        /* operator that computes a tensor, + 1 */
-    uint8_t uses[GRAPH_TENSORS];            /* inputs that read it, ends included */
-    uint32_t address[GRAPH_TENSORS];        /* offset of its buffer in the arena, + 1 */
+    uint16_t made_by[GRAPH_TENSORS]; /* operator that computes a tensor, + 1 */
+    uint8_t uses[GRAPH_TENSORS];     /* inputs that read it, ends included */
+    uint32_t address[GRAPH_TENSORS]; /* offset of its buffer in the arena, + 1 */
 } plan_builder;
 
 /* Space in the arena, aligned to 8 bytes. While only counting, an address that must not be used. */
@@ -83,7 +83,8 @@ status_t plan_operands(plan_builder *builder, const graph_operator *op, uint32_t
 typedef void (*plan_run)(const nn_node *node);
 
 /* Of three forms the one for a tensor type; NULL for a type that is not built in, or is none of the three. */
-static inline plan_run plan_choose(int32_t type, plan_run float32, plan_run int8, plan_run int16) {
+static inline plan_run plan_choose(int32_t type, plan_run float32, plan_run int8, plan_run int16)
+{
     if (NN_WITH_FLOAT32 && type == TENSOR_FLOAT32) {
         return float32;
     }

@@ -22,13 +22,15 @@ static uint8_t arena[65536] __attribute__((aligned(8)));
 static float x[INPUTS], y[OUTPUTS];
 
 /* Values between -2 and 2 that look random. */
-static float next_value(void) {
+static float next_value(void)
+{
     static uint32_t state = 12345;
     state = state * 1664525u + 1013904223u;
     return (float)(state >> 8) * (4.0f / 16777216.0f) - 2.0f;
 }
 
-int main(void) {
+int main(void)
+{
     nn_model model;
     size_t bytes = (size_t)(model_end - model_file), need = 0;
     status_t status = nn_arena_bytes(model_file, bytes, &need);

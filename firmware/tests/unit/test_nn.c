@@ -17,7 +17,8 @@ typedef struct {
 
 static uint8_t arena[ARENA_BYTES] __attribute__((aligned(8)));
 
-static uint8_t *read_file(const char *path, size_t *bytes) {
+static uint8_t *read_file(const char *path, size_t *bytes)
+{
     FILE *file = fopen(path, "rb");
     if (!file) {
         printf("%s cannot be opened\n", path);
@@ -34,11 +35,13 @@ static uint8_t *read_file(const char *path, size_t *bytes) {
     return content;
 }
 
-static size_t padded(size_t bytes) {
+static size_t padded(size_t bytes)
+{
     return (bytes + 15) / 16 * 16;
 }
 
-static int differs(const nn_end *end, const uint8_t *expected, double tolerance) {
+static int differs(const nn_end *end, const uint8_t *expected, double tolerance)
+{
     if (end->type != TENSOR_FLOAT32) {
         return memcmp(end->data, expected, end->bytes) != 0;
     }
@@ -54,12 +57,14 @@ static int differs(const nn_end *end, const uint8_t *expected, double tolerance)
     return 0;
 }
 
-static int expects_fusion(const char *name) {
+static int expects_fusion(const char *name)
+{
     return !strncmp(name, "gru", 3) && !strstr(name, "general");
 }
 
 /* Run one case; returns where the next one begins. */
-static const uint8_t *run_case(const uint8_t *at) {
+static const uint8_t *run_case(const uint8_t *at)
+{
     vector_head head;
     nn_model model;
     size_t need = 0;
@@ -89,7 +94,8 @@ static const uint8_t *run_case(const uint8_t *at) {
     return start + padded((size_t)(data - start));
 }
 
-static void test_answers_of_the_reference(const uint8_t *vectors) {
+static void test_answers_of_the_reference(const uint8_t *vectors)
+{
     uint32_t count;
     memcpy(&count, vectors + 36, sizeof count);
     CHECK(!memcmp(vectors, "NNV1", 4) && count > 60);
@@ -100,7 +106,8 @@ static void test_answers_of_the_reference(const uint8_t *vectors) {
 }
 
 /* The first case with this name. */
-static const uint8_t *find_case(const uint8_t *vectors, const char *name, vector_head *head) {
+static const uint8_t *find_case(const uint8_t *vectors, const char *name, vector_head *head)
+{
     const uint8_t *at = vectors + padded(40);
     for (;;) {
         nn_model model;
@@ -121,7 +128,8 @@ static const uint8_t *find_case(const uint8_t *vectors, const char *name, vector
     }
 }
 
-static void test_small_arena_is_refused(const uint8_t *file, size_t bytes) {
+static void test_small_arena_is_refused(const uint8_t *file, size_t bytes)
+{
     nn_model model = {NULL, -1, -1, -1, -1};
     size_t need;
     CHECK_EQUAL(nn_arena_bytes(file, bytes, &need), STATUS_OK);
@@ -134,7 +142,8 @@ static void test_small_arena_is_refused(const uint8_t *file, size_t bytes) {
 /* On the board there is neither the memory nor a sanitizer for these. */
 #ifndef ON_TARGET
 /* Whatever loads can also be run: nothing but its own arena and file is touched, which the sanitizers see. */
-static int load_and_step(const uint8_t *file, size_t bytes) {
+static int load_and_step(const uint8_t *file, size_t bytes)
+{
     static float x[4096], y[4096];
     nn_model model;
     size_t need;
@@ -146,7 +155,8 @@ static int load_and_step(const uint8_t *file, size_t bytes) {
     return 1;
 }
 
-static void test_every_truncation_is_survived(const uint8_t *file, size_t bytes) {
+static void test_every_truncation_is_survived(const uint8_t *file, size_t bytes)
+{
     int loaded = 0;
     for (size_t length = 0; length < bytes; length++) {
         /* A buffer of just this length, so that a read beyond it is seen. */
@@ -159,7 +169,8 @@ static void test_every_truncation_is_survived(const uint8_t *file, size_t bytes)
     CHECK(loaded <= 16);
 }
 
-static void test_every_byte_flip_is_survived(const uint8_t *file, size_t bytes) {
+static void test_every_byte_flip_is_survived(const uint8_t *file, size_t bytes)
+{
     uint8_t *copy = malloc(bytes);
     memcpy(copy, file, bytes);
     for (size_t i = 0; i < bytes; i++) {
@@ -175,7 +186,8 @@ static void test_every_byte_flip_is_survived(const uint8_t *file, size_t bytes) 
 
 #endif
 
-static void test_reset_forgets(const uint8_t *file, size_t bytes) {
+static void test_reset_forgets(const uint8_t *file, size_t bytes)
+{
     static const float x[4] = {0.5f, -1, 2, 0.1f};
     float first[6], second[6], again[6];
     nn_model model;
@@ -188,7 +200,8 @@ static void test_reset_forgets(const uint8_t *file, size_t bytes) {
     CHECK_BYTES(again, first, sizeof first);
 }
 
-static void test_inputs_saturate(const uint8_t *file, size_t bytes) {
+static void test_inputs_saturate(const uint8_t *file, size_t bytes)
+{
     const float large[4] = {1e30f, -1e30f, 1e9f, -1e9f}, limit[4] = {1e4f, -1e4f, 1e4f, -1e4f};
     const float none[4] = {NAN, NAN, NAN, NAN}, lowest[4] = {-1e9f, -1e9f, -1e9f, -1e9f};
     float a[6], b[6];
@@ -205,7 +218,8 @@ static void test_inputs_saturate(const uint8_t *file, size_t bytes) {
     CHECK_BYTES(a, b, sizeof a);
 }
 
-int main(void) {
+int main(void)
+{
     size_t bytes;
     vector_head head;
     uint8_t *vectors = read_file(VECTORS_FOLDER "/nn.bin", &bytes);
