@@ -10,7 +10,14 @@ from forecaster.gate import Condition
 
 def test_exit_codes_are_distinct_for_each_branch() -> None:
     codes = {kind.__name__: kind.exit_code for kind in errors.ForecasterError.__subclasses__()}
-    assert codes == {"InputError": 2, "GateFailed": 3, "StackError": 4, "ServiceUnavailable": 5, "Busy": 6}
+    assert codes == {
+        "InputError": 2,
+        "GateFailed": 3,
+        "StackError": 4,
+        "ServiceUnavailable": 5,
+        "Busy": 6,
+        "ConversionError": 7,
+    }
 
 
 @pytest.mark.parametrize("kind", [errors.SourceError, errors.ReadingError, errors.ConfigError])

@@ -20,6 +20,11 @@ static struct {
     int used;
 } files[FILES];
 
+void _fini(void);
+
+/* Called after destructors; there is nothing to do. */
+void _fini(void) {}
+
 void _exit(int code)
 {
     semihosting_exit(code);

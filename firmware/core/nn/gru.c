@@ -152,10 +152,11 @@ static int describe_layer(plan_builder *builder, const gru_step *step, gru_layer
 /* Every sum, product and curve passes the checks that it would pass alone, and no operand is repeated. */
 static int check_parts(plan_builder *builder, const gru_step *step, uint32_t units)
 {
-    const graph_operator *pairs[] = {&step->sum[GATE_W], &step->sum[GATE_R], &step->sum[GATE_C], &step->gated,
-                                     &step->difference,  &step->change,      &step->end};
+    enum { PAIRS = GATES + 4 };
+    const graph_operator *pairs[PAIRS] = {&step->sum[GATE_W], &step->sum[GATE_R], &step->sum[GATE_C], &step->gated,
+                                          &step->difference,  &step->change,      &step->end};
     graph_tensor in[2], out;
-    for (uint32_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
+    for (int i = 0; i < PAIRS; i++) {
         if (elementwise_operands(builder, pairs[i], in, &out) != STATUS_OK || in[0].elements != units ||
             in[1].elements != units || out.elements != units) {
             return 0;
