@@ -13,11 +13,11 @@ from deployers.protocol.manifest import verify_manifest
 
 KEYS = {
     "model_name", "model_version", "alias", "release_dir", "test", "baselines", "cpu_seconds", "parameters",
-    "macs_per_forecast", "dataset_version", "zenml_run",
+    "macs_per_forecast", "dataset_version", "zenml_run", "conversion",
 }  # fmt: skip
 DATA_STEPS = ["collect", "clean", "validate", "accept", "split", "scale", "store"]
-TRAINING_STEPS = ["load", "search", "train", "evaluate", "gate", "package"]
-REPORTS = ["data-quality.html", "evaluation.html", "search.html"]
+TRAINING_STEPS = ["load", "search", "train", "evaluate", "package", "convert", "gate"]
+REPORTS = ["data-quality.html", "evaluation.html", "fidelity.html", "search.html"]
 LOOK = """
 import mlflow
 mlflow.set_tracking_uri(home.mlflow_uri)
@@ -102,6 +102,19 @@ def test_mlflow_has_parameters_and_metrics_of_the_run(smoke: Any, seen: dict[str
     assert seen["metrics"]["parameters"] == smoke.result["parameters"]
 
 
+def test_the_version_says_which_type_runs_on_the_board_and_what_it_costs(smoke: Any, seen: dict[str, Any]) -> None:
+    conversion = smoke.result["conversion"]
+    chosen, types = conversion["chosen"], conversion["types"]
+    within = [kind for kind, found in types.items() if found["mae_growth"] <= 0.01]
+    assert chosen == min(within, key=lambda kind: types[kind]["instructions"])
+    assert seen["tags"]["deployed_type"] == chosen
+    assert set(types) == {"float32", "int8", "int16x8"}
+    for kind, found in types.items():
+        assert seen["metrics"][f"{kind}_mae_growth"] == pytest.approx(found["mae_growth"])
+        assert seen["metrics"][f"{kind}_instructions"] == found["instructions"]
+        assert abs(found["mae_growth"]) < 0.05
+
+
 def test_mlflow_has_a_nested_run_for_each_evaluation(smoke: Any, seen: dict[str, Any]) -> None:
     assert len(seen["nested"]) == smoke.result["search"]["evaluations"] == 4
     assert all(run["status"] == "FINISHED" and run["metrics"]["validation_rmse"] > 0 for run in seen["nested"])
@@ -122,6 +135,7 @@ def test_zenml_has_the_version_with_its_artifacts_in_production(smoke: Any, seen
     assert seen["stage"] == "production"
     assert "smoke:1" in seen["zenml_tags"]
     linked = {"smoke", "search_result", "search_report", "forecaster", "evaluation", "evaluation_report", "release"}
+    linked |= {"fidelity", "fidelity_report"}
     assert linked <= set(seen["artifacts"])
     assert seen["metadata"]["mlflow_run_id"] == smoke.result["mlflow_run"]
     assert seen["metadata"]["release"] == f"file://{smoke.result['release_dir']}"
@@ -138,13 +152,18 @@ def test_zenml_has_the_version_with_its_artifacts_in_production(smoke: Any, seen
         ("train/forecaster", {"digest", "parameters", "form"}),
         ("evaluate/evaluation", {"test_rmse", "ridge_rmse"}),
         ("package/release", {"digest", "files", "macs_per_forecast"}),
+        ("convert/fidelity", {"chosen", "int8_mae_growth", "int16x8_instructions"}),
+        ("convert/fidelity_report", {"chosen", "float32_mae_growth", "int8_instructions", "int8_file_bytes"}),
     ],
 )
 def test_zenml_shows_figures_beside_an_artifact(seen: dict[str, Any], output: str, metadata: set[str]) -> None:
     assert metadata <= set(seen["outputs"][output]["metadata"])
 
 
-@pytest.mark.parametrize("page", ["validate/data_quality_report", "search/search_report", "evaluate/evaluation_report"])
+@pytest.mark.parametrize(
+    "page",
+    ["validate/data_quality_report", "search/search_report", "evaluate/evaluation_report", "convert/fidelity_report"],
+)
 def test_zenml_shows_the_reports_as_pages(seen: dict[str, Any], page: str) -> None:
     assert seen["outputs"][page]["class"] == "HTMLString"
 

@@ -58,6 +58,27 @@ def test_the_model_gate_says_by_how_much_and_registers_nothing(workplace: Any, s
     assert (workplace.mlflow("select count(*) from runs"), workplace.versions("smoke-forecaster")) == before
 
 
+UNFIT = """
+run = client.list_pipeline_runs(sort_by="desc:created", size=1, hydrate=True).items[0]
+page, = run.steps["convert"].outputs["fidelity_report"]
+answer = {"status": str(run.status), "page": str(page.load()), "chosen": page.run_metadata["chosen"]}
+"""
+
+
+def test_no_type_within_budget_is_a_failed_gate_that_leaves_the_champion(workplace: Any, smoke: Any) -> None:
+    aliases = "select alias, version from registered_model_aliases where name = 'smoke-forecaster'"
+    before = workplace.mlflow(aliases), workplace.versions("smoke-forecaster")
+    message = workplace.refuse(3, "train", *SMOKE, "--set", "conversion.mae_growth=-1")
+    assert message.startswith("model gate: 1 condition(s) failed: least MAE growth of a converted type is ")
+    assert "must be at most -100 % (float32 " in message
+    assert all(kind in message for kind in ("int8", "int16x8"))
+    assert (workplace.mlflow(aliases), workplace.versions("smoke-forecaster")) == before
+
+    kept = workplace.ask(UNFIT)
+    assert (kept["status"], kept["chosen"]) == ("failed", "none")
+    assert "no type is within budget" in kept["page"]
+
+
 def test_an_unknown_stack_is_refused_with_those_there_are(workplace: Any) -> None:
     message = workplace.refuse(4, "show", "--stack", "moon")
     assert "stack 'moon' is unknown, choose one of local" in message

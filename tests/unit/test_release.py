@@ -30,7 +30,7 @@ from tests.synthetic import CADENCE, SMALL, dataset, readings
 
 FILES = {
     "model.keras", "model.h5", "model.onnx", "features.json", "calibration.npz", "golden.json", "metrics.json",
-    "provenance.json", "requirements.lock",
+    "provenance.json", "requirements.lock", "test.npz",
 }  # fmt: skip
 CANDIDATE = Candidate(
     ("difference:1", "hour:1:sin", "hour:1:cos"), "conv_gru", 6, Recipe(updates=40, batch=8, steps=32, burn_in=4)
@@ -113,6 +113,18 @@ def test_calibration_sequences_are_training_sequences(folder: Path, trained: For
     assert sequences.ndim == 3
     assert sequences.shape[2] == trained.architecture.inputs
     assert np.array_equal(sequences[0, :, 0], data.sequences["train"][0, : sequences.shape[1], 0])
+
+
+def test_the_test_part_is_there_for_those_who_have_neither_pandas_nor_the_dataset(folder: Path, data) -> None:
+    expected = data.grid[data.grid["part"] == "test"]
+    with np.load(folder / "test.npz") as stored:
+        assert {name: stored[name].dtype for name in stored} == {
+            "time": np.int64, "value": np.float64, "segment": np.int64, "filled": np.bool_
+        }  # fmt: skip
+        assert np.array_equal(stored["time"].astype("datetime64[us]"), expected["time"])
+        assert np.array_equal(stored["value"], expected["value"])
+        assert np.array_equal(stored["segment"], expected["segment"])
+        assert not stored["filled"].any()
 
 
 def test_the_lock_is_the_one_of_the_project(folder: Path) -> None:

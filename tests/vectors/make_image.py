@@ -1,6 +1,6 @@
 """Writes tests/vectors/image.json: images that the C and Python readers must judge alike.
 
-    .venv/bin/python firmware/tests/vectors/image.py
+    .venv/bin/python tests/vectors/make_image.py
 
 The keys are the published ones of RFC 6979 (A.2.5) and that number plus one: nothing real is signed with them.
 """
@@ -15,7 +15,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from deployers.protocol.image import (  # noqa: E402 - found only from here on

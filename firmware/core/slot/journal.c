@@ -7,6 +7,8 @@
 
 enum { JOURNAL_SECTORS = 2, CRC_OFFSET = SLOT_RECORD_BYTES - 4 };
 
+#define BLANK_SEQUENCE UINT32_MAX
+
 /* ---- flash ---- */
 
 int flash_read(const slot_flash *flash, uint32_t offset, uint8_t *bytes, uint32_t count)
@@ -69,7 +71,8 @@ static int is_possible(const slot_record *record, const slot_flash *flash)
 
 static int decode(const uint8_t *bytes, const slot_flash *flash, slot_record *record)
 {
-    if (get_u32(bytes + CRC_OFFSET) != wire_crc32(0, bytes, CRC_OFFSET))
+    /* Most places of a journal are blank: no CRC is computed for them at every boot. */
+    if (get_u32(bytes) == BLANK_SEQUENCE || get_u32(bytes + CRC_OFFSET) != wire_crc32(0, bytes, CRC_OFFSET))
         return 0;
     record->sequence = get_u32(bytes);
     record->confirmed = bytes[4];

@@ -47,6 +47,14 @@ TRAIN = {
     "already_registered": False,
     "promotion": {"reason": "there is no champion yet"},
     "network": {"form": "conv_gru", "units": 16, "features": ["value", "difference:1"]},
+    "conversion": {
+        "chosen": "int8",
+        "types": {
+            "float32": {"mae_growth": -2e-9, "instructions": 14_001, "file_bytes": 7_728, "arena_bytes": 688},
+            "int8": {"mae_growth": 0.00961, "instructions": 12_002, "file_bytes": 5_712, "arena_bytes": None},
+            "int16x8": {"mae_growth": None, "instructions": 12_003, "file_bytes": 6_256, "arena_bytes": 696},
+        },
+    },
     "search": {"evaluations": 28, "stopped": "all evaluations"},
     "forecast": {
         "made_at": "2024-03-01T11:50:00",
@@ -137,6 +145,8 @@ def test_train_shows_every_figure() -> None:
     assert fact(text, "reads") == "value, difference:1"
     assert fact(text, "search") == "28 evaluations, ended after all evaluations"
     assert fact(text, "CPU seconds").startswith("71.25 ")
+    own = "int8, 12,002 instructions a forecast on the board; MAE grows by 0.96 %"
+    assert fact(text, "deployed as") == f"{own} (float32 0.00 %, int16x8 –)"
     assert fact(text, "trained on") == "attic:7"
     assert fact(text, "release") == "/somewhere/release"
     assert fact(text, "ZenML run") == "training-2c3d"
@@ -144,6 +154,12 @@ def test_train_shows_every_figure() -> None:
     assert fact(text, "alias") == "champion: there is no champion yet"
     assert "After the last reading (20.46 °C at 2024-03-01T11:50)" in text
     assert "  12:00 20.57, 12:10 20.69\n" in text
+
+
+def test_a_type_without_others_stands_alone() -> None:
+    types = {"int8": TRAIN["conversion"]["types"]["int8"]}
+    text = summary("train", {**TRAIN, "conversion": {"chosen": "int8", "types": types}})
+    assert fact(text, "deployed as").endswith("MAE grows by 0.96 %")
 
 
 def test_the_table_goes_from_the_least_rmse_to_the_largest_as_numbers() -> None:

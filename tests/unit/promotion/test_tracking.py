@@ -17,7 +17,14 @@ PROVENANCE = {
     "training": {"candidate": {"network": "gru", "units": 4}, "seed": 7, "updates": 40, "cpu_seconds": 1.5},
 }
 EVALUATION = {"headline": {"rmse": 0.25, "skill": 0.4}, "table": ["not tracked"]}
+FIDELITY = {
+    "chosen": "int8",
+    "types": {"int8": {"mae_growth": 0.004, "instructions": 5_459, "file_bytes": 5_712, "arena_bytes": None}},
+}
 SEARCH = {"records": [{"index": 0}, {"index": 1}], "best": 1}
+
+
+CONVERTED = {"int8_mae_growth": 0.004, "int8_instructions": 5_459, "int8_file_bytes": 5_712}
 
 
 def released(**facts: str) -> Any:
@@ -33,12 +40,17 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def test_a_run_is_collected_from_release_evaluation_and_search(asked: list[str]) -> None:
-    run = tracking.tracked_run(released(), EVALUATION, SEARCH, {"evaluation": "<p>model</p>"})
+    run = tracking.tracked_run(released(), EVALUATION, SEARCH, FIDELITY, {"evaluation": "<p>model</p>"})
     assert run == tracking.TrackedRun(
         name="train-2024",
         params={"network": "gru", "units": 4, "seed": 7, "updates": 40},
-        metrics={"rmse": 0.25, "skill": 0.4, "parameters": 120, "macs_per_forecast": 900},
-        tags={"dataset_version": "readings:3", "code_revision": "abc1234", "zenml_run": "train-2024"},
+        metrics={"rmse": 0.25, "skill": 0.4, "parameters": 120, "macs_per_forecast": 900, **CONVERTED},
+        tags={
+            "dataset_version": "readings:3",
+            "code_revision": "abc1234",
+            "zenml_run": "train-2024",
+            "deployed_type": "int8",
+        },
         evaluations=SEARCH["records"],
         pages={"evaluation.html": "<p>model</p>", "data-quality.html": "<p>data</p>"},
     )
@@ -47,21 +59,21 @@ def test_a_run_is_collected_from_release_evaluation_and_search(asked: list[str])
 
 def test_a_dataset_without_a_report_adds_no_page(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tracking, "data_report", lambda version: None)
-    run = tracking.tracked_run(released(), EVALUATION, SEARCH, {"evaluation": "<p>model</p>"})
+    run = tracking.tracked_run(released(), EVALUATION, SEARCH, FIDELITY, {"evaluation": "<p>model</p>"})
     assert run.pages == {"evaluation.html": "<p>model</p>"}
 
 
 def test_tags_are_text(asked: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(PROVENANCE, "code_revision", None)
-    assert tracking.tracked_run(released(), EVALUATION, SEARCH, {}).tags["code_revision"] == "None"
+    assert tracking.tracked_run(released(), EVALUATION, SEARCH, FIDELITY, {}).tags["code_revision"] == "None"
 
 
 def test_the_same_model_dataset_and_code_are_the_same_version(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tracking, "code_digest", lambda: "code")
-    known = tracking.identity(released())
+    known = tracking.identity(released(), FIDELITY)
     assert len(known) == 64
-    assert tracking.identity(released()) == known
-    assert tracking.identity(released(parameters="121")) == known, "figures follow from the three"
+    assert tracking.identity(released(), FIDELITY) == known
+    assert tracking.identity(released(parameters="121"), FIDELITY) == known, "figures follow from the three"
 
 
 @pytest.mark.parametrize(
@@ -71,9 +83,13 @@ def test_another_model_dataset_or_code_is_another_version(
     monkeypatch: pytest.MonkeyPatch, facts: dict[str, str], code: str
 ) -> None:
     monkeypatch.setattr(tracking, "code_digest", lambda: "code")
-    known = tracking.identity(released())
+    known = tracking.identity(released(), FIDELITY)
     monkeypatch.setattr(tracking, "code_digest", lambda: code)
-    assert tracking.identity(released(**facts)) != known
+    assert tracking.identity(released(**facts), FIDELITY) != known
+
+
+def test_another_type_on_the_board_is_another_version() -> None:
+    assert tracking.identity(released(), FIDELITY) != tracking.identity(released(), {**FIDELITY, "chosen": "float32"})
 
 
 # The data report, found through ZenML

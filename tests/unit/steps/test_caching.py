@@ -45,6 +45,14 @@ def test_a_changed_new_moved_or_lost_source_changes_the_digest(tree: Path, packa
     assert len(seen) == 5
 
 
+def test_a_table_that_code_reads_counts_as_code(tree: Path) -> None:
+    seen = {digest()}
+    for text in ("{}", "[]"):
+        (tree / "deployers" / "deep" / "cost.json").write_text(text)
+        seen.add(digest())
+    assert len(seen) == 3
+
+
 def test_other_files_leave_the_digest(tree: Path) -> None:
     before = digest()
     (tree / "tests" / "test_code.py").write_text("changed = True\n")

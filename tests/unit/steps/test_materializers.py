@@ -93,7 +93,7 @@ def test_a_reviewer_sees_figures_beside_each_artifact(data, trained, release, ur
     of_model = ForecasterMaterializer(uri).extract_metadata(trained)
     assert (of_model["digest"], of_model["parameters"]) == (trained.digest, trained.architecture.parameters)
     of_release = ReleaseMaterializer(uri).extract_metadata(release)
-    assert (of_release["files"], of_release["digest"]) == (9, trained.digest)
+    assert (of_release["files"], of_release["digest"]) == (10, trained.digest)
     assert of_release["dataset_digest"] == data.digest
     assert json.loads(json.dumps([of_data, of_model, of_release])) == [of_data, of_model, of_release]
 

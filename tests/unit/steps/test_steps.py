@@ -54,7 +54,7 @@ STEPS = [
 def test_every_stage_has_its_steps() -> None:
     names = {step.values[1].name for step in STEPS}
     assert {"collect", "clean", "validate", "accept", "split", "scale", "store"} <= names
-    assert {"load", "search", "train", "evaluate", "gate", "package", "register", "promote"} <= names
+    assert {"load", "search", "train", "evaluate", "package", "convert", "gate", "register", "promote"} <= names
 
 
 @pytest.mark.parametrize(("path", "function"), STEPS)
