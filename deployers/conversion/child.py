@@ -72,7 +72,7 @@ def convert(release: Path, out: Path, types: Iterable[str], report: Any) -> None
     if (out / "inputs.npz").exists():
         report("Keras")
         given = np.load(out / "inputs.npz")
-        np.savez(out / "reference.npz", residuals=_residuals(model, given["features"], given["starts"]))
+        np.savez(out / "reference.npz", residuals=sequence_residuals(model, given["features"], given["starts"]))
 
 
 def _converted(cell: Cell, kind: str, samples: Iterable[Any] = ()) -> bytes:
@@ -96,7 +96,7 @@ def _converted(cell: Cell, kind: str, samples: Iterable[Any] = ()) -> bytes:
 
 def _require_same(runtime: LiteRT, model: Any, features: NDArray[np.float32]) -> None:
     """The float cell, stepped, is the sequence model: also a proof that no two states changed places."""
-    expected = _residuals(model, features, np.zeros(1, int))
+    expected = sequence_residuals(model, features, np.zeros(1, int))
     difference = float(np.abs(runtime.stream(features) - expected).max())
     if not difference <= FLOAT_TOLERANCE:
         msg = (
@@ -106,7 +106,7 @@ def _require_same(runtime: LiteRT, model: Any, features: NDArray[np.float32]) ->
         raise ConversionError(msg)
 
 
-def _residuals(model: Any, features: NDArray[np.float32], starts: NDArray[Any]) -> NDArray[np.float32]:
+def sequence_residuals(model: Any, features: NDArray[np.float32], starts: NDArray[Any]) -> NDArray[np.float32]:
     """What the sequence model makes of each stretch, from a zero state."""
     import tensorflow as tf  # noqa: PLC0415
 

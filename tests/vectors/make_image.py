@@ -1,8 +1,8 @@
-"""Writes tests/vectors/image.json: images that the C and Python readers must judge alike.
+"""Write image.json: images that the C and Python readers must judge alike, and published vectors of the cryptography.
 
-    .venv/bin/python tests/vectors/make_image.py
+    .venv/bin/python -m tests.vectors.make_image
 
-The keys are the published ones of RFC 6979 (A.2.5) and that number plus one: nothing real is signed with them.
+The keys are the published one of RFC 6979 (A.2.5) and that number plus one: nothing real is signed with them.
 """
 
 from __future__ import annotations
@@ -10,15 +10,13 @@ from __future__ import annotations
 import hashlib
 import json
 import struct
-import sys
+import zlib
+from dataclasses import replace
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
-
-from deployers.protocol.image import (  # noqa: E402 - found only from here on
+from deployers.protocol.image import (
     ALIGNMENT,
     HEADER,
     ImageParts,
@@ -28,10 +26,11 @@ from deployers.protocol.image import (  # noqa: E402 - found only from here on
     TensorType,
     create_image,
 )
-from deployers.protocol.signature import SIGNATURE_BYTES, key_id, public_point, sign  # noqa: E402
-from deployers.protocol.status import Status  # noqa: E402
-from deployers.protocol.tlv import Tlv, aligned, encode_tlvs  # noqa: E402
+from deployers.protocol.signature import SIGNATURE_BYTES, key_id, public_point, sign
+from deployers.protocol.status import Status
+from deployers.protocol.tlv import Tlv, aligned, encode_tlvs
 
+PATH = Path(__file__).with_name("image.json")
 SCALAR = 0xC9AFA9D845BA75166B5C215767B1D6934E50C3DB36E89B127B8A622B120F6721
 KEY, OTHER_KEY, STRANGER = (ec.derive_private_key(SCALAR + i, ec.SECP256R1()) for i in range(3))
 
@@ -48,6 +47,52 @@ PARTS = ImageParts(
     minimum_firmware=0x000100,
     description="small",
 )
+
+
+# RFC 6979, A.2.5: P-256 with SHA-256, r and s of two messages.
+RFC_6979 = {
+    "sample": "EFD48B2AACB6A8FD1140DD9CD45E81D69D2C877B56AAF991C34D0EA84EAF3716"
+    "F7CB1C942D657C41D436C7A1B6E29F65F3E900DBB9AFF4064DC4AB2F843ACDA8",
+    "test": "F1ABB023518351CD71D881567B1EA663ED3EFCF6C5132B354F28D3B0B7D38367"
+    "019F4113742A2B14BD25926B49C649155F267E60D3814B4C0CC84250E46F0083",
+}
+# FIPS 180-4, examples of SHA-256: one block, two blocks, a million times "a".
+FIPS_180 = {
+    "one_block": "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
+    "two_blocks": "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1",
+    "million": "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0",
+}
+# Models of the slot simulator: their bytes follow from length and version, so that only their ends are written down.
+PATTERN_LENGTHS, PATTERN_VERSIONS = (900, 9000, 140_000), (1, 2, 3)
+
+
+def pattern(length: int, version: int) -> bytes:
+    """The model that firmware/tests/pattern_image.h makes alike."""
+    return bytes((i * 131 + (i >> 8) * 17 + version * 59) & 0xFF for i in range(length))
+
+
+def pattern_images() -> dict[str, bytes]:
+    """What comes before and after the model of each pattern image."""
+    found = {}
+    for length in PATTERN_LENGTHS:
+        for version in PATTERN_VERSIONS:
+            image = create_image(replace(PARTS, model=pattern(length, version), version=version), KEY)
+            head = image.index(pattern(length, version)[:64])
+            found[f"pattern_{length}_{version}_head"] = image[:head]
+            found[f"pattern_{length}_{version}_signature"] = image[-SIGNATURE_BYTES:]
+    return found
+
+
+def published() -> dict[str, bytes]:
+    """Vectors that others have made."""
+    found = {f"rfc6979_{message}": bytes.fromhex(text) for message, text in RFC_6979.items()}
+    return found | {f"fips180_{name}": bytes.fromhex(text) for name, text in FIPS_180.items()}
+
+
+def journal_record(image: bytes) -> bytes:
+    """A record of the slot journal: slot 1 confirmed at version 7, two sectors of slot 0 erased to receive an image."""
+    fields = struct.pack("<IBBHII12s", 5, 1, 1, 2, 7, len(image), hashlib.sha256(image).digest()[:12])
+    return fields + struct.pack("<I", zlib.crc32(fields))
 
 
 def signed(tlvs: bytes, model: bytes = PARTS.model, gap: bytes = b"\0", tail: bytes = b"\0") -> bytes:
@@ -126,6 +171,8 @@ def vectors() -> dict[str, str]:
     found["image"] = create_image(PARTS, KEY)
     found["image_other_key"] = create_image(PARTS, OTHER_KEY)
     found["image_stranger"] = create_image(PARTS, STRANGER)
+    found["journal_record"] = journal_record(found["image"])
+    found |= published() | pattern_images()
     good = encode_tlvs(fields())
     found["unknown_optional"] = signed(encode_tlvs({**fields(), 0x8777: b"for later"}))
     found["no_optional"] = signed(good)
@@ -140,6 +187,5 @@ def vectors() -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    path = ROOT / "tests" / "vectors" / "image.json"
-    path.write_text(json.dumps(vectors(), indent=1) + "\n", encoding="utf-8")
-    print(f"{path.relative_to(ROOT)}: {path.stat().st_size} bytes, image of {len(create_image(PARTS, KEY))} bytes")
+    PATH.write_text(json.dumps(vectors(), indent=1) + "\n", encoding="utf-8")
+    print(f"{PATH.name}: {PATH.stat().st_size} bytes, image of {len(create_image(PARTS, KEY))} bytes")  # noqa: T201

@@ -1,0 +1,144 @@
+"""One model on one virtual board: the same readings through Keras, LiteRT and the firmware."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from deployers.conversion.child import sequence_residuals
+from deployers.conversion.features import FeatureProgram
+from deployers.conversion.runtimes import LiteRT
+from deployers.conversion.stream import MICRODEGREES, stream
+from deployers.exceptions import GateFailed, ReleaseError
+from deployers.lab.board import VirtualBoard
+from deployers.protocol.messages import Reading
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from deployers.conversion.stream import Streamed
+    from deployers.protocol.messages import Forecast
+
+    Doubles = NDArray[np.float64]
+    Integers = NDArray[np.int64]
+
+RUNTIMES = ("Keras", "LiteRT", "board")
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What came of the readings.
+
+    Attributes:
+        times: of the readings that forecasts were made at, ms since 1970, `(forecasts,)`.
+        celsius: the readings, `(forecasts,)`.
+        forecasts: by runtime, °C, `(forecasts, horizon)`.
+        cadence_seconds: between two readings, and between two values of a forecast.
+        model_version: of the image that the board says it runs, confirmed.
+    """
+
+    times: Integers
+    celsius: Doubles
+    forecasts: dict[str, Doubles]
+    cadence_seconds: int
+    model_version: int
+
+    def largest_difference(self, one: str, other: str) -> float:
+        """Between two runtimes, over all forecasts, in °C."""
+        return float(np.abs(self.forecasts[one] - self.forecasts[other]).max())
+
+    def require(self, tolerance: float) -> None:
+        """The board says what Keras says.
+
+        Raises:
+            GateFailed: some forecast differs by more than `tolerance` °C.
+        """
+        found = self.largest_difference("Keras", "board")
+        if not found <= tolerance:
+            msg = f"the board's forecasts differ from Keras' by up to {found!r} °C, allowed are {tolerance:g}: do not deploy"
+            raise GateFailed(msg)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "readings": len(self.times),
+            "model_version": self.model_version,
+            "differences": {name: self.largest_difference("Keras", name) for name in RUNTIMES[1:]},
+            "last": {name: self.forecasts[name][-1].tolist() for name in RUNTIMES},
+        }
+
+
+def last_readings(release: Path, count: int) -> list[Reading]:
+    """The last measured readings of a release's test part, from one segment, as a sensor would give them.
+
+    Raises:
+        ReleaseError: the release has no test part.
+    """
+    if not (release / "test.npz").exists():
+        msg = f"release {release.name!r} has no test.npz, it was written by an earlier edgeloop: train again"
+        raise ReleaseError(msg)
+    with np.load(release / "test.npz") as stored:
+        time, value, segment, filled = (stored[name] for name in ("time", "value", "segment", "filled"))
+    rows = np.flatnonzero((segment == segment[-1]) & ~filled)[-count:]
+    return [Reading(int(time[row]) // 1000, round(float(value[row]) * MICRODEGREES)) for row in rows]
+
+
+def run_trial(release: Path, cell: bytes, board: VirtualBoard, readings: list[Reading]) -> Trial:
+    """Feed readings to a board that runs an image of this release's cell, and stream them through the other runtimes.
+
+    Args:
+        release: release folder.
+        cell: the .tflite file that the image holds.
+        board: a board that has forecast nothing yet.
+        readings: in time order.
+
+    Raises:
+        LabError: the board did not send them back in time.
+        GateFailed: the board made no forecast.
+    """
+    fields = json.loads((release / "features.json").read_text(encoding="utf-8"))
+    program = FeatureProgram.from_dict(fields["program"])
+    pairs = [(reading.time_ms * 1000, reading.microcelsius / MICRODEGREES) for reading in readings]
+    streamed, _ = stream(program, fields["cleaning"], pairs)
+    made = {forecast.time_ms: forecast for forecast in board.feed(readings)}
+    accepted = [readings[number].time_ms for number in streamed.accepted]
+    forecasts = {
+        "Keras": _celsius(streamed, _keras(release, streamed), program),
+        "LiteRT": _celsius(streamed, LiteRT(cell).stream(streamed.features.astype(np.float32)), program),
+        "board": _of_board(accepted, made),
+    }
+    values = streamed.values[streamed.made]
+    version = board.link.status().model_version
+    return Trial(np.array(accepted), values, forecasts, program.cadence_seconds, version)
+
+
+def fresh_board(kind: str, folder: Path, public_key: bytes) -> VirtualBoard:
+    """A board with empty flash and a link key of its own."""
+    return VirtualBoard(kind, key=secrets.token_bytes(32), state_folder=folder, public_key=public_key)
+
+
+def _celsius(streamed: Streamed, residuals: NDArray[Any], program: FeatureProgram) -> Doubles:
+    at = streamed.made
+    made: Doubles = streamed.values[at, None] + residuals[at].astype(np.float64) * program.target_scale
+    return made
+
+
+def _keras(release: Path, streamed: Streamed) -> NDArray[np.float32]:
+    import keras  # noqa: PLC0415 - seconds to import
+
+    model = keras.models.load_model(release / "model.keras", compile=False)
+    return sequence_residuals(model, streamed.features.astype(np.float32), np.flatnonzero(streamed.resets))
+
+
+def _of_board(accepted: list[int], made: dict[int, Forecast]) -> Doubles:
+    missing = [time for time in accepted if time not in made]
+    if missing:
+        msg = f"the board made no forecast at {len(missing)!r} of {len(accepted)} readings: see its log"
+        raise GateFailed(msg)
+    return np.array([made[time].celsius for time in accepted], np.float64)
