@@ -4,9 +4,10 @@
 
 The stack is a bound, not a sample: frames come from the disassembly, so that the libraries count too, and are added up
 along the deepest chain of calls, with one interrupt on top. A call through a pointer may reach what the file CALLS says
-for the object file it stands in: lines `object: function ...`, where object is a pattern of the path in the map. One
-that is not named there, and any recursion, is an error; `cut: caller callee` leaves out a call that cannot recur, with
-its reason in a comment beside it. Without CALLS the stack is not looked at.
+for the object file it stands in: lines `object: function ...`, where object is a pattern of the path in the map, and
+`function@object` names one of several functions of the same name. An object file that is not named there, and any
+recursion, is an error; `cut: caller callee` leaves out a call that cannot recur, with its reason in a comment beside
+it. Without CALLS the stack is not looked at.
 """
 
 from __future__ import annotations
@@ -125,16 +126,18 @@ def connect(functions: dict[int, Function], objects: list[tuple[int, str]], call
     """Add the calls through pointers, and leave out those that are cut.
 
     Raises:
-        SizesError: an object file that is not named, or a function that does not exist.
+        SizesError: an object file that is not named.
     """
     targets, cuts = parse_calls(calls)
-    by_name: dict[str, set[int]] = {}
-    for function in functions.values():
-        by_name.setdefault(_plain(function.name), set()).add(function.address)
+    places = {address: _object_of(address, objects) for address in functions}
     for function in functions.values():
         if function.by_pointer:
-            for name in _targets_of(function, objects, targets):
-                function.callees |= by_name.get(name, set())
+            wanted = _targets_of(function, places[function.address], targets)
+            function.callees |= {
+                other.address
+                for other in functions.values()
+                if any(_is_meant(target, other.name, places[other.address]) for target in wanted)
+            }
         function.callees = {
             callee
             for callee in function.callees
@@ -217,9 +220,17 @@ def _plain(name: str) -> str:
     return name.partition(".")[0]
 
 
-def _targets_of(function: Function, objects: list[tuple[int, str]], targets: list[tuple[str, list[str]]]) -> list[str]:
-    at = bisect_right(objects, (function.address, "\U0010ffff")) - 1
-    place = objects[at][1] if at >= 0 else "no object file"
+def _object_of(address: int, objects: list[tuple[int, str]]) -> str:
+    at = bisect_right(objects, (address, "\U0010ffff")) - 1
+    return objects[at][1] if at >= 0 else "no object file"
+
+
+def _is_meant(target: str, name: str, place: str) -> bool:
+    wanted, _, pattern = target.partition("@")
+    return wanted == _plain(name) and fnmatch(place, pattern or "*")
+
+
+def _targets_of(function: Function, place: str, targets: list[tuple[str, list[str]]]) -> list[str]:
     for pattern, names in targets:
         if fnmatch(place, pattern):
             return names
