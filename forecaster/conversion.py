@@ -39,7 +39,7 @@ def dry_run(release: Path, config: ConversionConfig) -> tuple[dict[str, Any], st
     from deployers.conversion.proof import prove  # noqa: PLC0415
 
     try:
-        proof = prove(release, config)
+        proof = prove(release, config, build_engine=False)  # it would write into the checkout, and fetch sources
     except DeployerError as error:
         raise _as_ours(error) from error
     return _finite(proof.figures), proof.page

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 CONFIGS = Path(__file__).resolve().parent / "configs"
 DEFAULTS = (CONFIGS / "data.yaml", CONFIGS / "training.yaml")
+# What PyYAML raises: its own errors, ValueError for a date or a number that is none, and no limit on the levels.
+UNREADABLE = (yaml.YAMLError, ValueError, RecursionError)
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
 
 
@@ -101,7 +103,7 @@ def _read(file: Path) -> dict[str, Any]:
     except OSError as error:
         msg = f"config file {str(file)!r} cannot be read ({error.strerror}): give an existing YAML file to --config"
         raise ConfigError(msg) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         msg = f"config file {str(file)!r} is not YAML: {' '.join(str(error).split())}"
         raise ConfigError(msg) from error
     if not isinstance(content, dict | None):
@@ -117,7 +119,7 @@ def _parse(override: str) -> tuple[str, Any]:
         raise ConfigError(msg)
     try:
         return key.strip(), yaml.safe_load(text)
-    except yaml.YAMLError:
+    except UNREADABLE:
         return key.strip(), text
 
 

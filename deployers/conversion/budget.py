@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from deployers.conversion.conditions import Condition
-from deployers.conversion.cost import instructions
-from deployers.conversion.quantisation import TYPES
+from deployers.conversion.cost import TYPES, instructions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

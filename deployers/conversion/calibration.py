@@ -21,7 +21,9 @@ MARGIN = {"float32": 1.0, "int8": 1.25, "int16x8": 4.0}
 LARGEST = 32
 
 
-def calibration_steps(runtime: Interpreter, states: Iterable[str], features: Floats, kind: str) -> Iterator[list[Floats]]:
+def calibration_steps(
+    runtime: Interpreter, states: Iterable[str], features: Floats, kind: str
+) -> Iterator[list[Floats]]:
     """Inputs of single steps: x and the states that the float cell has reached.
 
     Args:

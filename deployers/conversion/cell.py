@@ -152,11 +152,12 @@ def _inverted(*weights: Floats) -> tuple[Floats, Floats, Floats]:
 
 def _require_known(layer: Any) -> None:
     """Refuse what would make another function of the same weights."""
-    expected = {
+    known: dict[str, dict[str, Any]] = {
         "GRU": {"reset_after": True, "activation": "tanh", "recurrent_activation": "sigmoid", "go_backwards": False},
         "Conv1D": {"padding": "causal", "kernel_size": (KERNEL_STEPS,), "activation": "relu", "strides": (1,)},
         "Dense": {},
-    }[type(layer).__name__]
+    }
+    expected = known[type(layer).__name__]
     config = layer.get_config()
     for key, value in expected.items():
         found = tuple(config[key]) if isinstance(config[key], list) else config[key]

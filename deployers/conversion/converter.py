@@ -70,7 +70,12 @@ def convert(
             command, stdout=subprocess.PIPE, stderr=log, text=True, cwd=ROOT, env={**ENVIRONMENT, **os.environ}
         ) as child:
             expired = threading.Event()
-            timer = threading.Timer(process.timeout, lambda: (expired.set(), child.kill()))
+
+            def stop() -> None:
+                expired.set()
+                child.kill()
+
+            timer = threading.Timer(process.timeout, stop)
             timer.start()
             try:
                 said = _listen(child, progress)

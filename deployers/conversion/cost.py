@@ -11,6 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+TYPES = ("float32", "int8", "int16x8")
 TABLE = Path(__file__).with_name("engine_cost.json")
 
 
@@ -25,7 +26,7 @@ def instructions(kind: str, macs: int) -> int:
     sizes = sorted(table["macs"], key=int)
     (small, large), measured = (table["macs"][size] for size in sizes), table["instructions"][kind]
     slope = (measured[sizes[1]] - measured[sizes[0]]) / (large - small)
-    return max(0, round(measured[sizes[0]] + slope * (macs - small)))
+    return max(0, round(float(measured[sizes[0]] + slope * (macs - small))))
 
 
 @lru_cache(maxsize=1)

@@ -116,7 +116,9 @@ def _mae_rmse(difference: Doubles) -> dict[str, Any]:
     return {"mae": mae, "rmse": rmse, "count": len(difference)}
 
 
-def measure(kind: str, file: bytes, exact: bytes, part: TestPart, reference: Doubles) -> Fidelity:
+def measure(  # noqa: PLR0913 - what is compared with what
+    kind: str, file: bytes, exact: bytes, part: TestPart, reference: Doubles, *, build_engine: bool = True
+) -> Fidelity:
     """Run one type over the test part.
 
     Args:
@@ -125,6 +127,7 @@ def measure(kind: str, file: bytes, exact: bytes, part: TestPart, reference: Dou
         exact: the float32 cell, for the drift of the state.
         part: the test part.
         reference: changes in °C that the float Keras model forecasts, `(rows, horizon)`.
+        build_engine: whether the engine may be built, to ask it for its arena.
     """
     runtime = board_runtime(file)
     residuals = runtime.forecasts(part.features, part.starts).astype(np.float64) * part.program.target_scale
@@ -135,7 +138,7 @@ def measure(kind: str, file: bytes, exact: bytes, part: TestPart, reference: Dou
         "type": kind,
         "runtime": f"{runtime.name}, {runtime.delegate}",
         "file_bytes": len(file),
-        "arena_bytes": _arena_bytes(file),
+        "arena_bytes": _arena_bytes(file, build=build_engine),
         "metrics": metrics,
         "mae_growth": _growth(metrics["mae"], truth["mae"]),
         "error": _errors(error, part),
@@ -220,9 +223,9 @@ def _count(counts: dict[str, int], values: NDArray[Any], low: int, high: int) ->
     counts["at_limit"] += int(((values == low) | (values == high)).sum())
 
 
-def _arena_bytes(file: bytes) -> int | None:
+def _arena_bytes(file: bytes, *, build: bool) -> int | None:
     """What the engine needs, where it is built."""
     try:
-        return Engine(file).arena_bytes
+        return Engine(file, build=build).arena_bytes
     except MissingTool:
         return None

@@ -17,10 +17,10 @@ TYPE_NUMBERS = {np.dtype(dtype): number for number, dtype in DTYPES.items()}
 OPERATORS = {value: name for name, value in vars(schema.BuiltinOperator).items() if not name.startswith("_")}
 
 
-class AlignedBuilder(flatbuffers.Builder):
+class AlignedBuilder(flatbuffers.Builder):  # type: ignore[misc]  # ships no type hints
     """Aligns constants as the schema asks (`force_align: 16`), which the generated code leaves out."""
 
-    def CreateNumpyVector(self, x: Any) -> Any:  # noqa: N802 - the library's name
+    def CreateNumpyVector(self, x: Any) -> Any:  # noqa: D102, N802 - the library's name
         if x.dtype.itemsize == 1:
             self.Prep(ALIGNMENT, len(x))
         return super().CreateNumpyVector(x)
@@ -47,7 +47,7 @@ class Graph:
     def name(self, operator: Any) -> str:
         """An operator's name in the schema."""
         code = self.model.operatorCodes[operator.opcodeIndex]
-        return OPERATORS[max(code.builtinCode, code.deprecatedBuiltinCode)]
+        return str(OPERATORS[max(code.builtinCode, code.deprecatedBuiltinCode)])
 
     def named(self, *names: str) -> list[Any]:
         """The operators of these names, in order."""

@@ -15,8 +15,8 @@ from deployers.conversion.converter import Process, convert
 from deployers.conversion.cost import instructions
 from deployers.conversion.fidelity import Fidelity, TestPart, errors_against_truth, measure
 from deployers.conversion.report import fidelity_page
-from deployers.protocol.manifest import ManifestError, verify_manifest
 from deployers.exceptions import GateFailed, ReleaseError
+from deployers.protocol.manifest import ManifestError, verify_manifest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,6 +61,8 @@ def prove(
     config: ConversionConfig,
     progress: Callable[[str], None] = lambda _: None,
     process: Process | None = None,
+    *,
+    build_engine: bool = True,
 ) -> Proof:
     """Convert a release to every type and measure each against the float Keras model.
 
@@ -69,6 +71,7 @@ def prove(
         config: types and budget.
         progress: called with the name of each stage.
         process: how the converter's process is started.
+        build_engine: whether the engine may be built for this machine; its arena is not known where it is not built.
 
     Raises:
         ReleaseError: the folder is no release, or has no test part.
@@ -84,7 +87,7 @@ def prove(
     measured = []
     for kind in config.types:
         progress(f"{kind} against Keras")
-        measured.append(measure(kind, files[kind], files["float32"], part, reference))
+        measured.append(measure(kind, files[kind], files["float32"], part, reference, build_engine=build_engine))
     return _proof(release.name, files, measured, part, config, facts, reference)
 
 

@@ -24,7 +24,6 @@ from deployers.exceptions import ConversionError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-TYPES = ("float32", "int8", "int16x8")
 STATE = {"int8": 1 / 128, "int16x8": 1 / 32768}
 GATE = {"int8": (1 / 256, -128), "int16x8": (1 / 32768, 0)}
 DIFFERENCE = {"int8": 1 / 64, "int16x8": 1 / 16384}

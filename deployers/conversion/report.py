@@ -106,9 +106,8 @@ def _largest(
     page.table(header, [(kind, at["celsius"], at["time"], at["horizon"]) for kind, at in largest.items()])
     page.figure(_differences(measured, part), "Largest difference of each forecast over the test part")
     worst = max(measured, key=lambda found: float(np.abs(found.error).max()))
-    page.figure(
-        _stretch(worst, part, reference), f"Readings and forecasts around the largest difference, which is of {worst.kind}"
-    )
+    caption = f"Readings and forecasts around the largest difference, which is of {worst.kind}"
+    page.figure(_stretch(worst, part, reference), caption)
 
 
 def _differences(measured: Sequence[Fidelity], part: TestPart) -> Figure:

@@ -66,7 +66,8 @@ class End:
             return values.astype(np.float32)
         scaled = values.astype(np.float32) / np.float32(self.scale)
         rounded = np.trunc(scaled) + np.sign(scaled) * (np.abs(scaled - np.trunc(scaled)) >= 0.5)
-        return np.clip(rounded + self.zero, *self.limits).astype(self.dtype)
+        quantised: NDArray[Any] = np.clip(rounded + self.zero, *self.limits).astype(self.dtype)
+        return quantised
 
     def real(self, values: NDArray[Any]) -> Floats:
         """What the integers stand for."""
@@ -247,7 +248,8 @@ class Engine(Runtime):
 
     Args:
         file: bytes of the .tflite file.
-        library: where it is built; made by `make -C firmware host` if it is not there.
+        library: where it is built, by `make -C firmware host`.
+        build: whether it may be built; else it is there already.
 
     Attributes:
         arena_bytes: what it needs beside the file.
@@ -261,8 +263,8 @@ class Engine(Runtime):
     name = "engine"
     delegate = "firmware/core/nn"
 
-    def __init__(self, file: bytes, library: Path = LIBRARY) -> None:
-        self._library = engine_library(library)
+    def __init__(self, file: bytes, library: Path = LIBRARY, *, build: bool = True) -> None:
+        self._library = engine_library(library, build=build)
         self._file, address = _aligned(len(file))
         ctypes.memmove(address, file, len(file))
         size, need = ctypes.c_size_t(len(file)), ctypes.c_size_t()
@@ -307,28 +309,37 @@ def board_runtime(file: bytes) -> Interpreter:
 
 
 @lru_cache(maxsize=4)
-def engine_library(path: Path = LIBRARY) -> ctypes.CDLL:
-    """The host library, built if it is not there.
+def engine_library(path: Path = LIBRARY, *, build: bool = True) -> ctypes.CDLL:
+    """The host library, as its sources are now.
+
+    Args:
+        path: where `make -C firmware host` puts it.
+        build: whether make may be run. It is where there is a compiler: a library of older sources proves nothing.
 
     Raises:
-        MissingTool: no make, no compiler, or the build failed; the message has its last line.
+        MissingTool: the library is not there and cannot be built, or the build failed; the message has its last line.
     """
+    missing = [tool for tool in ("make", "gcc") if shutil.which(tool) is None]
+    if build and not missing:
+        _build_engine()
     if not path.exists():
-        for tool in ("make", "gcc"):
-            if shutil.which(tool) is None:
-                msg = f"{tool!r} is not installed, the engine cannot be built: apt-get install build-essential"
-                raise MissingTool(msg)
-        command = ["make", "-C", str(ROOT / "firmware"), "host"]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - fixed
-        if done.returncode or not path.exists():
-            last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-            msg = f"the engine does not build ({last}): run make -C firmware host"
-            raise MissingTool(msg)
+        reason = f"{missing[0]!r} is not installed" if missing else f"{str(path)!r} is not there"
+        msg = f"{reason}, the engine is not built: apt-get install build-essential, then make -C firmware host"
+        raise MissingTool(msg)
     try:
         return ctypes.CDLL(str(path))
     except OSError as error:
         msg = f"the engine's library cannot be loaded ({error}): run make -C firmware host"
         raise MissingTool(msg) from error
+
+
+def _build_engine() -> None:
+    command = ["make", "-C", str(ROOT / "firmware"), "host"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - fixed
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        msg = f"the engine does not build ({last}): run make -C firmware host"
+        raise MissingTool(msg)
 
 
 def _aligned(size: int) -> tuple[Any, int]:

@@ -1,54 +1,76 @@
-"""The manifest of a release folder: every file with its size and SHA-256, so that each hand-over can prove it.
+"""The manifest of a folder that is handed on: every file with its size and SHA-256, so that each hand-over can prove it.
 
 `manifest.json`:
 
     {"format": "edgeloop-release", "version": 1, "facts": {…}, "files": {"model.onnx": {"bytes": n, "sha256": "…"}, …}}
+
+`format` says what the folder is: a release, or what was converted from one.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 NAME = "manifest.json"
-FORMAT = "edgeloop-release"
 VERSION = 1
 
 
+@dataclass(frozen=True)
+class Form:
+    """What kind of folder a manifest is of.
+
+    Attributes:
+        format: its name in the manifest.
+        noun: its name in messages.
+        advice: what to do about a folder that is not whole.
+    """
+
+    format: str
+    noun: str
+    advice: str
+
+
+RELEASE = Form("edgeloop-release", "release", "fetch it again from the registry")
+CONVERSION = Form("edgeloop-conversion", "conversion", "convert the release again")
+
+
 class ManifestError(Exception):
-    """A release folder is not what its manifest says."""
+    """A folder is not what its manifest says."""
 
 
-def write_manifest(folder: Path, facts: dict[str, Any]) -> dict[str, Any]:
+def write_manifest(folder: Path, facts: dict[str, Any], form: Form = RELEASE) -> dict[str, Any]:
     """List every file of a folder in `manifest.json`.
 
     Args:
-        folder: a release folder; files in it are hashed as they are now.
+        folder: files in it are hashed as they are now.
         facts: what a reader wants to know before opening any file; plain values.
+        form: what the folder is.
 
     Returns:
         The manifest as written.
     """
     files = {path.relative_to(folder).as_posix(): _entry(path) for path in _files(folder)}
-    manifest = {"format": FORMAT, "version": VERSION, "facts": facts, "files": files}
+    manifest = {"format": form.format, "version": VERSION, "facts": facts, "files": files}
     (folder / NAME).write_text(json.dumps(manifest, indent=1, sort_keys=True), encoding="utf-8")
     return manifest
 
 
-def verify_manifest(folder: Path) -> dict[str, Any]:
+def verify_manifest(folder: Path, form: Form = RELEASE) -> dict[str, Any]:
     """Read the manifest and check the folder against it.
 
     Returns:
         The manifest.
 
     Raises:
-        ManifestError: no manifest, an unknown format, or files missing, changed or added; all are named.
+        ManifestError: no manifest, another format, or files missing, changed or added; all are named.
     """
-    manifest = _read(folder)
+    manifest = _read(folder, form)
     listed = manifest["files"]
     present = {path.relative_to(folder).as_posix(): path for path in _files(folder)}
     wrong = [f"{name} is missing" for name in sorted(listed.keys() - present.keys())]
@@ -57,28 +79,31 @@ def verify_manifest(folder: Path) -> dict[str, Any]:
         f"{name} differs" for name in sorted(listed.keys() & present.keys()) if listed[name] != _entry(present[name])
     ]
     if wrong:
-        msg = (
-            f"release {folder.name!r} does not match its manifest: {'; '.join(wrong)}: fetch it again from the registry"
-        )
+        msg = f"{form.noun} {folder.name!r} does not match its manifest: {'; '.join(wrong)}: {form.advice}"
         raise ManifestError(msg)
     return manifest
 
 
-def _read(folder: Path) -> dict[str, Any]:
+def _read(folder: Path, form: Form) -> dict[str, Any]:
     path = folder / NAME
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        msg = f"release {folder.name!r} has no {NAME}, it was not written to its end: register the model again"
+        again = "register the model again" if form is RELEASE else form.advice
+        msg = f"{form.noun} {folder.name!r} has no {NAME}, it was not written to its end: {again}"
         raise ManifestError(msg) from None
-    except ValueError as error:
-        msg = f"{NAME} of release {folder.name!r} is not JSON ({error}): fetch it again from the registry"
+    except (ValueError, RecursionError) as error:
+        msg = f"{NAME} of {form.noun} {folder.name!r} is not JSON ({error}): {form.advice}"
         raise ManifestError(msg) from None
-    form = (manifest.get("format"), manifest.get("version")) if isinstance(manifest, dict) else manifest
-    if form != (FORMAT, VERSION) or not isinstance(manifest.get("files"), dict):
-        expected = (FORMAT, VERSION)
-        msg = f"{NAME} of release {folder.name!r} has format {form!r}, expected {expected!r}: use a matching edgeloop"
+    found = (manifest.get("format"), manifest.get("version")) if isinstance(manifest, dict) else manifest
+    expected = (form.format, VERSION)
+    if found != expected:
+        msg = f"{NAME} of {form.noun} {folder.name!r} has format {found!r}, expected {expected!r}: give such a folder"
         raise ManifestError(msg)
+    for name in ("facts", "files"):
+        if not isinstance(manifest.get(name), dict):
+            msg = f"{NAME} of {form.noun} {folder.name!r} has {name} {manifest.get(name)!r}, expected a JSON object"
+            raise ManifestError(f"{msg}: {form.advice}")
     return dict(manifest)
 
 

@@ -26,6 +26,8 @@ typedef enum {
     CUT_KINDS
 } cut_kind;
 
+enum { FLASH_MODEL_ERASES = 64 };
+
 enum { WORD_BLANK, WORD_DONE, WORD_WEAK, WORD_UNREADABLE };
 
 typedef struct {
@@ -37,6 +39,8 @@ typedef struct {
     uint32_t total;
     int has_ecc;     /* a torn word cannot be read, as on the STM32H7 */
     long operations; /* programs and erases so far */
+    long erases[FLASH_MODEL_ERASES]; /* numbers of the first erases among them */
+    int erase_count;
     long cut_at, refuse_at, refuse_from; /* -1: never */
     cut_kind cut;
     jmp_buf *power;
@@ -188,6 +192,8 @@ static inline int flash_model_erase(void *context, uint32_t sector)
         return -1;
     }
     chip->dirty[sector] = 1;
+    if (chip->erase_count < FLASH_MODEL_ERASES)
+        chip->erases[chip->erase_count++] = chip->operations;
     if (flash_model_count(chip))
         return -1;
     if (is_cut && chip->cut != CUT_AFTER) {
@@ -213,21 +219,27 @@ static inline int flash_model_faults(const flash_model *chip, const uint8_t *byt
     return 0;
 }
 
+/* malloc aligns as mapped flash is aligned, so that models run in place. */
 static inline void *flash_model_memory(size_t count)
 {
-    /* Aligned as mapped flash is, so that models run in place. */
-    void *memory = NULL;
-    uint8_t *block = calloc(1, count + 16);
+    void *memory = calloc(1, count);
 
-    if (block == NULL) {
-        printf("no memory for a flash of %zu bytes\n", count);
+    if (memory == NULL) {
+        printf("no memory for a flash of %lu bytes\n", (unsigned long)count);
         exit(2);
     }
-    memory = block + (16 - (uintptr_t)block % 16) % 16;
     return memory;
 }
 
-/* An erased chip. Memory is kept to the end of the program. */
+static inline void flash_model_close(flash_model *chip)
+{
+    free(chip->bytes);
+    free(chip->words);
+    free(chip->dirty);
+    free(chip->kept);
+}
+
+/* An erased chip. */
 static inline void flash_model_open(flash_model *chip, uint32_t sector_bytes, uint32_t sectors, uint32_t word_bytes,
                                     int has_ecc)
 {

@@ -134,9 +134,12 @@ def simulated_table(uri: str) -> pd.DataFrame:
 
 
 def _parsed(uri: str) -> tuple[str, Simulation]:
-    parts = urlsplit(uri)
+    message = f"source {uri!r} is not understood: expected simulated://name?days=120&seed=1"
+    try:
+        parts = urlsplit(uri)
+    except ValueError:  # brackets, as those of an IPv6 address
+        raise ConfigError(message) from None
     if not parts.netloc or parts.path.strip("/") or parts.fragment:
-        message = f"source {uri!r} is not understood: expected simulated://name?days=120&seed=1"
         raise ConfigError(message)
     pairs = parse_qsl(parts.query, keep_blank_values=True)
     given = dict(pairs)
