@@ -1,16 +1,19 @@
 """What one streaming forecast costs on a Cortex-M7: instructions, bytes of code and of arena.
 
-    python -m benchmarks.engine
+    python -m benchmarks.engine [--write-costs]
 
 Cells with random weights, 4 inputs and 6 outputs, run on QEMU's Cortex-M7; instructions are those of `nn_step`, from
 features to residuals, counted by SysTick under `-icount shift=0`. They are no cycles: a real core pairs some of them
 and waits for others. Code is what the linker keeps of the engine (`ld -r --gc-sections`), constants included and
 memcpy and memset not, for all three types and for each alone. Sizes of the whole firmware come from
-`make -C firmware sizes`. Results go to build/bench/engine.json.
+`make -C firmware sizes`. Results go to build/bench/engine.json. By the instructions a conversion chooses among types
+within budget (deployers/conversion/engine_cost.json); a table that says otherwise than what is measured is an error,
+and --write-costs renews it.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import subprocess
 import sys
@@ -25,6 +28,7 @@ from tests.vectors.cells import gru_cell
 ROOT = Path(__file__).resolve().parents[1]
 FIRMWARE = ROOT / "firmware"
 OUTPUT = ROOT / "build" / "bench"
+COSTS = ROOT / "deployers" / "conversion" / "engine_cost.json"
 TYPES = {"float32": "float32", "int8": "int8", "int16x8": "int16"}
 UNITS = (16, 32)
 INPUTS, OUTPUTS = 4, 6
@@ -42,8 +46,11 @@ PEERS = {
 }
 
 
-def main() -> int:
+def main(arguments: list[str] | None = None) -> int:
     """Measure, print the tables, write the file; 1 if a budget is exceeded."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--write-costs", action="store_true", help="write the instructions into engine_cost.json")
+    write_costs = parser.parse_args(arguments).write_costs
     cells = OUTPUT / "cells"
     cells.mkdir(parents=True, exist_ok=True)
     measured = {name: {units: measure(cells, name, units) for units in UNITS} for name in TYPES}
@@ -56,7 +63,9 @@ def main() -> int:
     }
     (OUTPUT / "engine.json").write_text(json.dumps(results, indent=1), encoding="utf-8")
     show(results)
-    over = exceeded(results)
+    if write_costs:
+        write_cost_table(results["instructions"])
+    over = [*exceeded(results), *cost_differences(results["instructions"])]
     for line in over:
         sys.stderr.write(f"engine: {line}\n")
     return 1 if over else 0
@@ -130,6 +139,24 @@ def exceeded(results: dict[str, Any]) -> list[str]:
         if size > ARENA_BUDGET
     ]
     return over
+
+
+def write_cost_table(instructions: dict[str, dict[str, int]]) -> None:
+    """Renew the instructions of the table that conversions choose by."""
+    table = json.loads(COSTS.read_text(encoding="utf-8"))
+    table["instructions"] = instructions
+    COSTS.write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
+
+
+def cost_differences(instructions: dict[str, dict[str, int]]) -> list[str]:
+    """Where that table says something else."""
+    table = json.loads(COSTS.read_text(encoding="utf-8"))["instructions"]
+    return [
+        f"{name} with {units} units takes {count} instructions, {COSTS.name} says {table[name][units]}: --write-costs"
+        for name, row in instructions.items()
+        for units, count in row.items()
+        if table[name][units] != count
+    ]
 
 
 def _make(*arguments: str) -> str:

@@ -278,6 +278,16 @@ class Engine(Runtime):
         )
         self.arena_bytes, self.fused = int(need.value), int(self._model.fused)
 
+    @property
+    def library(self) -> ctypes.CDLL:
+        """The library it runs in."""
+        return self._library
+
+    @property
+    def model(self) -> ctypes.Structure:
+        """Its `nn_model`, for other functions of the library."""
+        return self._model
+
     def stream(self, features: Floats, *, reset: bool = True) -> Floats:
         """See `Runtime.stream`."""
         model = ctypes.byref(self._model)

@@ -102,8 +102,9 @@ def _read(folder: Path, form: Form) -> dict[str, Any]:
         raise ManifestError(msg)
     for name in ("facts", "files"):
         if not isinstance(manifest.get(name), dict):
-            msg = f"{NAME} of {form.noun} {folder.name!r} has {name} {manifest.get(name)!r}, expected a JSON object"
-            raise ManifestError(f"{msg}: {form.advice}")
+            told = f"{name} {manifest.get(name)!r}, expected a JSON object: {form.advice}"
+            msg = f"{NAME} of {form.noun} {folder.name!r} has {told}"
+            raise ManifestError(msg)
     return dict(manifest)
 
 

@@ -58,6 +58,7 @@ static uint8_t *images[VERSIONS + 1];
 static uint32_t image_bytes[VERSIONS + 1];
 static uint8_t image_hash[VERSIONS + 1][IMAGE_HASH_BYTES];
 static long points, pairs, failures, boots, signatures;
+static int is_first_enough; /* `power_cut first` ends at the first failure */
 
 static void fault(board *b, const char *text)
 {
@@ -366,6 +367,8 @@ static void report(const board *b, const story *s, long first, cut_kind first_ki
     if (second >= 0)
         printf(", then %s operation %ld", kinds[second_kind], second);
     printf(": %s\n", b->fault);
+    if (is_first_enough)
+        exit(1);
 }
 
 static void begin(board *b, const story *s)
@@ -478,12 +481,13 @@ static void run_state(const geometry *shape, const earlier *state)
     flash_model_close(&b.chip);
 }
 
-int main(void)
+int main(int count, char **arguments)
 {
     char *vectors = vectors_read(VECTORS_FOLDER "/image.json");
     clock_t start = clock();
     long points_before, pairs_before;
 
+    is_first_enough = count > 1 && strcmp(arguments[1], "first") == 0;
     vectors_bytes(vectors, "key", key[0], sizeof key[0]);
     for (size_t g = 0; g < sizeof geometries / sizeof *geometries; g++) {
         points_before = points;
