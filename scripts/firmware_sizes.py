@@ -5,7 +5,7 @@
 The stack is a bound, not a sample: frames come from the disassembly, so that the libraries count too, and are added up
 along the deepest chain of calls, with one interrupt on top. A call through a pointer may reach what the file CALLS says
 for the object file it stands in: lines `object: function ...`, where object is a pattern of the path in the map, and
-`function@object` names one of several functions of the same name. An object file that is not named there, and any
+`function@object` names one function of an object, on either side. The first line that fits counts. An object file that is not named there, and any
 recursion, is an error; `cut: caller callee` leaves out a call that cannot recur, with its reason in a comment beside
 it. Without CALLS the stack is not looked at.
 """
@@ -232,7 +232,8 @@ def _is_meant(target: str, name: str, place: str) -> bool:
 
 def _targets_of(function: Function, place: str, targets: list[tuple[str, list[str]]]) -> list[str]:
     for pattern, names in targets:
-        if fnmatch(place, pattern):
+        caller, at, where = pattern.rpartition("@")
+        if fnmatch(place, where) and (not at or caller == _plain(function.name)):
             return names
     message = f"{function.name} in {place!r} calls through a pointer: add a line for it to the file of such calls"
     raise SizesError(message)

@@ -59,6 +59,7 @@ def test_the_exit_codes_are_told_with_the_help_of_the_whole() -> None:
         "4 stack",
         "5 a database",
         "6 another run",
+        "7 the model cannot be converted",
     ):
         assert told in answer.output
 

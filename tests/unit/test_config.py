@@ -47,6 +47,7 @@ def test_the_section_may_be_left_out() -> None:
         ("data.split.trian=0.5", "data.split.train"),
         ("training.population=4", "training.search.population"),
         ("data.sauce=x", "data.source"),
+        ("training.conversion.max_mae_growth=0.01", "training.conversion.mae_growth"),
     ],
 )
 def test_an_unknown_key_names_the_near_match(override: str, near: str) -> None:
@@ -64,6 +65,10 @@ def test_an_unknown_key_names_the_near_match(override: str, near: str) -> None:
         ("data.cleaning.conflicts=guess", "conflicts"),
         ("training.search.space.form=[lstm]", "form 'lstm' is unknown"),
         ("data.split=3", "data.split"),
+        ("training.conversion.types=[int4]", "type 'int4' is unknown, choose from float32, int8, int16x8"),
+        ("training.conversion.types=[]", "training.conversion.types"),
+        ("training.conversion.mae_growth=2", "training.conversion.mae_growth.* is 2: .*less than or equal to 1"),
+        ("training.seed=2024-99-99", "training.seed.*'2024-99-99'"),
     ],
 )
 def test_wrong_values_name_key_and_value(override: str, complaint: str) -> None:
@@ -89,6 +94,13 @@ def test_files_that_are_none(tmp_path: Path) -> None:
     (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ConfigError, match="is not YAML"):
         load_config([tmp_path / "binary.yaml"])
+
+
+@pytest.mark.parametrize("text", ["data: 2024-99-99", "[" * 3_000, f"training: {{seed: {'9' * 5_000}}}"])
+def test_what_breaks_the_yaml_library_is_not_yaml(tmp_path: Path, text: str) -> None:
+    (tmp_path / "broken.yaml").write_text(text)
+    with pytest.raises(ConfigError, match="is not YAML"):
+        load_config([tmp_path / "broken.yaml"])
 
 
 def test_an_empty_file_changes_nothing(tmp_path: Path) -> None:

@@ -113,6 +113,18 @@ def test_what_json_does_not_know_becomes_none(monkeypatch: pytest.MonkeyPatch) -
     assert dry_run(Path("release"), ConversionConfig()) == (expected, "<html>")
 
 
+def test_a_dry_run_never_builds_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[dict[str, Any]] = []
+
+    def prove(*_: Any, **options: Any) -> Any:
+        asked.append(options)
+        return SimpleNamespace(figures={}, page="")
+
+    monkeypatch.setattr(proof, "prove", prove)
+    dry_run(Path("release"), ConversionConfig())
+    assert asked == [{"build_engine": False}]
+
+
 # A release, converted
 
 

@@ -1,0 +1,91 @@
+"""Command line of everything that runs outside ZenML: convert, check, image.
+
+Exit codes: 0 done; 1 the runtimes do not agree, or internal error; 2 bad input; 3 failed gate; 4 a tool is not on this
+machine; 5 a registry, device or disk does not answer; 7 the model cannot be converted; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+import click
+
+from deployers.exceptions import DeployerError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+INTERNAL_ERROR, INTERRUPTED = 1, 130
+COMMANDS = ("convert", "check", "image")
+EXIT_CODES = """\b
+Exit codes:
+  0 done             4 a library, runtime or compiler is missing
+  1 internal error   5 a registry, a device or the disk does not answer
+  2 bad input        7 the model cannot be converted
+  3 failed gate      130 interrupted"""
+
+
+class Commands(click.Group):
+    """Imports a command when it is asked for: the registry and the runtimes take seconds each."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """The names, in the order of a deployment."""
+        return [name for name in COMMANDS if find_spec(f"deployers.commands.{name}")]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """One command."""
+        if cmd_name not in self.list_commands(ctx):
+            return None
+        command = getattr(import_module(f"deployers.commands.{cmd_name}"), cmd_name)
+        return command if isinstance(command, click.Command) else None
+
+
+@click.group(cls=Commands, epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--debug", is_flag=True, help="Show a traceback with an error, and the converter's last lines.")
+@click.pass_context
+def cli(context: click.Context, *, debug: bool) -> None:
+    """A registered forecaster becomes what a microcontroller runs."""
+    context.obj = debug
+    if debug:
+        import logging  # noqa: PLC0415
+
+        logging.basicConfig()
+        logging.getLogger("deployers").setLevel(logging.DEBUG)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; every error is one line and an exit code."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        code = cli.main(given, prog_name="python -m deployers", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("error: interrupted", err=True)
+        return INTERRUPTED
+    except Exception as error:  # noqa: BLE001 - the command line is where everything ends
+        return _failed(error, debug="--debug" in given)
+    return code if isinstance(code, int) else 0
+
+
+def _failed(error: Exception, *, debug: bool) -> int:
+    if debug:
+        import traceback  # noqa: PLC0415
+
+        traceback.print_exception(error, file=sys.stderr)
+    message = " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, DeployerError):
+        click.echo(f"error: {message}", err=True)
+        return error.exit_code
+    click.echo(
+        f"error: internal error, {type(error).__name__}: {message} (run with --debug for the traceback)", err=True
+    )
+    return INTERNAL_ERROR
+
+
+if __name__ == "__main__":
+    sys.exit(main())

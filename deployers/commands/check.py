@@ -1,0 +1,62 @@
+"""`python -m deployers check`: golden vectors of a converted folder through three runtimes."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from deployers.conversion.checking import Checked
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  python -m deployers check out/
+  python -m deployers check out/ --json
+"""
+)
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
+def check(*, folder: Path, as_json: bool) -> int:
+    """Verify a folder that convert wrote: LiteRT, TFLM and the firmware's engine side by side.
+
+    The engine must equal TFLM to the bit in int8 and int16x8; exit code 1 if it does not.
+    """
+    from deployers.commands.progress import Stages  # noqa: PLC0415 - --help must not wait
+    from deployers.conversion.checking import check_conversion  # noqa: PLC0415
+    from deployers.conversion.folder import finite  # noqa: PLC0415
+
+    with Stages(3, f"folder {folder}", shown=not as_json) as stages:
+        found = check_conversion(folder, stages.begin)
+    wrong = [condition.sentence() for condition in found.conditions if not condition.passed]
+    if as_json:
+        click.echo(json.dumps({"types": finite(found.figures), "failed": wrong}))
+    else:
+        _show(found)
+    if wrong:
+        advice = "convert the release again, and do not deploy this one"
+        click.echo(f"error: the runtimes do not agree: {'; '.join(wrong)}: {advice}", err=True)
+        return 1
+    return 0
+
+
+def _show(found: Checked) -> None:
+    from rich.console import Console  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+
+    table = Table(title="Golden vectors, largest differences in °C")
+    for column in ("type", "runtime", "beside float Keras", "beside TFLM", ""):
+        table.add_column(column, justify="right" if "beside" in column else "left")
+    for kind, figures in found.figures.items():
+        for name, beside in figures["runtimes"].items():
+            same = "the same bits" if name != "TFLM" and beside["tflm"] == 0 else ""
+            table.add_row(kind, name, f"{beside['keras']:.3g}", "" if name == "TFLM" else f"{beside['tflm']:.3g}", same)
+        board = figures["board"]
+        table.add_row(kind, "firmware, readings in", f"{board['worst']:.3g} off its vectors", "", board["status"])
+        table.add_section()
+    Console(file=sys.stdout).print(table)
