@@ -55,7 +55,7 @@ def main(arguments: list[str] | None = None) -> int:
     cells.mkdir(parents=True, exist_ok=True)
     measured = {name: {units: measure(cells, name, units) for units in UNITS} for name in TYPES}
     code = {name: code_bytes(name) for name in ("all", *TYPES)}
-    results = {
+    results: dict[str, Any] = {
         "instructions": {name: {str(u): m["instructions"] for u, m in row.items()} for name, row in measured.items()},
         "arena_bytes": {name: {str(u): m["arena_bytes"] for u, m in row.items()} for name, row in measured.items()},
         "code_bytes": code,

@@ -58,9 +58,20 @@ def cli(context: click.Context, *, debug: bool) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; every error is one line and an exit code."""
+    return run(cli, "python -m deployers", arguments)
+
+
+def run(group: click.Group, name: str, arguments: Sequence[str] | None = None) -> int:
+    """Run a group of commands.
+
+    Args:
+        group: the commands.
+        name: how it is called.
+        arguments: those of the process if not given.
+    """
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        code = cli.main(given, prog_name="python -m deployers", standalone_mode=False)
+        code = group.main(given, prog_name=name, standalone_mode=False)
     except click.ClickException as error:
         error.show()
         return error.exit_code

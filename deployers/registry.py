@@ -6,6 +6,7 @@ folder (EDGELOOP_HOME, or .edgeloop in the checkout).
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from contextlib import contextmanager
@@ -57,6 +58,12 @@ class FetchedRelease:
     def name(self) -> str:
         """What messages and reports call it."""
         return f"{self.model} {self.version}" if self.model else str(self.path)
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """What a conversion and an image say about where they come from."""
+        digest = hashlib.sha256((self.path / "manifest.json").read_bytes()).hexdigest()
+        return {"release_sha256": digest, "model": self.model, "version": self.version}
 
 
 def tracking_uri(given: str | None = None) -> str:
@@ -143,7 +150,9 @@ def _unknown(client: Any, model: str, reference: str, address: str) -> str:
     aliases = sorted(client.get_registered_model(model).aliases)
     kind = "version" if reference.isdecimal() else "alias"
     listed = f"versions {', '.join(map(str, found)) or 'none'} and aliases {', '.join(aliases) or 'none'}"
-    return f"{kind} {reference!r} of model {model!r} is not registered, expected one of {listed}: give another --version"
+    return (
+        f"{kind} {reference!r} of model {model!r} is not registered, expected one of {listed}: give another --version"
+    )
 
 
 def _downloaded(mlflow: Any, source: str, folder: Path, address: str) -> Path:

@@ -57,6 +57,6 @@ def _show(found: Checked) -> None:
             same = "the same bits" if name != "TFLM" and beside["tflm"] == 0 else ""
             table.add_row(kind, name, f"{beside['keras']:.3g}", "" if name == "TFLM" else f"{beside['tflm']:.3g}", same)
         board = figures["board"]
-        table.add_row(kind, "firmware, readings in", f"{board['worst']:.3g} off its vectors", "", board["status"])
+        table.add_row(kind, "firmware", "", "", f"{board['status']}, {board['worst']:.2g} off its own vectors")
         table.add_section()
-    Console(file=sys.stdout).print(table)
+    Console(file=sys.stdout, width=100).print(table)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import sys
 import tempfile
@@ -91,17 +90,12 @@ def _converted(
         proof = prove(release.path, config, stages.begin)
     if not quiet:
         _show(proof)
-    facts = {
-        "release_sha256": hashlib.sha256((release.path / "manifest.json").read_bytes()).hexdigest(),
-        "model": release.model,
-        "version": release.version,
-    }
-    chosen = write_conversion(release.path, proof, out, facts, force=force)
+    chosen = write_conversion(release.path, proof, out, release.facts, force=force)
     if not quiet:
         click.echo(f"{chosen} is chosen; written to {out}, the report is {out / 'fidelity.html'}")
         click.echo(f"next: python -m deployers check {out}")
     figures: dict[str, Any] = finite(proof.figures)
-    return {"out": str(out), "chosen": chosen, **facts, "fidelity": figures}
+    return {"out": str(out), "chosen": chosen, **release.facts, "fidelity": figures}
 
 
 def _show(proof: Proof) -> None:
@@ -125,4 +119,4 @@ def _show(proof: Proof) -> None:
             f"{found['instructions']:,}",
             verdict,
         )
-    Console(file=sys.stdout).print(table)
+    Console(file=sys.stdout, width=100).print(table)

@@ -24,7 +24,9 @@ class Stages:
     def __init__(self, count: int, title: str, *, shown: bool) -> None:
         console = Console(file=sys.stderr)
         columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-        self._progress = Progress(*columns, console=console, transient=True, disable=not (shown and console.is_terminal))
+        self._progress = Progress(
+            *columns, console=console, transient=True, disable=not (shown and console.is_terminal)
+        )
         self._title, self._begun = title, 0
         self._task = self._progress.add_task(title, total=count)
 

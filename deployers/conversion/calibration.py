@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float32]
 
 # Features of the largest steps are also shown this much larger: a test part goes beyond its training part.
-# int16 has room to spare; in int8 every doubling of the range costs a bit of all other values.
-MARGIN = {"float32": 1.0, "int8": 1.25, "int16x8": 4.0}
+# int16 has room to spare. In int8 it would cost every ordinary step: a quarter more room makes the forecasts of the
+# calibration sequences differ from float by 4 to 21 % more, where larger features than any seen merely saturate.
+MARGIN = {"float32": 1.0, "int8": 1.0, "int16x8": 4.0}
 LARGEST = 32
 
 

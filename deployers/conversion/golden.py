@@ -53,9 +53,7 @@ class Series:
         return self.streamed.values[:, None] + residuals.astype(np.float64) * program.target_scale
 
 
-def golden_series(
-    golden: Mapping[str, Any], program: FeatureProgram, cleaning: Mapping[str, Any]
-) -> list[Series]:
+def golden_series(golden: Mapping[str, Any], program: FeatureProgram, cleaning: Mapping[str, Any]) -> list[Series]:
     """Every vector of a release's golden.json.
 
     Raises:

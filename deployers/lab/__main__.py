@@ -1,31 +1,184 @@
 """Command line of the lab: what needs hardware, without it.
 
-    python -m deployers.lab try
+python -m deployers.lab try
 """
 
 from __future__ import annotations
 
 import json
+import sys
 import tempfile
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
-from rich.table import Table
 
-from deployers.lab.firmware import PROGRAMS
+from deployers.__main__ import EXIT_CODES, run
+from deployers.conversion.cost import TYPES
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from deployers.conversion.proof import Proof
     from deployers.lab.trial import Trial
+    from deployers.registry import FetchedRelease
 
 SHOWN = 6
+# Fetch, three for the conversion, image, build and start, transfer, readings, Keras; each type is made and measured.
+STAGES = 9
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
-def main() -> None:
+@dataclass(frozen=True)
+class Outcome:
+    """What `try` shows.
+
+    Attributes:
+        release: what was tried.
+        kind: type of the cell.
+        proof: of its conversion.
+        image_bytes: length of the signed image.
+        trial: the forecasts.
+        tolerance: °C by which the board may differ from Keras.
+    """
+
+    release: str
+    kind: str
+    proof: Proof
+    image_bytes: int
+    trial: Trial
+    tolerance: float
+
+
+@click.group(epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--debug", is_flag=True, help="Show a traceback with an error.")
+def lab(*, debug: bool) -> None:
     """What needs hardware, without it: a virtual board on this machine."""
+    del debug  # main() looks for it
 
 
-@main.command("try")
-@click.option("--version", "reference", default="champion", show_default=True, help="Version number or alias in MLflow.")
+@lab.command(
+    "try",
+    epilog="""\b
+Examples:
+  python -m deployers.lab try
+  python -m deployers.lab try --version 3 --type int8 --readings 1000
+  python -m deployers.lab try --release releases/kitchen --board native --json
+""",
+)
+@click.option("--version", "reference", metavar="N|ALIAS", default="champion", show_default=True, help="What to try.")
+@click.option("--release", type=click.Path(path_type=Path), help="A release folder instead of a registered version.")
+@click.option("--model", default="temperature-forecaster", show_default=True, help="Registered model's name.")
+@click.option("--tracking-uri", help="MLflow; MLFLOW_TRACKING_URI or the home folder's database if not given.")
+@click.option(
+    "--board", "board_kind", type=click.Choice(["mps2_an500", "native"]), default="mps2_an500", show_default=True,
+    help="Emulated Cortex-M7, or the firmware as a program of this machine.",
+)  # fmt: skip
+@click.option(
+    "--type", "kind", type=click.Choice(TYPES), help="Type of the cell; the cheapest within budget if not given."
+)
+@click.option("--readings", type=click.IntRange(2, 20_000), default=288, show_default=True, help="Of the test part.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
+def try_(  # noqa: PLR0913 - a command's options
+    *,
+    reference: str,
+    release: Path | None,
+    model: str,
+    tracking_uri: str | None,
+    board_kind: str,
+    kind: str | None,
+    readings: int,
+    as_json: bool,
+) -> None:
+    """Convert a model, sign it, install it on a virtual board, and compare its forecasts with Keras' and LiteRT's."""
+    from deployers.commands.progress import Stages  # noqa: PLC0415 - --help must not wait
+    from deployers.registry import fetch_release, open_release  # noqa: PLC0415
+
+    with (
+        tempfile.TemporaryDirectory(prefix="edgeloop-try-") as scratch,
+        Stages(STAGES + 2 * len(TYPES), "try", shown=not as_json) as stages,
+    ):
+        folder = Path(scratch)
+        stages.begin("release")
+        found = open_release(release) if release else fetch_release(reference, folder, model, tracking_uri)
+        outcome = _tried(found, folder, board_kind, kind, readings, stages.begin)
+    if as_json:
+        click.echo(json.dumps(_plain(outcome, board_kind)))
+    else:
+        _show(outcome, board_kind)
+    outcome.trial.require(outcome.tolerance)
+
+
+def _tried(  # noqa: PLR0913, PLR0917 - everything that was chosen
+    release: FetchedRelease,
+    folder: Path,
+    board_kind: str,
+    kind: str | None,
+    readings: int,
+    stage: Callable[[str], None],
+) -> Outcome:
+    from deployers.conversion.budget import ConversionConfig  # noqa: PLC0415
+    from deployers.conversion.proof import prove  # noqa: PLC0415
+    from deployers.lab.trial import last_readings, on_board  # noqa: PLC0415
+
+    config = ConversionConfig(types=(kind,)) if kind else ConversionConfig()
+    proof = prove(release.path, config, stage)
+    stretch = last_readings(release.path, readings)
+    image_bytes, trial = on_board(release, proof, folder, board_kind, stretch, stage)
+    chosen = proof.require()
+    return Outcome(release.name, chosen, proof, image_bytes, trial, allowed_difference(proof, chosen))
+
+
+def allowed_difference(proof: Proof, kind: str) -> float:
+    """Twice the largest difference from Keras that this type had on the whole test part, at least 0.001 °C.
+
+    A stretch that starts from a zero state is not in the test part, but no worse.
+    """
+    return max(0.001, 2 * float(proof.figures["types"][kind]["error"]["largest"]["celsius"]))
+
+
+def _plain(outcome: Outcome, board_kind: str) -> dict[str, Any]:
+    return {
+        "release": outcome.release,
+        "board": board_kind,
+        "type": outcome.kind,
+        "image_bytes": outcome.image_bytes,
+        "tolerance": outcome.tolerance,
+        **outcome.trial.as_dict(),
+    }
+
+
+def _show(outcome: Outcome, board_kind: str) -> None:
+    from rich.console import Console  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+
+    trial, found = outcome.trial, outcome.proof.figures["types"][outcome.kind]
+    steps = [int(k) for k in sorted({1, (trial.horizon + 1) // 2, trial.horizon})]
+    table = Table(title=f"The last {SHOWN} of {len(trial.times):,} forecasts, °C")
+    for column in ("at", "reading", *(f"{name} {trial.ahead(k)}" for k in steps for name in trial.forecasts)):
+        table.add_column(column, justify="left" if column == "at" else "right")
+    for row in range(len(trial.times) - min(SHOWN, len(trial.times)), len(trial.times)):
+        at = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=int(trial.times[row]))
+        values = [f"{trial.forecasts[name][row, k - 1]:.4f}" for k in steps for name in trial.forecasts]
+        table.add_row(f"{at:%Y-%m-%d %H:%M}", f"{trial.celsius[row]:.2f}", *values)
+    board = {"mps2_an500": "QEMU's Cortex-M7 (mps2_an500)", "native": "the native program"}[board_kind]
+    click.echo(f"\nOn a microcontroller: {outcome.release}")
+    click.echo(f"  board           {board}, image {trial.model_version} confirmed")
+    click.echo(
+        f"  cell            {outcome.kind}, {found['file_bytes']:,} bytes, {found['instructions']:,} instructions a "
+        f"forecast; signed image {outcome.image_bytes:,} bytes"
+    )
+    click.echo(f"  readings        {len(trial.times):,} of the test part, a forecast at each")
+    for name in list(trial.forecasts)[1:]:
+        click.echo(f"  Keras – {name:<8}{trial.largest_difference('Keras', name):.2g} °C at most")
+    Console(file=sys.stdout, width=max(100, 20 + 14 * (2 + 3 * len(steps)))).print(table)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; every error is one line and an exit code."""
+    return run(lab, "python -m deployers.lab", arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

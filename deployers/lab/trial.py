@@ -8,22 +8,29 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from cryptography.hazmat.primitives.asymmetric import ec
 
+from deployers.commands.image import image_of_conversion
 from deployers.conversion.child import sequence_residuals
 from deployers.conversion.features import FeatureProgram
+from deployers.conversion.folder import write_conversion
 from deployers.conversion.runtimes import LiteRT
 from deployers.conversion.stream import MICRODEGREES, stream
 from deployers.exceptions import GateFailed, ReleaseError
 from deployers.lab.board import VirtualBoard
 from deployers.protocol.messages import Reading
+from deployers.protocol.signature import public_point
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from numpy.typing import NDArray
 
+    from deployers.conversion.proof import Proof
     from deployers.conversion.stream import Streamed
     from deployers.protocol.messages import Forecast
+    from deployers.registry import FetchedRelease
 
     Doubles = NDArray[np.float64]
     Integers = NDArray[np.int64]
@@ -49,6 +56,15 @@ class Trial:
     cadence_seconds: int
     model_version: int
 
+    @property
+    def horizon(self) -> int:
+        """Values of a forecast."""
+        return int(self.forecasts["Keras"].shape[1])
+
+    def ahead(self, step: int) -> str:
+        """How far ahead a value of a forecast is, as +10 min."""
+        return f"+{step * self.cadence_seconds / 60:g} min"
+
     def largest_difference(self, one: str, other: str) -> float:
         """Between two runtimes, over all forecasts, in °C."""
         return float(np.abs(self.forecasts[one] - self.forecasts[other]).max())
@@ -61,7 +77,9 @@ class Trial:
         """
         found = self.largest_difference("Keras", "board")
         if not found <= tolerance:
-            msg = f"the board's forecasts differ from Keras' by up to {found!r} °C, allowed are {tolerance:g}: do not deploy"
+            msg = (
+                f"the board's forecasts differ from Keras' by {found!r} °C, allowed are {tolerance:g}: do not deploy it"
+            )
             raise GateFailed(msg)
 
     def as_dict(self) -> dict[str, Any]:
@@ -89,6 +107,48 @@ def last_readings(release: Path, count: int) -> list[Reading]:
     return [Reading(int(time[row]) // 1000, round(float(value[row]) * MICRODEGREES)) for row in rows]
 
 
+def on_board(  # noqa: PLR0913, PLR0917 - the whole hand-over
+    release: FetchedRelease,
+    proof: Proof,
+    folder: Path,
+    board_kind: str,
+    readings: list[Reading],
+    stage: Callable[[str], None] = lambda _: None,
+) -> tuple[int, Trial]:
+    """Sign an image of the chosen type, install it on a fresh board, confirm it, and compare.
+
+    Args:
+        release: the release.
+        proof: of its conversion.
+        folder: scratch.
+        board_kind: "native" or "mps2_an500".
+        readings: in time order.
+        stage: called with the name of each stage.
+
+    Returns:
+        Bytes of the image, and what came of the readings.
+
+    Raises:
+        GateFailed: no type is within budget, or the board made no forecast.
+        DeployerError: the board refused, or did not answer.
+    """
+    stage("image")
+    converted = folder / "converted"
+    chosen = write_conversion(release.path, proof, converted, release.facts)
+    key = ec.generate_private_key(ec.SECP256R1())
+    image = image_of_conversion(converted, key, version=int(release.version or 1))
+    stage(f"{board_kind} starts")
+    board = VirtualBoard(
+        board_kind, key=secrets.token_bytes(32), state_folder=folder / "board", public_key=public_point(key)
+    )
+    with board:
+        stage("transfer")
+        board.install(image)
+        stage("readings")
+        trial = run_trial(release.path, proof.files[chosen], board, readings)
+    return len(image), trial
+
+
 def run_trial(release: Path, cell: bytes, board: VirtualBoard, readings: list[Reading]) -> Trial:
     """Feed readings to a board that runs an image of this release's cell, and stream them through the other runtimes.
 
@@ -114,13 +174,9 @@ def run_trial(release: Path, cell: bytes, board: VirtualBoard, readings: list[Re
         "board": _of_board(accepted, made),
     }
     values = streamed.values[streamed.made]
+    board.confirm()
     version = board.link.status().model_version
     return Trial(np.array(accepted), values, forecasts, program.cadence_seconds, version)
-
-
-def fresh_board(kind: str, folder: Path, public_key: bytes) -> VirtualBoard:
-    """A board with empty flash and a link key of its own."""
-    return VirtualBoard(kind, key=secrets.token_bytes(32), state_folder=folder, public_key=public_key)
 
 
 def _celsius(streamed: Streamed, residuals: NDArray[Any], program: FeatureProgram) -> Doubles:
