@@ -1,4 +1,4 @@
-"""The manifest of a folder that is handed on: every file with its size and SHA-256, so that each hand-over can prove it.
+"""The manifest of a folder that is handed on: every file with its size and SHA-256, so that it can be proven whole.
 
 `manifest.json`:
 
