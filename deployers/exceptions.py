@@ -6,6 +6,10 @@ DeployerError
 ├── GateFailed            no type within the fidelity budget, or a runtime beyond its tolerance (exit code 3)
 ├── MissingTool           this machine lacks a library, a runtime or a compiler (exit code 4)
 ├── ServiceUnavailable    a registry, a device or a disk does not answer (exit code 5)
+│   └── LabError          the virtual board could not be built, started or spoken to (deployers/lab)
+├── LinkError             the link to a board (deployers/link.py)
+│   ├── LinkLostError     the connection went, or the board did not answer; also a ServiceUnavailable (5)
+│   └── LinkRefusedError  the board answered with a status other than OK; also a GateFailed (3)
 └── ConversionError       the converter crashed, took too long, or made another function (exit code 7)
 
 Each message has the offending value, what was expected and what to do, on one line.

@@ -9,10 +9,7 @@
         link.transfer(image)
         link.install()
 
-Errors:
-    LinkError
-      LinkLostError      the connection went, or the board did not answer in time
-      LinkRefusedError   the board answered with a status other than OK
+Its errors stand in the tree of `deployers.exceptions`.
 """
 
 from __future__ import annotations
@@ -25,6 +22,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Protocol, Self
 
+from deployers.exceptions import DeployerError, GateFailed, ServiceUnavailable
 from deployers.protocol import messages
 from deployers.protocol.messages import Answer, BoardState, Forecast, Hello, Message, Reading
 from deployers.protocol.session import Arrived, Closed, Event, HubSession, Opened, Refusal
@@ -43,15 +41,15 @@ _RECEIVE_BYTES = 4096
 _DAMAGED = {Status.WIRE_MAGIC, Status.WIRE_HEADER, Status.WIRE_LENGTH, Status.WIRE_CRC}
 
 
-class LinkError(Exception):
+class LinkError(DeployerError):
     """The link to a board."""
 
 
-class LinkLostError(LinkError):
+class LinkLostError(LinkError, ServiceUnavailable):
     """The connection went, or the board did not answer in time."""
 
 
-class LinkRefusedError(LinkError):
+class LinkRefusedError(LinkError, GateFailed):
     """The board answered with a status other than OK."""
 
     def __init__(self, what: str, status: int, body: bytes = b"") -> None:

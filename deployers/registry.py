@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from deployers.exceptions import InputError, MissingTool, ReleaseError, ServiceUnavailable
 from deployers.protocol.manifest import ManifestError, verify_manifest
@@ -74,7 +73,7 @@ def tracking_uri(given: str | None = None) -> str:
     """
     home = Path(os.environ.get("EDGELOOP_HOME") or CHECKOUT / ".edgeloop").expanduser().resolve()
     uri = given or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home / 'mlflow' / 'mlflow.db'}"
-    file = Path(urlsplit(uri).path[1:]) if uri.startswith("sqlite:///") else None
+    file = Path(uri.removeprefix("sqlite:///").partition("?")[0]) if uri.startswith("sqlite:///") else None
     if file is not None and not file.exists():
         msg = (
             f"there is no registry at {uri!r}, expected what python run.py train makes: "

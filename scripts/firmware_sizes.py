@@ -3,11 +3,11 @@
     python scripts/firmware_sizes.py PROGRAM.elf --calls CALLS --flash 163840 --ram 131072 --stack 8192 --json FILE
 
 The stack is a bound, not a sample: frames come from the disassembly, so that the libraries count too, and are added up
-along the deepest chain of calls, with one interrupt on top. A call through a pointer may reach what the file CALLS says
-for the object file it stands in: lines `object: function ...`, where object is a pattern of the path in the map, and
-`function@object` names one function of an object, on either side. The first line that fits counts. An object file that is not named there, and any
-recursion, is an error; `cut: caller callee` leaves out a call that cannot recur, with its reason in a comment beside
-it. Without CALLS the stack is not looked at.
+along the deepest chain of calls, with one interrupt on top. What a call through a pointer may reach says the file CALLS,
+in lines `object: function ...` for the object file that the call stands in: a pattern of its path in the map. On either
+side `function@object` names one function, and the first line that fits counts. An object file that is not named there,
+and any recursion, is an error; `cut: caller callee` leaves out a call that cannot recur, with its reason in a comment
+beside it. Without CALLS the stack is not looked at.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ START, INTERRUPT = "Reset_Handler", "SysTick_Handler"
 EXCEPTION_BYTES = 108
 
 _FUNCTION = re.compile(r"^([0-9a-f]+) <([^>]+)>:$")
-_DIRECT = re.compile(r"\t(?:bl|blx|b(?:eq|ne|cs|cc|mi|pl|vs|vc|hi|ls|ge|lt|gt|le)?(?:\.[nw])?|cbn?z)\t(?:\w+, )?([0-9a-f]+) <([^>+]+)>$")
+_CONDITION = "eq|ne|cs|cc|mi|pl|vs|vc|hi|ls|ge|lt|gt|le"
+_DIRECT = re.compile(rf"\t(?:blx?|b(?:{_CONDITION})?(?:\.[nw])?|cbn?z)\t(?:\w+, )?([0-9a-f]+) <([^>+]+)>$")
 _POINTER = re.compile(r"\t(?:blx|bx)\t(?!lr)\w+$")
 _PUSH = re.compile(r"\t(?:push|stmdb\tsp!,|stmdb\.w\tsp!,|vpush)\s+\{([^}]*)\}")
 _SUBTRACT = re.compile(r"\tsubw?(?:\.w)?\tsp, (?:sp, )?#(\d+)")
@@ -171,7 +172,8 @@ def deepest(functions: dict[int, Function], start: str) -> tuple[int, list[str]]
 def stack_bytes(elf: Path, calls: Path) -> tuple[int, list[str]]:
     """The deepest stack of a program, and the chain of calls that takes it."""
     functions = parse_disassembly(_run("objdump", "-d", "--no-show-raw-insn", str(elf)))
-    connect(functions, parse_map(elf.with_suffix(".map").read_text(encoding="utf-8")), calls.read_text(encoding="utf-8"))
+    objects = parse_map(elf.with_suffix(".map").read_text(encoding="utf-8"))
+    connect(functions, objects, calls.read_text(encoding="utf-8"))
     most, chain = deepest(functions, START)
     interrupt, _ = deepest(functions, INTERRUPT)
     return most + EXCEPTION_BYTES + interrupt, chain
@@ -179,7 +181,8 @@ def stack_bytes(elf: Path, calls: Path) -> tuple[int, list[str]]:
 
 def section_bytes(text: str) -> dict[str, int]:
     """Flash and RAM from `size -A`."""
-    sizes = {fields[0]: int(fields[1]) for line in text.splitlines() if len(fields := line.split()) == 3 and fields[1].isdigit()}  # noqa: PLR2004, E501 - name, size, address
+    rows = (line.split() for line in text.splitlines())
+    sizes = {row[0]: int(row[1]) for row in rows if len(row) == 3 and row[1].isdigit()}
     return {
         "flash": sum(sizes.get(name, 0) for name in FLASH),
         "ram": sum(sizes.get(name, 0) for name in RAM),

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
-NN_INT8 = 1
+NN_FLOAT32, NN_INT8 = 0, 1
 CADENCE_MS = 600_000
 START_MS = 1_699_999_800_000
 HORIZON = 6
@@ -55,15 +55,24 @@ def golden(celsius: float = 20.0) -> bytes:
     return struct.pack("<HHHf", 1, 2, 2, 1.0) + readings + forecasts
 
 
-def image(version: int, *, golden_vectors: bytes | None = None, model: bytes | None = None, seed: int = 1) -> bytes:
+def image(  # noqa: PLR0913 - what an image says
+    version: int,
+    *,
+    golden_vectors: bytes | None = None,
+    model: bytes | None = None,
+    model_type: int = NN_INT8,
+    seed: int = 1,
+    firmware: int = 0,
+    arena_bytes: int = 4096,
+) -> bytes:
     model = cell() if model is None else model
     tensors = struct.pack("<BBHIfi", 0, 0, 0, 4, 0.0, 0)
     values = {
         1: hashlib.sha256(model).digest(),
         2: struct.pack("<I", version),
-        3: struct.pack("<I", 0),
-        4: struct.pack("<II", 4096, 4096),
-        5: struct.pack("<I", NN_INT8),
+        3: struct.pack("<I", firmware),
+        4: struct.pack("<II", arena_bytes, 4096),
+        5: struct.pack("<I", model_type),
         6: tensors,
         7: program(),
         8: golden() if golden_vectors is None else golden_vectors,

@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 from deployers.protocol.messages import Answer, Forecast, Message, Reading
-from deployers.protocol.session import Arrived, Event, HubSession, Opened
+from deployers.protocol.session import Arrived, Event, HubSession, Refusal
 
 ROOT = Path(__file__).resolve().parents[1]
 LIBRARY = ROOT / "build" / "firmware" / "libedgeloop-board.so"
@@ -37,6 +37,9 @@ class MemoryBoard:
         self.restarts = 0
         self.to_board: int | None = None
         self.from_board: int | None = None
+        self.damage: int | None = None
+        self.key = KEY
+        self.refusals: list[Refusal] = []
         self.readings: dict[int, Reading] = {}
         self.forecasts: dict[int, Forecast] = {}
         self.new_session()
@@ -44,7 +47,7 @@ class MemoryBoard:
     def new_session(self) -> None:
         """What a hub begins with at each connection."""
         self._nonces += 1
-        self.session = HubSession({"board-1": KEY}.get, self._nonces.to_bytes(16, "big"), lambda: 1_700_000_000_000)
+        self.session = HubSession({"board-1": self.key}.get, self._nonces.to_bytes(16, "big"), lambda: 1_700_000_000_000)
         self.answers: dict[int, Answer] = {}
         self.is_linked = False
 
@@ -106,10 +109,20 @@ class MemoryBoard:
 
     def _carry_to_hub(self) -> bool:
         count = self.library.memory_board_read(self._buffer, len(self._buffer))
-        data = self._buffer.raw[: self._let_through("from_board", count)]
+        data = self._damaged(self._buffer.raw[: self._let_through("from_board", count)])
         for event in self.session.receive(data):
             self._on_event(event)
         return bool(data)
+
+    def _damaged(self, data: bytes) -> bytes:
+        """With the one bit turned that `damage` counts off, if it is among these bytes."""
+        if self.damage is None or not data:
+            return data
+        place, turned = self.damage // 8, bytearray(data)
+        if place < len(data):
+            turned[place] ^= 1 << self.damage % 8
+        self.damage = None if place < len(data) else self.damage - 8 * len(data)
+        return bytes(turned)
 
     def _carry_to_board(self) -> bool:
         data = self.session.output()
@@ -137,8 +150,6 @@ class MemoryBoard:
 
     def _on_event(self, event: Event) -> None:
         match event:
-            case Opened():
-                pass
             case Arrived(first, readings):
                 self.readings.update(enumerate(readings, first))
                 self.session.acknowledge(first + len(readings))
@@ -146,5 +157,7 @@ class MemoryBoard:
                 self.forecasts[event.reading] = event
             case Answer():
                 self.answers[event.request] = event
+            case Refusal():
+                self.refusals.append(event)
             case _:
                 pass

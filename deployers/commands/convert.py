@@ -113,7 +113,7 @@ def _show(proof: Proof) -> None:
         table.add_row(
             kind,
             "not measured" if mae is None else f"{mae:.5f}",
-            f"{100 * found['mae_growth']:+.3f}",
+            f"{round(100 * found['mae_growth'], 3) + 0.0:+.3f}",
             f"{found['file_bytes']:,}",
             "not built" if arena is None else f"{arena:,}",
             f"{found['instructions']:,}",

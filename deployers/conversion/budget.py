@@ -43,7 +43,11 @@ def conditions(figures: Mapping[str, Mapping[str, Any]], config: ConversionConfi
     """
     return {
         kind: Condition(
-            f"MAE growth of {kind}", 100 * figures[kind]["mae_growth"], "at most", 100 * config.mae_growth, "%"
+            f"MAE growth of {kind}",
+            round(100 * figures[kind]["mae_growth"], 4),
+            "at most",
+            100 * config.mae_growth,
+            "%",
         )
         for kind in config.types
     }

@@ -61,13 +61,13 @@ def convert(release: Path, out: Path, types: Iterable[str], report: Any) -> None
     cell = Cell.of(model)
     features = np.load(release / "calibration.npz")["features"]
     report("float32")
-    exact = finish_cell(_converted(cell, "float32"), cell, "float32")
+    exact = finish_cell(unfinished_cell(cell, "float32"), cell, "float32")
     runtime = LiteRT(exact)
     _require_same(runtime, model, features[0][:STEPS_COMPARED])
     for kind in types:
         report(kind)
         samples = calibration_steps(runtime, cell.states, features, kind)
-        file = exact if kind == "float32" else finish_cell(_converted(cell, kind, samples), cell, kind)
+        file = exact if kind == "float32" else finish_cell(unfinished_cell(cell, kind, samples), cell, kind)
         (out / f"cell_{kind}.tflite").write_bytes(file)
     if (out / "inputs.npz").exists():
         report("Keras")
@@ -75,7 +75,8 @@ def convert(release: Path, out: Path, types: Iterable[str], report: Any) -> None
         np.savez(out / "reference.npz", residuals=sequence_residuals(model, given["features"], given["starts"]))
 
 
-def _converted(cell: Cell, kind: str, samples: Iterable[Any] = ()) -> bytes:
+def unfinished_cell(cell: Cell, kind: str, samples: Iterable[Any] = ()) -> bytes:
+    """What TensorFlow's converter makes of a cell; `finish_cell` takes it from there."""
     import tensorflow as tf  # noqa: PLC0415
 
     converter = tf.lite.TFLiteConverter.from_concrete_functions([cell.function()])
@@ -91,7 +92,9 @@ def _converted(cell: Cell, kind: str, samples: Iterable[Any] = ()) -> bytes:
         converter.inference_input_type = converter.inference_output_type = dtype
         # TFLM runs int16x8 layers only with one scale for all weights of a layer.
         converter._experimental_disable_per_channel_quantization_for_dense_layers = True  # noqa: SLF001
-    return bytes(converter.convert())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it warns about interfaces that it has no other of
+        return bytes(converter.convert())
 
 
 def _require_same(runtime: LiteRT, model: Any, features: NDArray[np.float32]) -> None:
@@ -123,5 +126,4 @@ def _say(output: Any, fields: dict[str, str]) -> None:
 
 
 if __name__ == "__main__":
-    warnings.simplefilter("ignore")  # the converter warns about interfaces that it has no other of
     sys.exit(main(sys.argv[1:]))

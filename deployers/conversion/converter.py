@@ -24,6 +24,7 @@ CHILD = (sys.executable, "-m", "deployers.conversion.child")
 # TensorFlow's import takes most of it: seconds on a PC, a minute on an emulated ARM core.
 TIMEOUT_SECONDS = 600.0
 LOG_TAIL = 40  # lines
+MEMORY = ("MemoryError", "bad_alloc", "Cannot allocate memory")
 ENVIRONMENT = {"TF_CPP_MIN_LOG_LEVEL": "2", "TF_ENABLE_ONEDNN_OPTS": "0", "CUDA_VISIBLE_DEVICES": "-1"}
 
 _log = logging.getLogger(__name__)
@@ -86,7 +87,7 @@ def convert(
         tail = log.read().decode("utf-8", "replace").splitlines()[-LOG_TAIL:]
     if child.returncode or expired.is_set():
         _log.debug("the converter's last lines:\n%s", "\n".join(tail))
-        raise ConversionError(_reason(said, child.returncode, process.timeout if expired.is_set() else None))
+        raise ConversionError(_reason(said, child.returncode, process.timeout if expired.is_set() else None, tail))
     return {kind: (out / f"cell_{kind}.tflite").read_bytes() for kind in types}
 
 
@@ -105,12 +106,15 @@ def _listen(child: subprocess.Popen[str], progress: Callable[[str], None]) -> di
     return said
 
 
-def _reason(said: dict[str, str], code: int, timeout: float | None) -> str:
+def _reason(said: dict[str, str], code: int, timeout: float | None, tail: list[str]) -> str:
     stage = said.get("stage", "start")
     if timeout is not None:
         return f"the converter took longer than {timeout:g} s at stage {stage!r}: give it more time or a faster machine"
     if "error" in said:
         return said["error"]
+    # The kernel kills what takes all memory; C++ and Python say so themselves.
+    if code == -signal.SIGKILL or any(word in line for line in tail for word in MEMORY):
+        return f"the converter ran out of memory at stage {stage!r}: free about 1 GB, or convert on another machine"
     if code < 0:
         name = signal.Signals(-code).name
         return f"the converter crashed with {name} at stage {stage!r}: run again with --debug for its last lines"

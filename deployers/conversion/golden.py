@@ -95,7 +95,9 @@ def board_golden(file: bytes, series: list[Series], program: FeatureProgram) -> 
     for each in series:
         made = each.forecasts(runtime, program)[each.streamed.made]
         chosen = _kept(len(each.readings), len(made), program.horizon, PAYLOAD_BYTES // len(series))
-        vectors.append(golden_vector(each.readings, each.streamed.accepted[chosen], made[chosen], tolerance))
+        vectors.append(
+            golden_vector(each.readings, each.streamed.accepted[chosen], made[chosen].astype(np.float32), tolerance)
+        )
     return encode_golden(vectors)
 
 

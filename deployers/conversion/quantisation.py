@@ -29,6 +29,8 @@ GATE = {"int8": (1 / 256, -128), "int16x8": (1 / 32768, 0)}
 DIFFERENCE = {"int8": 1 / 64, "int16x8": 1 / 16384}
 KEPT = {"int8": 1 / 128, "int16x8": 1 / 16384}
 SUM_INT16 = 1 / 4096
+# Times the range of the output that calibration shows: beyond it forecasts are cut off, and int16 has room to spare.
+OUTPUT_ROOM = {"int8": 1, "int16x8": 4}
 WEIGHT_LIMIT, LIMITS = 127, {"int8": 127, "int16x8": 32767}
 BIAS_DTYPE = {"float32": np.float32, "int8": np.int32, "int16x8": np.int64}
 
@@ -86,6 +88,8 @@ def _set_scales(graph: Graph, cell: Cell, kind: str) -> None:
         _set_sums(graph, int(operator.inputs[0]), kind)
     if kind == "int8":
         _share_gates(graph)
+    output = graph.outputs[0]
+    graph.quantise(output, OUTPUT_ROOM[kind] * (graph.scale(output) or 0.0), graph.zero(output))
     for operator in graph.named("SUB"):
         difference = int(operator.outputs[0])
         graph.quantise(difference, DIFFERENCE[kind])

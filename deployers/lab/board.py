@@ -18,6 +18,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Self
 
+from deployers.exceptions import MissingTool
 from deployers.lab.firmware import LabError, build
 from deployers.link import BoardLink, BoardListener, LinkError
 from deployers.protocol.messages import KEY_BYTES, Forecast, Reading, SlotState
@@ -213,7 +214,7 @@ class VirtualBoard:
         qemu = shutil.which("qemu-system-arm")
         if qemu is None:
             msg = "'qemu-system-arm' is missing: install it (Debian: qemu-system-arm)"
-            raise LabError(msg)
+            raise MissingTool(msg)
         arguments = ",".join(["enable=on", "target=native", "arg=edgeloop", *(f"arg={word}" for word in settings)])
         machine = ["-M", "mps2-an500", "-display", "none", "-monitor", "none", "-nic", "user,restrict=off"]
         sensor = ["-chardev", f"socket,id=sensor,host=127.0.0.1,port={port}", "-serial", "chardev:sensor"]

@@ -5,13 +5,15 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
+from deployers.exceptions import ServiceUnavailable
+
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / "build" / "firmware"
 PROGRAMS = {"native": BUILD / "edgeloop-native", "mps2_an500": BUILD / "edgeloop-mps2_an500.elf"}
 BUILD_SECONDS = 300
 
 
-class LabError(Exception):
+class LabError(ServiceUnavailable):
     """The virtual board could not be built, started or spoken to."""
 
 

@@ -33,12 +33,12 @@ enum { WORD_BLANK, WORD_DONE, WORD_WEAK, WORD_UNREADABLE };
 typedef struct {
     slot_flash port;
     uint8_t *bytes;
-    uint8_t *words;  /* WORD_... by word */
-    uint8_t *dirty;  /* sectors touched since flash_model_keep */
-    uint8_t *kept;   /* bytes, then words */
+    uint8_t *words; /* WORD_... by word */
+    uint8_t *dirty; /* sectors touched since flash_model_keep */
+    uint8_t *kept;  /* bytes, then words */
     uint32_t total;
-    int has_ecc;     /* a torn word cannot be read, as on the STM32H7 */
-    long operations; /* programs and erases so far */
+    int has_ecc;                     /* a torn word cannot be read, as on the STM32H7 */
+    long operations;                 /* programs and erases so far */
     long erases[FLASH_MODEL_ERASES]; /* numbers of the first erases among them */
     int erase_count;
     long cut_at, refuse_at, refuse_from; /* -1: never */

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 CAPACITY = 2048
+WORD_BYTES = 32
 NOT_AN_IMAGE = bytes(i * 31 & 255 for i in range(2500))
 
 
@@ -129,17 +130,16 @@ def transfer(board: MemoryBoard, image: bytes) -> bool:
 @pytest.mark.parametrize("direction", ["to_board", "from_board"])
 def test_a_transfer_cut_at_every_byte_is_resumed(board: MemoryBoard, direction: str) -> None:
     total = len(NOT_AN_IMAGE) + 200 if direction == "to_board" else 150
-    for cut in range(1, total, 1):
+    for cut in range(1, total):
         board.library.memory_board_wipe()
         board.new_session()
         board.connect()
         board.cut_after(**{direction: cut})
         whole = transfer(board, NOT_AN_IMAGE)
         board.cut_after()
+        board.connect()
         if not whole:
-            board.connect()
-            before = state(board).transfer_offset
-            assert before <= len(NOT_AN_IMAGE)
+            assert state(board).transfer_offset <= len(NOT_AN_IMAGE)
             assert transfer(board, NOT_AN_IMAGE)
         assert state(board).transfer_offset == len(NOT_AN_IMAGE), cut
 
@@ -152,7 +152,7 @@ def test_a_transfer_goes_on_after_a_reset(board: MemoryBoard) -> None:
     board.connect()
     answer = board.request(Message.TRANSFER_BEGIN, begun)
     assert answer is not None
-    assert messages.decode_u32(answer.body, "offset") == 1024
+    assert 1024 - 2 * WORD_BYTES <= messages.decode_u32(answer.body, "offset") <= 1024
     assert transfer(board, NOT_AN_IMAGE)
 
 

@@ -10,16 +10,20 @@ import pytest
 from deployers.lab.board import VirtualBoard
 from deployers.link import LinkRefusedError
 from deployers.protocol import messages
+from deployers.protocol.frame import TAGGED, Frame
 from deployers.protocol.messages import BoardState, Message, Reading, SlotState
 from deployers.protocol.status import Status
-from tests.board_image import CADENCE_MS, HORIZON, START_MS, golden, image, public_point
+from tests.board_image import CADENCE_MS, HORIZON, START_MS, cell, golden, image, public_point
 from tests.memory_board import KEY, MemoryBoard, load
+from tests.vectors.cells import gru_cell
+from tests.vectors.tflite_file import TfliteFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
 TEST_MS = 60_000
+DAMAGED = {Status.WIRE_MAGIC, Status.WIRE_HEADER, Status.WIRE_LENGTH, Status.WIRE_CRC}
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +38,13 @@ def board(library: ctypes.CDLL, tmp_path: Path) -> Iterator[MemoryBoard]:
     board.connect()
     yield board
     board.reach(False)
+
+
+def with_unknown_operator() -> bytes:
+    file = TfliteFile()
+    x, y = (file.tensor((1, 4), "int8", 1 / 256, -128) for _ in range(2))
+    file.operator("SOFTMAX", [x], [y])
+    return file.pack([x], [y])
 
 
 def reading(number: int) -> Reading:
@@ -66,6 +77,8 @@ def slot_of(board: MemoryBoard) -> tuple[SlotState, int]:
 def install(board: MemoryBoard, data: bytes) -> int:
     answer = board.request(Message.TRANSFER_BEGIN, messages.encode_transfer_begin(data))
     assert answer is not None
+    if answer.status != Status.OK:
+        return answer.status
     while (offset := messages.decode_u32(answer.body, "offset")) < len(data):
         chunk = data[offset : offset + messages.CHUNK_MAX]
         answer = board.request(Message.TRANSFER_CHUNK, messages.encode_u32(offset) + chunk)
@@ -75,6 +88,17 @@ def install(board: MemoryBoard, data: bytes) -> int:
     board.settle()
     board.connect()
     return status
+
+
+def log_of(board: MemoryBoard) -> str:
+    text, position = b"", 0
+    while True:
+        answer = board.request(Message.LOG, messages.encode_u32(position))
+        assert answer is not None
+        if not answer.body[4:]:
+            return text.decode()
+        text += answer.body[4:]
+        position = messages.decode_u32(answer.body[:4], "log") + len(answer.body) - 4
 
 
 def confirm(board: MemoryBoard, version: int) -> int:
@@ -150,8 +174,17 @@ def test_an_image_can_be_reverted(board: MemoryBoard) -> None:
         (image(2, seed=2), Status.IMAGE_KEY),
         (image(2)[:-1] + b"\x00", Status.IMAGE_SIGNATURE),
         (image(0), Status.IMAGE_VERSION),
+        (image(2, firmware=0x000200), Status.IMAGE_FIRMWARE),
+        (image(2, arena_bytes=20_000), Status.IMAGE_LIMIT),
+        (image(2, model_type=9), Status.IMAGE_TLV),
         (image(2, model=b"no model here"), Status.NN_NOT_TFLITE),
-        (image(2, golden_vectors=golden(celsius=35.0)), getattr(Status, "GOLDEN_MISMATCH", -1)),
+        (image(2, model=cell()[:-1000]), Status.NN_TRUNCATED),
+        (image(2, model=with_unknown_operator()), Status.NN_OPERATOR),
+        (image(2, model=gru_cell("int8", 4, 900, 6, seed=1).file), Status.SLOT_TOO_LARGE),
+        (image(2, model=gru_cell("float32", 4, 2, 4000, seed=1).file), Status.NN_ARENA),
+        (image(2, model=gru_cell("int8", 3, 8, 6, seed=1).file), Status.FORECAST_MODEL),
+        (image(2, golden_vectors=golden(celsius=35.0)), Status.GOLDEN_MISMATCH),
+        (image(2, golden_vectors=golden()[:-1]), Status.GOLDEN_LENGTH),
     ],
 )
 def test_what_a_board_refuses_leaves_the_model_before_it(board: MemoryBoard, data: bytes, status: Status) -> None:
@@ -162,6 +195,109 @@ def test_what_a_board_refuses_leaves_the_model_before_it(board: MemoryBoard, dat
     sense(board, 3, 6)
     assert len(board.forecasts) == before + 3
     assert install(board, image(3)) == Status.OK
+
+
+def test_a_damaged_frame_is_refused_and_the_link_goes_on(board: MemoryBoard) -> None:
+    """Every bit of a request in turn: the board says that it could not read it, and answers the next one."""
+    session = board.session
+    session.request(Message.STATUS)
+    length = len(session.output())
+    for bit in range(8 * length):
+        if board.session is not session:
+            session = board.session
+        request = session.request(Message.STATUS)
+        frame = bytearray(session.output())
+        frame[bit // 8] ^= 1 << bit % 8
+        board.library.memory_board_write(bytes(frame), ctypes.c_size_t(length))
+        board.settle()
+        assert request not in board.answers, bit
+        assert board.refusals, bit
+        assert {refusal.status for refusal in board.refusals} <= DAMAGED, bit
+        board.refusals.clear()
+        assert status_of(board, Message.STATUS) == Status.OK
+        assert board.session is session, bit
+
+
+def test_damaged_readings_and_forecasts_come_again(board: MemoryBoard) -> None:
+    """Every seventh bit of what carries a reading and its forecast."""
+    with_confirmed(board, 1)
+    length = 12 + 20 + 4 * HORIZON + 8 + 4 + 12 + 10 + 12 + 8 + 4
+    for number, bit in enumerate(range(0, 8 * length, 7), len(board.readings)):
+        board.damage = bit
+        board.sense(reading(number))
+        board.settle()
+        assert board.damage is None, bit
+        assert board.readings[number] == reading(number), bit
+        assert board.forecasts[number].celsius[0] == pytest.approx(reading(number).celsius, abs=1.0)
+    assert state(board).forecasts_dropped == 0
+
+
+def test_a_hub_without_the_key_gets_nothing(board: MemoryBoard) -> None:
+    sense(board, 0, 3)
+    board.reach(False)
+    board.sense(reading(3))
+    board.key = bytes(32)
+    board.reach(True)
+    board.new_session()
+    for _ in range(30):
+        board.step(100)
+        assert not board.session.is_open
+    assert set(board.readings) == {0, 1, 2}
+    board.key = KEY
+    board.reach(False)
+    board.reach(True)
+    board.connect()
+    board.settle()
+    assert set(board.readings) == {0, 1, 2, 3}
+    assert log_of(board).endswith("hub and board do not know each other\n")
+
+
+def test_who_repeats_or_makes_up_frames_is_refused(board: MemoryBoard) -> None:
+    request = board.session.request(Message.STATUS)
+    frame = board.session.output()
+    board.library.memory_board_write(frame, ctypes.c_size_t(len(frame)))
+    board.settle()
+    assert request in board.answers
+    board.library.memory_board_write(frame, ctypes.c_size_t(len(frame)))
+    made_up = Frame(Message.REVERT, request + 1, messages.encode_u32(0) + bytes(8), TAGGED).encode()
+    board.library.memory_board_write(made_up, ctypes.c_size_t(len(made_up)))
+    untagged = Frame(Message.STATUS, request + 1).encode()
+    board.library.memory_board_write(untagged, ctypes.c_size_t(len(untagged)))
+    board.settle()
+    assert [refusal.status for refusal in board.refusals] == [
+        Status.SESSION_REPLAY,
+        Status.SESSION_TAG,
+        Status.SESSION_TAG,
+    ]
+
+
+@pytest.mark.parametrize("name", ["gru int8 4x16x6", "gru int16 4x16x6", "gru float32 4x16x6"])
+def test_forecasts_after_a_reset_equal_those_without_one(board: MemoryBoard, name: str) -> None:
+    kind = ("float32", "int8", "int16").index(name.split()[1])
+    images = image(1, model=cell(name), model_type=kind)
+
+    def run(reset_at: int) -> list[tuple[float, ...]]:
+        board.library.memory_board_wipe()
+        board.new_session()
+        board.readings.clear()
+        board.forecasts.clear()
+        board.connect()
+        assert install(board, images) == Status.OK
+        for number in range(60):
+            if number == 5:
+                assert confirm(board, 1) == Status.OK
+            if number == reset_at:
+                board.reset()
+                board.connect()
+            # A gap short enough to hold over, and one that begins a new segment.
+            late = 2 * (number > 20) + 9 * (number > 40)
+            board.sense(Reading(reading(number + late).time_ms, reading(number).microcelsius))
+        board.settle()
+        return [board.forecasts[number].celsius for number in range(60)]
+
+    without = run(-1)
+    for reset_at in (7, 20, 21, 22, 41, 42, 59):
+        assert run(reset_at) == without, reset_at
 
 
 def test_the_state_is_rebuilt_from_the_kept_readings(board: MemoryBoard) -> None:

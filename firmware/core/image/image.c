@@ -102,9 +102,10 @@ static status_t read_model_type(const uint8_t *value, image_view *view)
     return view->model_type < MODEL_TYPES ? STATUS_OK : STATUS_IMAGE_TLV;
 }
 
+/* `length` is 1 or more. */
 static status_t read_tensors(const uint8_t *value, uint32_t length, image_view *view)
 {
-    if (length == 0 || length % IMAGE_TENSOR_BYTES != 0)
+    if (length % IMAGE_TENSOR_BYTES != 0)
         return STATUS_IMAGE_TLV;
     for (uint32_t at = 0; at < length; at += IMAGE_TENSOR_BYTES) {
         const uint8_t *tensor = value + at;

@@ -20,8 +20,8 @@ enum {
     IMAGE_KEY_BYTES = 65,       /* an uncompressed point of P-256: 4, x, y */
     IMAGE_KEY_ID_BYTES = 8,     /* the first of the SHA-256 of those 65 bytes */
     IMAGE_HASH_BYTES = 32,
-    IMAGE_ALIGNMENT = 16,       /* of the model within the image */
-    IMAGE_TENSOR_BYTES = 16     /* one entry of the tensor specs */
+    IMAGE_ALIGNMENT = 16,   /* of the model within the image */
+    IMAGE_TENSOR_BYTES = 16 /* one entry of the tensor specs */
 };
 
 /* What a board accepts. A policy of zeros accepts nothing. */

@@ -99,11 +99,12 @@ static uint32_t place_offset(const slot_flash *flash, uint32_t sector, uint32_t 
 /* The place after the last one that is not blank: records are appended, and a torn one is never written over. */
 static uint32_t first_free(const slot_flash *flash, uint32_t sector)
 {
-    uint32_t place = places(flash);
+    uint32_t free = 0;
 
-    while (place > 0 && flash_is_blank(flash, place_offset(flash, sector, place - 1), flash_block(flash)))
-        place--;
-    return place;
+    for (uint32_t place = 0; place < places(flash); place++)
+        if (!flash_is_blank(flash, place_offset(flash, sector, place), flash_block(flash)))
+            free = place + 1;
+    return free;
 }
 
 static void find_newest(slot_store *s, uint32_t sector)

@@ -271,9 +271,10 @@ status_t slot_install_write(slot_store *s, uint32_t offset, const uint8_t *bytes
     if (offset > s->received || count > s->record.bytes - offset)
         return STATUS_SLOT_OFFSET;
     /* Bytes that came before are passed over: their answer was lost. */
-    for (done = smaller(s->received - offset, (uint32_t)count); done < count && status == STATUS_OK; done += taken) {
+    for (done = smaller(s->received - offset, (uint32_t)count); done < count; done += taken) {
         due = s->received;
         status = take(s, bytes + done, (uint32_t)count - done, &taken);
+        /* Back to the block, or to its sector: with every error, and without one where a cut has spoiled it. */
         if (s->received != due + taken)
             break;
     }

@@ -24,9 +24,9 @@
 
 enum {
     SLOT_NONE = 255,
-    SLOT_WORD_MAX = 256,   /* largest word_bytes */
+    SLOT_WORD_MAX = 256, /* largest word_bytes */
     SLOT_RECORD_BYTES = 32,
-    SLOT_TAG_BYTES = 12    /* of an image's SHA-256, in the journal */
+    SLOT_TAG_BYTES = 12 /* of an image's SHA-256, in the journal */
 };
 
 /* A flash area whose sectors 0 and 1 hold the journal, the rest slot 0 and slot 1. Callbacks return 0 if they did it
@@ -73,13 +73,13 @@ typedef struct {
     const slot_flash *flash;
     slot_verify verify;
     const void *verify_context;
-    slot_record record;     /* the newest */
-    uint32_t journal;       /* sector that it is in */
-    uint32_t next_record;   /* first free place there */
-    uint32_t running;       /* slot whose image was given out by slot_boot or slot_install_finish, or SLOT_NONE */
-    uint32_t version;       /* of that image */
-    uint32_t received;      /* bytes of the transfer in place, with those of `pending` */
-    uint32_t pending_bytes; /* received, but short of a block */
+    slot_record record;       /* the newest */
+    uint32_t journal;         /* sector that it is in */
+    uint32_t next_record;     /* first free place there */
+    uint32_t running;         /* slot whose image was given out by slot_boot or slot_install_finish, or SLOT_NONE */
+    uint32_t version;         /* of that image */
+    uint32_t received;        /* bytes of the transfer in place, with those of `pending` */
+    uint32_t pending_bytes;   /* received, but short of a block */
     uint32_t sector_is_fresh; /* the sector being filled was erased by this transfer */
     uint8_t pending[SLOT_WORD_MAX];
 } slot_store;

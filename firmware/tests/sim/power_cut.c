@@ -319,8 +319,8 @@ static void make_in_test(board *b)
 /* The journal's sector is full but for two places: it turns during what follows. */
 static void make_full_journal(board *b)
 {
-    uint32_t block = (SLOT_RECORD_BYTES + b->chip.port.word_bytes - 1) / b->chip.port.word_bytes *
-                     b->chip.port.word_bytes;
+    uint32_t block =
+        (SLOT_RECORD_BYTES + b->chip.port.word_bytes - 1) / b->chip.port.word_bytes * b->chip.port.word_bytes;
     uint32_t version = 2, next;
 
     put(b, 1, 1);
@@ -500,7 +500,7 @@ int main(int count, char **arguments)
         printf("%-42s %7ld cuts %7ld pairs of cuts\n", geometries[g].name, points - points_before,
                pairs - pairs_before);
     }
-    printf("power cuts: %ld points, %ld failures; %ld boots, %ld signatures checked, %.1f s\n", points + pairs, failures,
-           boots, signatures, (double)(clock() - start) / CLOCKS_PER_SEC);
+    printf("power cuts: %ld points, %ld failures; %ld boots, %ld signatures checked, %.1f s\n", points + pairs,
+           failures, boots, signatures, (double)(clock() - start) / CLOCKS_PER_SEC);
     return failures != 0 || points + pairs < 10000;
 }

@@ -196,9 +196,9 @@ static void a_signature_by_another_key_under_a_known_id_is_refused(void)
 
 static void degenerate_signatures_are_refused(void)
 {
-    static const uint8_t order[32] = {0xFF, 0xFF, 0xFF, 0xFF, 0, 0, 0, 0, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF,
-                                      0xBC, 0xE6, 0xFA, 0xAD, 0xA7, 0x17, 0x9E, 0x84, 0xF3, 0xB9, 0xCA, 0xC2, 0xFC, 0x63,
-                                      0x25, 0x51};
+    static const uint8_t order[32] = {0xFF, 0xFF, 0xFF, 0xFF, 0,    0,    0,    0,    0xFF, 0xFF, 0xFF,
+                                      0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xBC, 0xE6, 0xFA, 0xAD, 0xA7, 0x17,
+                                      0x9E, 0x84, 0xF3, 0xB9, 0xCA, 0xC2, 0xFC, 0x63, 0x25, 0x51};
     uint8_t *r, *s;
 
     begin();
@@ -283,8 +283,8 @@ static void every_truncation_and_excess_is_refused(void)
 
 static void hostile_lengths_are_refused(void)
 {
-    static const uint32_t hostile[] = {0, 1, 7, 8, 15, 16, 63, 64, 0x7FFFFFFF, 0x80000000, 0xFFFFFFC0,
-                                       0xFFFFFFF0, 0xFFFFFFF8, 0xFFFFFFFF};
+    static const uint32_t hostile[] = {0,  1,          7,          8,          15,         16,         63,
+                                       64, 0x7FFFFFFF, 0x80000000, 0xFFFFFFC0, 0xFFFFFFF0, 0xFFFFFFF8, 0xFFFFFFFF};
     size_t length = 0;
 
     begin();

@@ -1,0 +1,115 @@
+"""A small release, and what becomes of it, made once for all tests of the deployers."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from deployers.conversion.budget import ConversionConfig
+from deployers.conversion.cost import TYPES
+from deployers.conversion.folder import write_conversion
+from deployers.conversion.proof import Proof, prove
+from deployers.conversion.runtimes import LiteRT
+
+if TYPE_CHECKING:
+    from deployers.conversion.cell import Cell
+
+FORMS = ("gru", "conv_gru", "gru_dense", "gru_gru")
+INPUTS, HORIZON, UNITS = 3, 4, 6
+
+
+@dataclass(frozen=True)
+class Converted:
+    """One form with random weights, in every type.
+
+    Attributes:
+        model: the Keras sequence model.
+        cell: its step.
+        features: calibration sequences, `(sequences, steps, inputs)`.
+        files: by type.
+    """
+
+    model: Any
+    cell: Cell
+    features: Any
+    files: dict[str, bytes]
+
+
+@pytest.fixture(scope="session")
+def forms() -> dict[str, Converted]:
+    """Every form, converted in this process, where a crash would be seen as one."""
+    return {form: converted(form) for form in FORMS}
+
+
+def sequences(seed: int = 0, steps: int = 48) -> Any:
+    """Features that walk, with jumps."""
+    rng = np.random.default_rng(seed)
+    jumps = rng.normal(size=(4, steps, INPUTS)) * (rng.random((4, steps, INPUTS)) < 0.1) * 3
+    return (np.sin(np.arange(steps)[None, :, None] / 7 + rng.normal(size=(4, 1, INPUTS))) + jumps).astype(np.float32)
+
+
+def converted(form: str) -> Converted:
+    from deployers.conversion.calibration import calibration_steps
+    from deployers.conversion.cell import Cell
+    from deployers.conversion.child import unfinished_cell
+    from deployers.conversion.quantisation import finish_cell
+    from forecaster.gru.architecture import Architecture
+    from forecaster.gru.keras_model import keras_model
+
+    architecture = Architecture(INPUTS, HORIZON, UNITS, form)
+    weights = np.random.default_rng(1).normal(size=architecture.parameters) * 0.5
+    model = keras_model(architecture, weights.astype(np.float32))
+    cell, features = Cell.of(model), sequences()
+    files = {"float32": finish_cell(unfinished_cell(cell, "float32"), cell, "float32")}
+    runtime = LiteRT(files["float32"])
+    for kind in ("int8", "int16x8"):
+        samples = list(calibration_steps(runtime, cell.states, features, kind))
+        files[kind] = finish_cell(unfinished_cell(cell, kind, samples), cell, kind)
+    return Converted(model, cell, features, files)
+
+
+@pytest.fixture(scope="session")
+def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A release as training writes it, of a network that has hardly been trained."""
+    from forecaster.genome import Candidate
+    from forecaster.gru.architecture import Recipe
+    from forecaster.model import train
+    from forecaster.release import write_release
+    from tests.synthetic import dataset
+
+    folder, data = tmp_path_factory.mktemp("releases") / "release", dataset(1600)
+    recipe = Recipe(updates=40, batch=8, steps=32, burn_in=4)
+    trained = train(data, Candidate(("difference:1", "hour:1:sin"), "gru", 4, recipe), 40, 1, refit=True)
+    write_release(folder, trained, data, {}, {"dataset_version": "t:1"})
+    return folder
+
+
+@pytest.fixture(scope="session")
+def proof(release: Path) -> Proof:
+    """The release, converted by a child process, and measured."""
+    return prove(release, ConversionConfig(types=TYPES, mae_growth=0.5))
+
+
+@pytest.fixture(scope="session")
+def conversion(release: Path, proof: Proof, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that convert writes; not to be changed."""
+    folder = tmp_path_factory.mktemp("conversions") / "out"
+    write_conversion(release, proof, folder, {"version": "3", "model": "kitchen"})
+    return folder
+
+
+@pytest.fixture
+def copied_release(release: Path, tmp_path: Path) -> Path:
+    """A release that a test may spoil."""
+    return Path(shutil.copytree(release, tmp_path / "release"))
+
+
+@pytest.fixture
+def copied(conversion: Path, tmp_path: Path) -> Path:
+    """A conversion that a test may spoil."""
+    return Path(shutil.copytree(conversion, tmp_path / "out"))
