@@ -1,5 +1,5 @@
 # How the C code is written: .clang-format and .clang-tidy of the repository.
-LINT_FILES := $(shell git ls-files '*.c' '*.h')
+LINT_FILES := $(wildcard $(foreach folder,core/* app boards/* drivers port/lwip port/lwip/arch tests tests/*,$(folder)/*.c $(folder)/*.h))
 TIDY_FILES := $(wildcard core/*/*.c app/*.c)
 
 .PHONY: lint

@@ -47,7 +47,9 @@ class MemoryBoard:
     def new_session(self) -> None:
         """What a hub begins with at each connection."""
         self._nonces += 1
-        self.session = HubSession({"board-1": self.key}.get, self._nonces.to_bytes(16, "big"), lambda: 1_700_000_000_000)
+        self.session = HubSession(
+            {"board-1": self.key}.get, self._nonces.to_bytes(16, "big"), lambda: 1_700_000_000_000
+        )
         self.answers: dict[int, Answer] = {}
         self.is_linked = False
 

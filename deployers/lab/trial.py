@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from deployers.commands.image import image_of_conversion
 from deployers.conversion.child import sequence_residuals
 from deployers.conversion.features import FeatureProgram
 from deployers.conversion.folder import write_conversion
 from deployers.conversion.runtimes import LiteRT
 from deployers.conversion.stream import MICRODEGREES, stream
 from deployers.exceptions import GateFailed, ReleaseError
+from deployers.imaging import image_of_conversion
 from deployers.lab.board import VirtualBoard
 from deployers.protocol.messages import Reading
 from deployers.protocol.signature import public_point

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from typing import TYPE_CHECKING
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -11,6 +10,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 
+from deployers.protocol.files import read_file, require_absent, write_whole
 from deployers.protocol.tlv import ImageError
 
 if TYPE_CHECKING:
@@ -53,23 +53,34 @@ def is_signed(point: bytes, signature: bytes, data: bytes) -> bool:
     return True
 
 
-def generate_keys(private: Path, public: Path) -> bytes:
-    """Write a new private key (PKCS #8 PEM, readable by its owner only) and its public point (65 bytes).
+def generate_keys(private: Path, public: Path, *, force: bool = False) -> bytes:
+    """Write a new private key (PKCS #8 PEM, mode 0600) and its public point (65 bytes).
+
+    Args:
+        private: file of the private key.
+        public: file of the public one.
+        force: replace keys that are there.
 
     Returns:
         The public point.
 
     Raises:
-        ImageError: a file exists or cannot be written; then neither is left behind.
+        ImageError: a file exists and `force` is not given, or one cannot be written; then no new key is left.
     """
+    if private == public:
+        msg = f"{str(private)!r} for both keys: expected two files, give the public one another name"
+        raise ImageError(msg)
+    require_absent(private, "private key", force=force)
+    require_absent(public, "public key", force=force)
     key = ec.generate_private_key(ec.SECP256R1())
     pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     point = public_point(key)
-    _write_new(private, pem, 0o600)
+    # The public one first: without its private key it is worth nothing, and nothing is lost with it.
+    write_whole(public, point, 0o644)
     try:
-        _write_new(public, point, 0o644)
+        write_whole(private, pem, 0o600)
     except ImageError:
-        private.unlink()
+        public.unlink()
         raise
     return point
 
@@ -110,30 +121,3 @@ def load_public_key(path: Path) -> bytes:
         msg = f"{str(path)!r} holds no public key: expected an uncompressed point of P-256, as `image keygen` writes it"
         raise ImageError(msg)
     return point
-
-
-def read_file(path: Path, what: str) -> bytes:
-    """The bytes of a file.
-
-    Raises:
-        ImageError: it cannot be read.
-    """
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        msg = f"{what} {str(path)!r} cannot be read ({error.strerror}): check the path and its permissions"
-        raise ImageError(msg) from None
-
-
-def _write_new(path: Path, data: bytes, mode: int) -> None:
-    """Never through an existing file, and never readable by others for a moment."""
-    try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    except FileExistsError:
-        msg = f"{str(path)!r} exists: a key is never overwritten, choose another name or move it away"
-        raise ImageError(msg) from None
-    except OSError as error:
-        msg = f"{str(path)!r} cannot be written ({error.strerror}): check the folder and its permissions"
-        raise ImageError(msg) from None
-    with os.fdopen(handle, "wb") as file:
-        file.write(data)

@@ -201,6 +201,7 @@ int main(void)
             else if ((int32_t)(milliseconds - busy_until) >= 0)
                 __asm volatile("wfi"); /* until the next millisecond */
         } while (1);
+        log_number(&application.log, now_ms(NULL), "deepest stack", (int64_t)stack_used());
         tcp_link_poll();
     }
 }
