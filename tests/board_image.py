@@ -55,7 +55,7 @@ def golden(celsius: float = 20.0) -> bytes:
     return struct.pack("<HHHf", 1, 2, 2, 1.0) + readings + forecasts
 
 
-def image(  # noqa: PLR0913 - what an image says
+def image(
     version: int,
     *,
     golden_vectors: bytes | None = None,

@@ -196,9 +196,7 @@ Examples:
 """
 )
 @click.argument("private", type=FILE)
-@click.option(
-    "--public", type=FILE, help="File of the public key; beside the private one, ending in .pub, if not given."
-)
+@click.option("--public", type=FILE, help="File of the public key; the private one, ending in .pub, if not given.")
 @click.option("--force", is_flag=True, help="Replace keys: images signed with the old one are worth nothing then.")
 def keygen(*, private: Path, public: Path | None, force: bool) -> None:
     """Make a key pair: a private key that only its owner can read, and the 65 bytes that go into a board."""

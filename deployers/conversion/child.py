@@ -55,9 +55,7 @@ def convert(release: Path, out: Path, types: Iterable[str], report: Any) -> None
         ConversionError: the model has no cell, or the cell is another function than the model.
     """
     report("TensorFlow")
-    import keras  # noqa: PLC0415 - seconds to import
-
-    model = keras.models.load_model(release / "model.keras", compile=False)
+    model = _model(release)
     cell = Cell.of(model)
     features = np.load(release / "calibration.npz")["features"]
     report("float32")
@@ -73,6 +71,17 @@ def convert(release: Path, out: Path, types: Iterable[str], report: Any) -> None
         report("Keras")
         given = np.load(out / "inputs.npz")
         np.savez(out / "reference.npz", residuals=sequence_residuals(model, given["features"], given["starts"]))
+
+
+def _model(release: Path) -> Any:
+    import keras  # noqa: PLC0415 - seconds to import
+
+    try:
+        return keras.models.load_model(release / "model.keras", compile=False)
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        reason = " ".join(str(error).split())[:200]
+        msg = f"model.keras of {release.name!r} cannot be read ({reason}): fetch it again from the registry"
+        raise ConversionError(msg) from error
 
 
 def unfinished_cell(cell: Cell, kind: str, samples: Iterable[Any] = ()) -> bytes:

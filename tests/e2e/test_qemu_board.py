@@ -1,4 +1,4 @@
-"""The whole firmware on QEMU's Cortex-M7, over TCP: a signed image in, readings in, and the forecasts that Python makes.
+"""The whole firmware on QEMU's Cortex-M7, over TCP: an image and readings in, and the forecasts that Python makes.
 
 Expected forecasts come from the wheels of LiteRT (float32) and TFLM (integers), and from the features in Python: none
 of the board's own code takes part.

@@ -1,0 +1,133 @@
+"""One release on a virtual board, from the command line; and what makes a trial fail."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from deployers.exceptions import GateFailed, ReleaseError
+from deployers.lab import __main__ as lab
+from deployers.lab.trial import RUNTIMES, Trial, last_readings
+from deployers.protocol.manifest import verify_manifest
+
+
+def trial(board_is_off_by: float = 0.0) -> Trial:
+    forecasts = {name: np.full((3, 2), 20.0) for name in RUNTIMES}
+    forecasts["board"][1, 1] += board_is_off_by
+    return Trial(np.arange(3) * 600_000, np.full(3, 20.5), forecasts, 600, 7)
+
+
+def rewrite(release: Path, **changes: Any) -> None:
+    with np.load(release / "test.npz") as stored:
+        columns = {name: stored[name] for name in stored.files}
+    for name, change in changes.items():
+        columns[name] = change(columns[name].copy())
+    np.savez(release / "test.npz", **columns)
+
+
+def test_a_board_that_agrees_passes() -> None:
+    trial(0.004).require(0.005)
+
+
+@pytest.mark.parametrize("difference", [0.006, -0.006, float("nan"), float("inf")])
+def test_a_board_that_says_something_else_fails(difference: float) -> None:
+    with pytest.raises(GateFailed, match=r"the board's forecasts differ from Keras' by .* allowed are 0.005"):
+        trial(difference).require(0.005)
+
+
+def test_a_trial_tells_how_far_ahead_its_values_are() -> None:
+    assert (trial().horizon, trial().ahead(1), trial().ahead(6)) == (2, "+10 min", "+60 min")
+
+
+def test_a_trial_as_plain_values_is_json() -> None:
+    plain = json.loads(json.dumps(trial(0.25).as_dict()))
+    assert plain["readings"] == 3
+    assert plain["model_version"] == 7
+    assert plain["differences"] == {"LiteRT": 0.0, "board": 0.25}
+    assert plain["last"]["Keras"] == [20.0, 20.0]
+
+
+def test_the_last_readings_are_those_of_the_test_part(release: Path) -> None:
+    readings = last_readings(release, 10)
+    with np.load(release / "test.npz") as stored:
+        assert [reading.time_ms * 1000 for reading in readings] == stored["time"][-10:].tolist()
+        assert [reading.microcelsius for reading in readings] == np.round(stored["value"][-10:] * 1e6).tolist()
+
+
+def test_the_last_readings_come_from_one_segment_and_were_measured(copied_release: Path) -> None:
+    def last_five_are_another_segment(segment: Any) -> Any:
+        segment[-5:] = segment[-1] + 1
+        return segment
+
+    def one_is_filled(filled: Any) -> Any:
+        filled[-2] = True
+        return filled
+
+    rewrite(copied_release, segment=last_five_are_another_segment, filled=one_is_filled)
+    assert len(last_readings(copied_release, 10)) == 4
+
+
+def test_a_release_without_a_test_part_is_refused(copied_release: Path) -> None:
+    (copied_release / "test.npz").unlink()
+    with pytest.raises(ReleaseError, match=r"has no test.npz.*train again"):
+        last_readings(copied_release, 10)
+
+
+@pytest.mark.parametrize("board", ["native", "mps2_an500"])
+@pytest.mark.parametrize("kind", ["float32", "int8", "int16x8"])
+def test_a_release_runs_on_a_board_and_says_what_keras_says(
+    release: Path, board: str, kind: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["try", "--release", str(release), "--board", board, "--type", kind, "--readings", "30", "--json"]
+    code = lab.main(arguments)
+    printed = json.loads(capsys.readouterr().out)
+    assert (code, printed["board"], printed["type"], printed["readings"]) == (0, board, kind, 30)
+    assert printed["model_version"] == 1
+    assert 0 < printed["differences"]["board"] <= printed["tolerance"]
+    if kind == "float32":
+        assert printed["differences"]["board"] < 1e-5
+    np.testing.assert_allclose(printed["last"]["board"], printed["last"]["Keras"], atol=printed["tolerance"])
+
+
+def test_the_table_shows_the_three_side_by_side(release: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert lab.main(["try", "--release", str(release), "--board", "native", "--readings", "12"]) == 0
+    printed = capsys.readouterr().out
+    for text in ("the native program, image 1 confirmed", "12 of the test part", "Keras +10 min", "board +10 min"):
+        assert text in printed
+
+
+def test_a_board_that_differs_is_shown_and_then_fails(
+    release: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lab, "allowed_difference", lambda _proof, _kind: 0.0)
+    assert lab.main(["try", "--release", str(release), "--board", "native", "--readings", "12"]) == GateFailed.exit_code
+    captured = capsys.readouterr()
+    assert "Keras +10 min" in captured.out
+    assert captured.err.startswith("error: the board's forecasts differ from Keras'")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--board", "stm32h745"], "'stm32h745' is not one of 'mps2_an500', 'native'"),
+        (["--type", "int4"], "'int4' is not one of 'float32', 'int8', 'int16x8'"),
+        (["--readings", "1"], "1 is not in the range 2<=x<=20000"),
+        (["--release", "nowhere"], "release 'nowhere' is no folder"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(
+    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert lab.main(["try", *arguments]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_release_that_was_changed_is_refused(copied_release: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert verify_manifest(copied_release)
+    (copied_release / "model.onnx").write_bytes(b"changed")
+    assert lab.main(["try", "--release", str(copied_release), "--board", "native"]) == 2
+    assert "model.onnx" in capsys.readouterr().err
