@@ -3,11 +3,11 @@
     python scripts/firmware_sizes.py PROGRAM.elf --calls CALLS --flash 163840 --ram 131072 --stack 8192 --json FILE
 
 The stack is a bound, not a sample: frames come from the disassembly, so that the libraries count too, and are added up
-along the deepest chain of calls, with one interrupt on top. What a call through a pointer may reach says the file CALLS,
-in lines `object: function ...` for the object file that the call stands in: a pattern of its path in the map. On either
-side `function@object` names one function, and the first line that fits counts. An object file that is not named there,
-and any recursion, is an error; `cut: caller callee` leaves out a call that cannot recur, with its reason in a comment
-beside it. Without CALLS the stack is not looked at.
+along the deepest chain of calls, with one interrupt on top. What a call through a pointer may reach says the file
+CALLS, in lines `object: function ...` for the object file that the call stands in: a pattern of its path in the map. On
+either side `function@object` names one function, and the first line that fits counts. An object file that is not named
+there, and any recursion, is an error; `cut: caller callee` leaves out a call that cannot recur, with its reason in a
+comment beside it. Without CALLS the stack is not looked at.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import shutil
 import subprocess
 import sys
 from bisect import bisect_right
@@ -243,6 +244,9 @@ def _targets_of(function: Function, place: str, targets: list[tuple[str, list[st
 
 
 def _run(tool: str, *arguments: str) -> str:
+    if shutil.which(TOOLS + tool) is None:
+        message = f"{TOOLS + tool!r} is missing: install it (Debian: binutils-arm-none-eabi)"
+        raise SizesError(message)
     done = subprocess.run([TOOLS + tool, *arguments], capture_output=True, text=True, check=False)  # noqa: S603 - a fixed tool
     if done.returncode:
         message = f"{TOOLS}{tool} failed: {done.stderr.strip()!r}"

@@ -37,15 +37,15 @@ STEPS_COMPARED = 96
 
 def main(arguments: list[str]) -> int:
     """Convert, and report on standard output."""
-    output = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # what TensorFlow prints is no report
-    release, out, *types = arguments
-    try:
-        convert(Path(release), Path(out), types, lambda stage: _say(output, {"stage": stage}))
-    except DeployerError as error:
-        _say(output, {"error": str(error)})
-        return error.exit_code
-    return 0
+    with os.fdopen(os.dup(1), "w", encoding="utf-8") as output:
+        os.dup2(2, 1)  # what TensorFlow prints is no report
+        release, out, *types = arguments
+        try:
+            convert(Path(release), Path(out), types, lambda stage: _say(output, {"stage": stage}))
+        except DeployerError as error:
+            _say(output, {"error": str(error)})
+            return error.exit_code
+        return 0
 
 
 def convert(release: Path, out: Path, types: Iterable[str], report: Any) -> None:

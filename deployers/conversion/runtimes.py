@@ -12,6 +12,7 @@ from __future__ import annotations
 import ctypes
 import importlib
 import shutil
+import struct
 import subprocess
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -219,7 +220,7 @@ class TFLM(Interpreter):
             raise MissingTool(msg) from error
         try:
             self._interpreter = runtime.Interpreter.from_bytes(file, arena_size=TFLM_ARENA)
-        except (ValueError, RuntimeError) as error:
+        except (ValueError, RuntimeError, TypeError, IndexError, struct.error) as error:
             raise ConversionError(_refused(self.name, error)) from error
         ends = range(1 + _states(file))
         self.inputs = [End.of(self._interpreter.get_input_details(index)) for index in ends]

@@ -75,13 +75,8 @@ def generate_keys(private: Path, public: Path, *, force: bool = False) -> bytes:
     key = ec.generate_private_key(ec.SECP256R1())
     pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     point = public_point(key)
-    # The public one first: without its private key it is worth nothing, and nothing is lost with it.
+    write_whole(private, pem, 0o600)
     write_whole(public, point, 0o644)
-    try:
-        write_whole(private, pem, 0o600)
-    except ImageError:
-        public.unlink()
-        raise
     return point
 
 

@@ -20,11 +20,11 @@
 #include "session/session.h"
 
 enum {
-    APP_RETRY_MS = 1000,          /* between two attempts to connect */
-    APP_HANDSHAKE_MS = 10000,     /* a hub that does not prove itself by then is left */
-    APP_CLOCK_BACK_MS = 60000,    /* a clock that is set back by less is only corrected */
-    APP_SILENCE_MS = 120000,      /* a hub that says nothing for so long while something waits for it is gone */
-    APP_RESTART_MS = 2000         /* the last answer before a restart has this long to leave */
+    APP_RETRY_MS = 1000,       /* between two attempts to connect */
+    APP_HANDSHAKE_MS = 10000,  /* a hub that does not prove itself by then is left */
+    APP_CLOCK_BACK_MS = 60000, /* a clock that is set back by less is only corrected */
+    APP_SILENCE_MS = 120000,   /* a hub that says nothing for so long while something waits for it is gone */
+    APP_RESTART_MS = 2000      /* the last answer before a restart has this long to leave */
 };
 
 typedef enum { LINK_IDLE, LINK_CONNECTING, LINK_UP } link_phase;
@@ -39,9 +39,9 @@ typedef struct {
     int64_t clock_offset_ms; /* wall clock minus now_ms */
     uint8_t clock_set;
     link_phase phase;
-    int64_t link_due_ms;  /* next attempt, or the end of patience with the handshake */
-    int64_t heard_ms;     /* last byte from the hub */
-    int64_t restart_ms;   /* when it must have happened; 0 without one due */
+    int64_t link_due_ms; /* next attempt, or the end of patience with the handshake */
+    int64_t heard_ms;    /* last byte from the hub */
+    int64_t restart_ms;  /* when it must have happened; 0 without one due */
 } app;
 
 /* STATUS_OK, or why the ring of readings has no memory: a fault of the board, nothing else can stop the start. */

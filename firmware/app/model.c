@@ -111,8 +111,12 @@ void model_forget(model_runner *m)
 status_t model_install(model_runner *m)
 {
     slot_image fresh;
-    status_t status = store_install(&m->store, &fresh);
+    status_t status;
 
+    /* An installation whose answer was lost comes again. */
+    if (store_phase(&m->store) == SLOT_PHASE_INSTALLED)
+        return STATUS_OK;
+    status = store_install(&m->store, &fresh);
     if (status != STATUS_OK) {
         note(m, "image refused, status", status);
         return status;
@@ -156,6 +160,8 @@ status_t model_revert(model_runner *m, uint32_t version)
 {
     if (!is_in_test(m, version))
         return STATUS_SESSION_VERSION;
+    if (store_phase(&m->store) == SLOT_PHASE_REVERTED)
+        return STATUS_OK;
     note(m, "model reverted, version", version);
     return store_revert(&m->store);
 }

@@ -17,7 +17,7 @@ typedef struct {
     const ring *readings;
     store store;
     slot_image image;
-    uint32_t version;      /* of the image, 0 without one */
+    uint32_t version; /* of the image, 0 without one */
     nn_model nn;
     forecast_t forecast;
     status_t status;       /* STATUS_OK while a model runs */

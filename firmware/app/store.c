@@ -52,6 +52,11 @@ status_t store_revert(store *s)
     return slot_revert(&s->slots);
 }
 
+slot_phase store_phase(const store *s)
+{
+    return (slot_phase)s->slots.record.phase;
+}
+
 uint32_t store_lowest_version(const store *s)
 {
     return s->slots.record.lowest_version;

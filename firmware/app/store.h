@@ -29,6 +29,8 @@ status_t store_install(store *s, slot_image *image);
 
 status_t store_confirm(store *s);
 status_t store_revert(store *s);
+/* Of the slot that is not confirmed. */
+slot_phase store_phase(const store *s);
 uint32_t store_lowest_version(const store *s);
 
 #endif

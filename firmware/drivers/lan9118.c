@@ -95,8 +95,8 @@ size_t lan9118_receive(const lan9118 *device, uint8_t *frame, size_t space)
     while ((*at(device, RX_FIFO_INF) >> 16 & 0xFFu) != 0) {
         uint32_t status = *at(device, RX_STATUS);
         size_t bytes = status >> 16 & 0x3FFFu;
-        int wanted = (status & RX_STATUS_ERROR) == 0 && bytes > CHECK_SEQUENCE_BYTES &&
-                     bytes - CHECK_SEQUENCE_BYTES <= space;
+        int wanted =
+            (status & RX_STATUS_ERROR) == 0 && bytes > CHECK_SEQUENCE_BYTES && bytes - CHECK_SEQUENCE_BYTES <= space;
         size_t keep = wanted ? bytes - CHECK_SEQUENCE_BYTES : 0;
 
         for (size_t done = 0; done < bytes; done += 4) {

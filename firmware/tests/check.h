@@ -14,11 +14,11 @@ static int check_failures;
 enum { CHECK_PRINTED = 20 };
 
 #define CHECK(condition) check_true((condition) != 0, #condition, __FILE__, __LINE__)
-#define CHECK_EQUAL(found, expected)                                                                                   \
+#define CHECK_EQUAL(found, expected) \
     check_equal((long long)(found), (long long)(expected), #found " == " #expected, __FILE__, __LINE__)
-#define CHECK_NEAR(found, expected, tolerance)                                                                         \
+#define CHECK_NEAR(found, expected, tolerance) \
     check_near((double)(found), (double)(expected), (double)(tolerance), #found, __FILE__, __LINE__)
-#define CHECK_BYTES(found, expected, count)                                                                            \
+#define CHECK_BYTES(found, expected, count) \
     check_true(memcmp((found), (expected), (count)) == 0, #found " holds " #expected, __FILE__, __LINE__)
 
 static inline int check_failed(void)

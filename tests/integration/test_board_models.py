@@ -74,7 +74,7 @@ def slot_of(board: MemoryBoard) -> tuple[SlotState, int]:
     return found.slot_state, found.model_version
 
 
-def install(board: MemoryBoard, data: bytes) -> int:
+def transfer(board: MemoryBoard, data: bytes) -> int:
     answer = board.request(Message.TRANSFER_BEGIN, messages.encode_transfer_begin(data))
     assert answer is not None
     if answer.status != Status.OK:
@@ -84,7 +84,11 @@ def install(board: MemoryBoard, data: bytes) -> int:
         answer = board.request(Message.TRANSFER_CHUNK, messages.encode_u32(offset) + chunk)
         assert answer is not None
         assert answer.status == Status.OK
-    status = status_of(board, Message.INSTALL)
+    return Status.OK
+
+
+def install(board: MemoryBoard, data: bytes) -> int:
+    status = transfer(board, data) or status_of(board, Message.INSTALL)
     board.settle()
     board.connect()
     return status
@@ -269,6 +273,23 @@ def test_who_repeats_or_makes_up_frames_is_refused(board: MemoryBoard) -> None:
         Status.SESSION_TAG,
         Status.SESSION_TAG,
     ]
+
+
+@pytest.mark.parametrize("kind", [Message.INSTALL, Message.REVERT])
+def test_a_request_whose_answer_was_lost_may_come_again(board: MemoryBoard, kind: Message) -> None:
+    with_confirmed(board, 1)
+    message = b"" if kind is Message.INSTALL else messages.encode_u32(2)
+    if kind is Message.REVERT:
+        assert install(board, image(2)) == Status.OK
+    else:
+        assert transfer(board, image(2)) == Status.OK
+    requests = [board.session.request(kind, message) for _ in range(2)]
+    answers, before = board.answers, board.restarts
+    board.settle()
+    assert [answers[request].status for request in requests] == [Status.OK, Status.OK]
+    assert board.restarts == before + 1
+    board.connect()
+    assert slot_of(board) == ((SlotState.TEST, 2) if kind is Message.INSTALL else (SlotState.CONFIRMED, 1))
 
 
 @pytest.mark.parametrize("name", ["gru int8 4x16x6", "gru int16 4x16x6", "gru float32 4x16x6"])

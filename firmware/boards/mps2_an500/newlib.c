@@ -23,7 +23,9 @@ static struct {
 void _fini(void);
 
 /* Called after destructors; there is nothing to do. */
-void _fini(void) {}
+void _fini(void)
+{
+}
 
 void _exit(int code)
 {
@@ -88,8 +90,9 @@ int _write(int file, const char *bytes, int count)
 
     if (file < FIRST_FILE && terminal < 0)
         terminal = semihosting_open(":tt", SEMIHOSTING_WRITE);
-    return transfer(file, semihosting_write(file < FIRST_FILE ? terminal : files[file - FIRST_FILE].handle, bytes,
-                                            (size_t)count), count);
+    return transfer(
+        file, semihosting_write(file < FIRST_FILE ? terminal : files[file - FIRST_FILE].handle, bytes, (size_t)count),
+        count);
 }
 
 int _read(int file, char *bytes, int count)

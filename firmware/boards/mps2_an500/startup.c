@@ -22,7 +22,9 @@ void SysTick_Handler(void) __attribute__((weak, alias("Default_Handler")));
 void Ethernet_Handler(void) __attribute__((weak, alias("Default_Handler")));
 
 /* newlib calls it before constructors; there is nothing to do. */
-void _init(void) {}
+void _init(void)
+{
+}
 
 /* Runs without a frame of its own: it fills the whole stack, so that its deepest use can be found later. */
 __attribute__((naked, section(".text.reset"))) void Reset_Handler(void)
@@ -83,10 +85,10 @@ __attribute__((section(".vectors"), used)) static const struct {
 } vectors = {
     stack_end,
     {
-        Reset_Handler,   Fault_Handler,   Fault_Handler,   Fault_Handler,   Fault_Handler,   Fault_Handler,
-        Default_Handler, Default_Handler, Default_Handler, Default_Handler, Default_Handler, Default_Handler,
-        Default_Handler, Default_Handler, SysTick_Handler, Default_Handler, Default_Handler, Default_Handler,
-        Default_Handler, Default_Handler, Default_Handler, Default_Handler, Default_Handler, Default_Handler,
+        Reset_Handler,   Fault_Handler,   Fault_Handler,   Fault_Handler,   Fault_Handler,    Fault_Handler,
+        Default_Handler, Default_Handler, Default_Handler, Default_Handler, Default_Handler,  Default_Handler,
+        Default_Handler, Default_Handler, SysTick_Handler, Default_Handler, Default_Handler,  Default_Handler,
+        Default_Handler, Default_Handler, Default_Handler, Default_Handler, Default_Handler,  Default_Handler,
         Default_Handler, Default_Handler, Default_Handler, Default_Handler, Ethernet_Handler,
     },
 };

@@ -11,11 +11,11 @@
 #include "board.h"
 
 enum {
-    VIRTUAL_READINGS = 2048,   /* two weeks at one reading in ten minutes */
+    VIRTUAL_READINGS = 2048, /* two weeks at one reading in ten minutes */
     VIRTUAL_SECTOR_BYTES = 4096,
     VIRTUAL_SECTORS = 64,
     VIRTUAL_FLASH_BYTES = VIRTUAL_SECTOR_BYTES * VIRTUAL_SECTORS,
-    VIRTUAL_WORD_BYTES = 32,   /* a word is programmed once between two erases, as on the STM32H7 */
+    VIRTUAL_WORD_BYTES = 32, /* a word is programmed once between two erases, as on the STM32H7 */
     VIRTUAL_TEXT = 200
 };
 

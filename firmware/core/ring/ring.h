@@ -14,7 +14,7 @@
 #include "status.h"
 
 typedef struct {
-    int64_t time_ms;      /* since 1970-01-01, the source's wall clock */
+    int64_t time_ms; /* since 1970-01-01, the source's wall clock */
     int32_t microcelsius;
 } ring_reading;
 

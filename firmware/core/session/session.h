@@ -29,10 +29,10 @@ enum {
     SESSION_STATE_BYTES = 56,
     SESSION_HELLO_BYTES = 96,
     SESSION_CHUNK_MAX = 1024,
-    SESSION_READINGS_MAX = 64,  /* readings in one message */
-    SESSION_HORIZON_MAX = 32,   /* values in one forecast */
-    SESSION_FORECASTS = 16,     /* forecasts kept while they wait; the oldest goes first */
-    SESSION_RESEND_MS = 10000   /* what is not acknowledged by then is sent again */
+    SESSION_READINGS_MAX = 64, /* readings in one message */
+    SESSION_HORIZON_MAX = 32,  /* values in one forecast */
+    SESSION_FORECASTS = 16,    /* forecasts kept while they wait; the oldest goes first */
+    SESSION_RESEND_MS = 10000  /* what is not acknowledged by then is sent again */
 };
 
 typedef enum {
@@ -60,29 +60,29 @@ typedef enum {
 
 /* What a board says of itself in hello and in the answer to status. */
 typedef struct {
-    uint8_t slot_state;        /* 0 no model, 1 test, 2 confirmed */
-    uint8_t slot;              /* 0 or 1; 255 without a model */
+    uint8_t slot_state; /* 0 no model, 1 test, 2 confirmed */
+    uint8_t slot;       /* 0 or 1; 255 without a model */
     uint8_t clock_set;
-    uint8_t forecast_made;     /* the running model has made a forecast since it was loaded */
+    uint8_t forecast_made; /* the running model has made a forecast since it was loaded */
     uint32_t model_version;
-    uint32_t lowest_version;   /* older ones are refused */
-    status_t model_status;     /* why no model runs, or STATUS_OK */
+    uint32_t lowest_version; /* older ones are refused */
+    status_t model_status;   /* why no model runs, or STATUS_OK */
     uint32_t ring_acknowledged;
     uint32_t ring_next;
     uint32_t ring_dropped;
     uint32_t ring_capacity;
-    uint32_t transfer_offset;  /* bytes in place of a transfer that was begun */
-    uint32_t forecasts;        /* made since the start */
+    uint32_t transfer_offset; /* bytes in place of a transfer that was begun */
+    uint32_t forecasts;       /* made since the start */
     uint32_t forecasts_dropped;
     uint32_t log_next;
-    int64_t time_ms;           /* the board's clock */
+    int64_t time_ms; /* the board's clock */
 } session_state;
 
 typedef struct {
-    uint32_t reading;       /* its number in the ring */
+    uint32_t reading; /* its number in the ring */
     uint32_t model_version;
-    int64_t time_ms;        /* of the reading */
-    uint8_t slot_state;     /* as in session_state, when the forecast was made */
+    int64_t time_ms;    /* of the reading */
+    uint8_t slot_state; /* as in session_state, when the forecast was made */
     uint8_t values;
     float celsius[SESSION_HORIZON_MAX];
 } session_forecast;
@@ -119,11 +119,11 @@ typedef struct {
     uint32_t receive_sequence; /* the lowest that is accepted */
     uint32_t sent_next;        /* readings before this one have been sent on this connection */
     int64_t resend_at_ms;
-    uint32_t refused_frames;   /* since the start */
+    uint32_t refused_frames; /* since the start */
     uint32_t forecasts_dropped;
-    uint32_t forecast_first;   /* forecasts waiting: first ... first + count - 1, modulo SESSION_FORECASTS */
+    uint32_t forecast_first; /* forecasts waiting: first ... first + count - 1, modulo SESSION_FORECASTS */
     uint32_t forecast_count;
-    uint32_t forecast_sent;    /* of these, sent on this connection */
+    uint32_t forecast_sent;         /* of these, sent on this connection */
     uint8_t key[SESSION_KEY_BYTES]; /* of this connection */
     uint8_t hello[SESSION_HELLO_BYTES];
     session_forecast forecasts[SESSION_FORECASTS];

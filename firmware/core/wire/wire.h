@@ -28,8 +28,8 @@ enum {
 typedef struct {
     uint8_t type;
     uint8_t flags;
-    uint32_t sequence;      /* counts the frames of one sender on one connection, from 0 */
-    const uint8_t *header;  /* WIRE_HEADER_BYTES, as received */
+    uint32_t sequence;     /* counts the frames of one sender on one connection, from 0 */
+    const uint8_t *header; /* WIRE_HEADER_BYTES, as received */
     const uint8_t *payload;
     size_t payload_bytes;
 } wire_frame;

@@ -92,8 +92,8 @@ static size_t give_log(void *context, uint32_t *from, uint8_t *text, size_t spac
     return *from < space ? *from : space;
 }
 
-static const session_port port = {NULL,  1,           "fuzz",  give_key,   hmac_sha256, give_nonce, give_state,
-                                  set_time, begin, write_chunk, install, on_version, on_version,  give_log};
+static const session_port port = {NULL,     1,     "fuzz",      give_key, hmac_sha256, give_nonce, give_state,
+                                  set_time, begin, write_chunk, install,  on_version,  on_version, give_log};
 
 static void drain(size_t most)
 {

@@ -13,8 +13,8 @@ static const int64_t TIME_MS = 1700000000123;
 
 static const char *const hub_names[HUB_FRAMES] = {"hub_0_challenge", "hub_1_welcome", "hub_2_acknowledge",
                                                   "hub_3_status",    "hub_4_confirm", "hub_5_chunk"};
-static const char *const board_names[BOARD_FRAMES] = {"board_0_hello",    "board_1_proof",   "board_2_forecast",
-                                                      "board_3_readings", "board_4_status",  "board_5_confirm",
+static const char *const board_names[BOARD_FRAMES] = {"board_0_hello",    "board_1_proof",  "board_2_forecast",
+                                                      "board_3_readings", "board_4_status", "board_5_confirm",
                                                       "board_6_chunk",    "board_7_refused"};
 static struct {
     uint8_t bytes[512];
@@ -115,8 +115,8 @@ static void start(void)
 
     memset(ring_memory, 0, sizeof ring_memory);
     (void)ring_attach(&readings, ring_memory, RING_BYTES(CAPACITY), NULL, NULL);
-    port = (session_port){NULL,    0x010203, "board-1",   give_key, hmac_sha256, give_nonce, give_state, set_time, begin,
-                          write_chunk, install,  confirm, confirm,  give_log};
+    port = (session_port){NULL,     0x010203, "board-1",   give_key, hmac_sha256, give_nonce, give_state,
+                          set_time, begin,    write_chunk, install,  confirm,     confirm,    give_log};
     clock_ms = 0;
     calls = 0;
     no_key = 0;
@@ -242,13 +242,20 @@ static void what_does_not_fit_is_refused_by_name(void)
         size_t bytes;
         status_t status;
     } cases[] = {
-        {MESSAGE_STATUS, 1, STATUS_SESSION_FIELD},          {MESSAGE_TIME, 7, STATUS_SESSION_FIELD},
-        {MESSAGE_TRANSFER_BEGIN, 35, STATUS_SESSION_FIELD}, {MESSAGE_TRANSFER_CHUNK, 4, STATUS_SESSION_FIELD},
-        {MESSAGE_TRANSFER_CHUNK, 1029, STATUS_SESSION_FIELD}, {MESSAGE_INSTALL, 1, STATUS_SESSION_FIELD},
-        {MESSAGE_CONFIRM, 3, STATUS_SESSION_FIELD},         {MESSAGE_REVERT, 5, STATUS_SESSION_FIELD},
-        {MESSAGE_LOG, 0, STATUS_SESSION_FIELD},             {MESSAGE_ACKNOWLEDGE, 5, STATUS_SESSION_FIELD},
-        {MESSAGE_REFUSED, 7, STATUS_SESSION_FIELD},         {MESSAGE_HELLO, 0, STATUS_SESSION_TYPE},
-        {MESSAGE_CHALLENGE, 48, STATUS_SESSION_TYPE},       {0xEE, 0, STATUS_SESSION_TYPE},
+        {MESSAGE_STATUS, 1, STATUS_SESSION_FIELD},
+        {MESSAGE_TIME, 7, STATUS_SESSION_FIELD},
+        {MESSAGE_TRANSFER_BEGIN, 35, STATUS_SESSION_FIELD},
+        {MESSAGE_TRANSFER_CHUNK, 4, STATUS_SESSION_FIELD},
+        {MESSAGE_TRANSFER_CHUNK, 1029, STATUS_SESSION_FIELD},
+        {MESSAGE_INSTALL, 1, STATUS_SESSION_FIELD},
+        {MESSAGE_CONFIRM, 3, STATUS_SESSION_FIELD},
+        {MESSAGE_REVERT, 5, STATUS_SESSION_FIELD},
+        {MESSAGE_LOG, 0, STATUS_SESSION_FIELD},
+        {MESSAGE_ACKNOWLEDGE, 5, STATUS_SESSION_FIELD},
+        {MESSAGE_REFUSED, 7, STATUS_SESSION_FIELD},
+        {MESSAGE_HELLO, 0, STATUS_SESSION_TYPE},
+        {MESSAGE_CHALLENGE, 48, STATUS_SESSION_TYPE},
+        {0xEE, 0, STATUS_SESSION_TYPE},
     };
     static const uint8_t message[1100];
 

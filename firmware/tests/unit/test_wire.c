@@ -36,8 +36,9 @@ static void frames_equal_the_golden_bytes(const char *vectors)
     expected = vectors_bytes(vectors, "frame_empty", bytes, sizeof bytes);
     CHECK_EQUAL(count, expected);
     CHECK_BYTES(found, bytes, expected);
-    CHECK_EQUAL(wire_encode(0x7E, 0, 0xFEDCBA98u, (const uint8_t *)"EL is no frame here", 19, found, sizeof found, &count),
-                STATUS_OK);
+    CHECK_EQUAL(
+        wire_encode(0x7E, 0, 0xFEDCBA98u, (const uint8_t *)"EL is no frame here", 19, found, sizeof found, &count),
+        STATUS_OK);
     expected = vectors_bytes(vectors, "frame_text", bytes, sizeof bytes);
     CHECK_EQUAL(count, expected);
     CHECK_BYTES(found, bytes, expected);

@@ -99,7 +99,7 @@ def proof(release: Path) -> Proof:
 def conversion(release: Path, proof: Proof, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder that convert writes; not to be changed."""
     folder = tmp_path_factory.mktemp("conversions") / "out"
-    write_conversion(release, proof, folder, {"version": "3", "model": "kitchen"})
+    write_conversion(release, proof, folder, {"version": "3", "model": "kitchen", "release_sha256": "5a" * 32})
     return folder
 
 

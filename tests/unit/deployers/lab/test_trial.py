@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
 from deployers.exceptions import GateFailed, ReleaseError
 from deployers.lab import __main__ as lab
-from deployers.lab.trial import RUNTIMES, Trial, last_readings
+from deployers.lab.trial import RUNTIMES, Trial, last_readings, on_board
 from deployers.protocol.manifest import verify_manifest
+from deployers.registry import open_release
+
+if TYPE_CHECKING:
+    from deployers.conversion.proof import Proof
 
 
 def trial(board_is_off_by: float = 0.0) -> Trial:
@@ -79,20 +84,43 @@ def test_a_release_without_a_test_part_is_refused(copied_release: Path) -> None:
 
 @pytest.mark.parametrize("board", ["native", "mps2_an500"])
 @pytest.mark.parametrize("kind", ["float32", "int8", "int16x8"])
-def test_a_release_runs_on_a_board_and_says_what_keras_says(
-    release: Path, board: str, kind: str, capsys: pytest.CaptureFixture[str]
+def test_every_type_runs_on_a_board_and_says_what_keras_says(
+    release: Path, proof: Proof, tmp_path: Path, board: str, kind: str
 ) -> None:
-    arguments = ["try", "--release", str(release), "--board", board, "--type", kind, "--readings", "30", "--json"]
-    code = lab.main(arguments)
-    printed = json.loads(capsys.readouterr().out)
-    assert (code, printed["board"], printed["type"], printed["readings"]) == (0, board, kind, 30)
-    assert printed["model_version"] == 1
-    assert 0 < printed["differences"]["board"] <= printed["tolerance"]
+    chosen = replace(proof, chosen=kind)
+    _, found = on_board(open_release(release), chosen, tmp_path, board, last_readings(release, 30))
+    assert (len(found.times), found.model_version) == (30, 1)
+    assert 0 < found.largest_difference("Keras", "board") <= lab.allowed_difference(proof, kind)
     if kind == "float32":
-        assert printed["differences"]["board"] < 1e-5
+        assert found.largest_difference("Keras", "board") < 1e-5
+
+
+@pytest.fixture
+def proven(proof: Proof, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spares the command a conversion that was made already."""
+    monkeypatch.setattr("deployers.conversion.proof.prove", lambda *_: proof)
+
+
+def test_the_command_converts_and_prints_one_json_object(release: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = [
+        "try",
+        "--release",
+        str(release),
+        "--board",
+        "native",
+        "--type",
+        "int16x8",
+        "--readings",
+        "30",
+        "--json",
+    ]
+    assert lab.main(arguments) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert (printed["board"], printed["type"], printed["readings"]) == ("native", "int16x8", 30)
     np.testing.assert_allclose(printed["last"]["board"], printed["last"]["Keras"], atol=printed["tolerance"])
 
 
+@pytest.mark.usefixtures("proven")
 def test_the_table_shows_the_three_side_by_side(release: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert lab.main(["try", "--release", str(release), "--board", "native", "--readings", "12"]) == 0
     printed = capsys.readouterr().out
@@ -100,6 +128,7 @@ def test_the_table_shows_the_three_side_by_side(release: Path, capsys: pytest.Ca
         assert text in printed
 
 
+@pytest.mark.usefixtures("proven")
 def test_a_board_that_differs_is_shown_and_then_fails(
     release: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
