@@ -17,6 +17,7 @@ import click
 
 from deployers.__main__ import EXIT_CODES, run
 from deployers.conversion.cost import TYPES
+from deployers.lab.trial import RUNTIMES, last_readings, on_board
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from deployers.registry import FetchedRelease
 
 SHOWN = 6
+TABLE_WIDTH = 100
 # Fetch, three for the conversion, image, build and start, transfer, readings, Keras; each type is made and measured.
 STAGES = 9
 
@@ -120,7 +122,6 @@ def _tried(  # noqa: PLR0913, PLR0917 - everything that was chosen
 ) -> Outcome:
     from deployers.conversion.budget import ConversionConfig  # noqa: PLC0415
     from deployers.conversion.proof import prove  # noqa: PLC0415
-    from deployers.lab.trial import last_readings, on_board  # noqa: PLC0415
 
     config = ConversionConfig(types=(kind,)) if kind else ConversionConfig()
     proof = prove(release.path, config, stage)
@@ -150,18 +151,7 @@ def _plain(outcome: Outcome, board_kind: str) -> dict[str, Any]:
 
 
 def _show(outcome: Outcome, board_kind: str) -> None:
-    from rich.console import Console  # noqa: PLC0415
-    from rich.table import Table  # noqa: PLC0415
-
     trial, found = outcome.trial, outcome.proof.figures["types"][outcome.kind]
-    steps = [int(k) for k in sorted({1, (trial.horizon + 1) // 2, trial.horizon})]
-    table = Table(title=f"The last {SHOWN} of {len(trial.times):,} forecasts, °C")
-    for column in ("at", "reading", *(f"{name} {trial.ahead(k)}" for k in steps for name in trial.forecasts)):
-        table.add_column(column, justify="left" if column == "at" else "right")
-    for row in range(len(trial.times) - min(SHOWN, len(trial.times)), len(trial.times)):
-        at = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=int(trial.times[row]))
-        values = [f"{trial.forecasts[name][row, k - 1]:.4f}" for k in steps for name in trial.forecasts]
-        table.add_row(f"{at:%Y-%m-%d %H:%M}", f"{trial.celsius[row]:.2f}", *values)
     board = {"mps2_an500": "QEMU's Cortex-M7 (mps2_an500)", "native": "the native program"}[board_kind]
     click.echo(f"\nOn a microcontroller: {outcome.release}")
     click.echo(f"  board           {board}, image {trial.model_version} confirmed")
@@ -170,9 +160,27 @@ def _show(outcome: Outcome, board_kind: str) -> None:
         f"forecast; signed image {outcome.image_bytes:,} bytes"
     )
     click.echo(f"  readings        {len(trial.times):,} of the test part, a forecast at each")
-    for name in list(trial.forecasts)[1:]:
-        click.echo(f"  Keras – {name:<8}{trial.largest_difference('Keras', name):.2g} °C at most")
-    Console(file=sys.stdout, width=max(100, 20 + 14 * (2 + 3 * len(steps)))).print(table)
+    for name in RUNTIMES[1:]:
+        difference = trial.largest_difference("Keras", name)
+        click.echo(f"  {name + ' – Keras':<16}{difference:.2g} °C at most, over all forecasts")
+    _show_last(trial)
+
+
+def _show_last(trial: Trial) -> None:
+    from rich.console import Console  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+
+    table = Table(title=f"The last {min(SHOWN, len(trial.times))} of {len(trial.times):,} forecasts, °C")
+    table.add_column("made at")
+    table.add_column("reading", justify="right")
+    for step in (1, trial.horizon):
+        for name in RUNTIMES:
+            table.add_column(f"{trial.ahead(step)}\n{name}", justify="right")
+    for row in range(len(trial.times))[-SHOWN:]:
+        at = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=int(trial.times[row]))
+        values = [f"{trial.forecasts[name][row, step - 1]:.4f}" for step in (1, trial.horizon) for name in RUNTIMES]
+        table.add_row(f"{at:%b %d, %H:%M}", f"{trial.celsius[row]:.2f}", *values)
+    Console(file=sys.stdout, width=TABLE_WIDTH).print(table)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from deployers.conversion.child import sequence_residuals
+from deployers.conversion.converter import convert
 from deployers.conversion.features import FeatureProgram
 from deployers.conversion.folder import write_conversion
 from deployers.conversion.runtimes import LiteRT
@@ -145,11 +145,11 @@ def on_board(  # noqa: PLR0913, PLR0917 - the whole hand-over
         stage("transfer")
         board.install(image)
         stage("readings")
-        trial = run_trial(release.path, proof.files[chosen], board, readings)
+        trial = run_trial(release.path, proof.files[chosen], board, readings, folder / "keras")
     return len(image), trial
 
 
-def run_trial(release: Path, cell: bytes, board: VirtualBoard, readings: list[Reading]) -> Trial:
+def run_trial(release: Path, cell: bytes, board: VirtualBoard, readings: list[Reading], folder: Path) -> Trial:
     """Feed readings to a board that runs an image of this release's cell, and stream them through the other runtimes.
 
     Args:
@@ -157,6 +157,7 @@ def run_trial(release: Path, cell: bytes, board: VirtualBoard, readings: list[Re
         cell: the .tflite file that the image holds.
         board: a board that has forecast nothing yet.
         readings: in time order.
+        folder: for Keras' inputs and outputs; made here.
 
     Raises:
         LabError: the board did not send them back in time.
@@ -169,7 +170,7 @@ def run_trial(release: Path, cell: bytes, board: VirtualBoard, readings: list[Re
     made = {forecast.time_ms: forecast for forecast in board.feed(readings)}
     accepted = [readings[number].time_ms for number in streamed.accepted]
     forecasts = {
-        "Keras": _celsius(streamed, _keras(release, streamed), program),
+        "Keras": _celsius(streamed, _keras(release, streamed, folder), program),
         "LiteRT": _celsius(streamed, LiteRT(cell).stream(streamed.features.astype(np.float32)), program),
         "board": _of_board(accepted, made),
     }
@@ -185,11 +186,18 @@ def _celsius(streamed: Streamed, residuals: NDArray[Any], program: FeatureProgra
     return made
 
 
-def _keras(release: Path, streamed: Streamed) -> NDArray[np.float32]:
-    import keras  # noqa: PLC0415 - seconds to import
-
-    model = keras.models.load_model(release / "model.keras", compile=False)
-    return sequence_residuals(model, streamed.features.astype(np.float32), np.flatnonzero(streamed.resets))
+def _keras(release: Path, streamed: Streamed, folder: Path) -> NDArray[np.float32]:
+    """By the converter's process: TensorFlow stays out of this one."""
+    folder.mkdir()
+    np.savez(
+        folder / "inputs.npz",
+        features=streamed.features.astype(np.float32),
+        starts=np.flatnonzero(streamed.resets),
+    )
+    convert(release, folder, ("float32",))
+    with np.load(folder / "reference.npz") as made:
+        residuals: NDArray[np.float32] = made["residuals"]
+    return residuals
 
 
 def _of_board(accepted: list[int], made: dict[int, Forecast]) -> Doubles:

@@ -16,8 +16,9 @@ static int64_t now(const app *a)
 
 static void restart_soon(app *a)
 {
-    if (a->restart_ms == 0)
+    if (a->restart_ms == 0) {
         a->restart_ms = now(a) + APP_RESTART_MS;
+    }
 }
 
 /* ---- what the session asks ---- */
@@ -58,8 +59,9 @@ static status_t set_time(void *context, int64_t time_ms)
     app *a = context;
 
     /* Readings stamped by this clock would all be late: the series begins anew. */
-    if (a->clock_set && time_ms < app_time(a) - APP_CLOCK_BACK_MS)
+    if (a->clock_set && time_ms < app_time(a) - APP_CLOCK_BACK_MS) {
         model_forget(&a->model);
+    }
     a->clock_offset_ms = time_ms - now(a);
     a->clock_set = 1;
     return STATUS_OK;
@@ -85,8 +87,9 @@ static status_t install(void *context)
     app *a = context;
     status_t status = model_install(&a->model);
 
-    if (status == STATUS_OK)
+    if (status == STATUS_OK) {
         restart_soon(a);
+    }
     return status;
 }
 
@@ -100,8 +103,9 @@ static status_t revert(void *context, uint32_t version)
     app *a = context;
     status_t status = model_revert(&a->model, version);
 
-    if (status == STATUS_OK)
+    if (status == STATUS_OK) {
         restart_soon(a);
+    }
     return status;
 }
 
@@ -139,8 +143,9 @@ status_t app_start(app *a, const board_port *board)
     memset((uint8_t *)a + offsetof(app, board), 0, sizeof *a - offsetof(app, board));
     a->board = board;
     status = ring_attach(&a->readings, board->ring_memory, board->ring_bytes, board->ring_changed, board->context);
-    if (status != STATUS_OK)
+    if (status != STATUS_OK) {
         return status;
+    }
     log_number(&a->log, now(a), "start, readings kept", (int64_t)(a->readings.next - a->readings.first));
     model_start(&a->model, board, &a->log, &a->readings);
     set_port(a);
@@ -157,14 +162,17 @@ static void take_reading(app *a)
     uint32_t number;
 
     /* A hub that is connected but slow holds a fast source back instead of losing its forecasts. */
-    if (a->link.phase == SESSION_OPEN && !session_has_room(&a->link))
+    if (a->link.phase == SESSION_OPEN && !session_has_room(&a->link)) {
         return;
-    if (!board->sensor(board->context, &reading))
+    }
+    if (!board->sensor(board->context, &reading)) {
         return;
+    }
     number = ring_add(&a->readings, &reading);
     memset(&forecast, 0, sizeof forecast);
-    if (model_forecast(&a->model, number, &forecast))
+    if (model_forecast(&a->model, number, &forecast)) {
         session_add_forecast(&a->link, &forecast);
+    }
 }
 
 static void drop_link(app *a, const char *reason)
@@ -181,8 +189,9 @@ static void connect_link(app *a)
     int made;
 
     if (a->phase == LINK_IDLE) {
-        if (now(a) < a->link_due_ms)
+        if (now(a) < a->link_due_ms) {
             return;
+        }
         a->phase = LINK_CONNECTING;
         a->link_due_ms = now(a) + APP_HANDSHAKE_MS;
     }
@@ -206,20 +215,24 @@ static int move_bytes(app *a)
     size_t room = sizeof a->link.reader.buffer - (a->link.reader.filled - a->link.reader.used);
     int count = 0;
 
-    if (room > 0)
+    if (room > 0) {
         count = board->link_receive(board->context, input, room < sizeof input ? room : sizeof input);
-    if (count < 0)
+    }
+    if (count < 0) {
         return 0;
+    }
     if (count > 0) {
         a->heard_ms = now(a);
         (void)session_receive(&a->link, input, (size_t)count);
     }
     session_step(&a->link, now(a));
     count = (int)session_output(&a->link, &output);
-    if (count > 0)
+    if (count > 0) {
         count = board->link_send(board->context, output, (size_t)count);
-    if (count > 0)
+    }
+    if (count > 0) {
         session_sent(&a->link, (size_t)count);
+    }
     return count >= 0;
 }
 
@@ -231,36 +244,42 @@ static void run_link(app *a)
         connect_link(a);
         return;
     }
-    if (!move_bytes(a))
+    if (!move_bytes(a)) {
         drop_link(a, "link lost");
-    else if (a->link.phase == SESSION_REFUSED && session_output(&a->link, &output) == 0)
+    } else if (a->link.phase == SESSION_REFUSED && session_output(&a->link, &output) == 0) {
         drop_link(a, "hub and board do not know each other");
-    else if (a->link.phase != SESSION_OPEN && now(a) >= a->link_due_ms)
+    } else if (a->link.phase != SESSION_OPEN && now(a) >= a->link_due_ms) {
         drop_link(a, "the hub did not answer");
-    else if (a->link.sent_next != a->readings.acknowledged && now(a) - a->heard_ms >= APP_SILENCE_MS)
+    } else if (a->link.sent_next != a->readings.acknowledged && now(a) - a->heard_ms >= APP_SILENCE_MS) {
         drop_link(a, "the hub went silent");
+    }
 }
 
 static int restart_is_due(const app *a)
 {
     const uint8_t *output;
 
-    if (a->restart_ms == 0)
+    if (a->restart_ms == 0) {
         return 0;
+    }
     return now(a) >= a->restart_ms || a->phase != LINK_UP || session_output(&a->link, &output) == 0;
 }
 
 int app_step(app *a)
 {
     a->board->watchdog(a->board->context);
-    if (a->restart_ms == 0)
+    if (a->restart_ms == 0) {
         take_reading(a);
+    }
     run_link(a);
-    if (a->restart_ms == 0 && model_test_is_over(&a->model))
+    if (a->restart_ms == 0 && model_test_is_over(&a->model)) {
         restart_soon(a);
-    if (!restart_is_due(a))
+    }
+    if (!restart_is_due(a)) {
         return 1;
-    if (a->phase == LINK_UP)
+    }
+    if (a->phase == LINK_UP) {
         drop_link(a, "restart");
+    }
     return 0;
 }

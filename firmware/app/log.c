@@ -4,8 +4,9 @@
 
 static void put(log_ring *log, const char *text, size_t bytes)
 {
-    for (size_t i = 0; i < bytes; i++)
+    for (size_t i = 0; i < bytes; i++) {
         log->text[log->next++ % LOG_BYTES] = (uint8_t)text[i];
+    }
 }
 
 static void put_number(log_ring *log, int64_t number)
@@ -18,8 +19,9 @@ static void put_number(log_ring *log, int64_t number)
         digits[--first] = (char)('0' + (int)(rest % 10u));
         rest /= 10u;
     } while (rest > 0);
-    if (number < 0)
+    if (number < 0) {
         digits[--first] = '-';
+    }
     put(log, digits + first, sizeof digits - first);
 }
 
@@ -46,10 +48,12 @@ size_t log_read(const log_ring *log, uint32_t *from, uint8_t *text, size_t space
     uint32_t oldest = log->next > LOG_BYTES ? log->next - LOG_BYTES : 0;
     size_t bytes = 0;
 
-    if (*from < oldest)
+    if (*from < oldest) {
         *from = oldest;
-    if (*from > log->next)
+    }
+    if (*from > log->next) {
         *from = log->next;
+    }
     while (bytes < space && *from + bytes < log->next) {
         text[bytes] = log->text[(*from + bytes) % LOG_BYTES];
         bytes++;

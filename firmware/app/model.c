@@ -15,12 +15,14 @@ static void rebuild_state(model_runner *m)
     int made;
 
     forecast_reset(&m->forecast);
-    if (count > MODEL_REPLAY_MAX)
+    if (count > MODEL_REPLAY_MAX) {
         count = MODEL_REPLAY_MAX;
+    }
     for (uint32_t number = m->readings->next - count; number != m->readings->next; number++) {
         /* A reading that the model refused when it came (late, off the grid) is refused again. */
-        if (ring_get(m->readings, number, &reading) == STATUS_OK)
+        if (ring_get(m->readings, number, &reading) == STATUS_OK) {
             (void)forecast_push(&m->forecast, reading.time_ms, reading.microcelsius, celsius, &made);
+        }
         m->board->watchdog(m->board->context);
     }
 }
@@ -31,14 +33,18 @@ static status_t load(model_runner *m, const image_view *image)
     float worst = 0.0f;
     status_t status = nn_load(&m->nn, image->model, image->model_bytes, m->arena, sizeof m->arena);
 
-    if (status == STATUS_OK && m->nn.outputs > SESSION_HORIZON_MAX)
+    if (status == STATUS_OK && m->nn.outputs > SESSION_HORIZON_MAX) {
         status = STATUS_NN_TOO_LARGE;
-    if (status == STATUS_OK)
+    }
+    if (status == STATUS_OK) {
         status = forecast_init(&m->forecast, image->program, image->program_bytes, &m->nn, m->buffer, sizeof m->buffer);
-    if (status == STATUS_OK)
+    }
+    if (status == STATUS_OK) {
         status = golden_check(&m->forecast, image->golden, image->golden_bytes, &worst);
-    if (status != STATUS_OK)
+    }
+    if (status != STATUS_OK) {
         return status;
+    }
     rebuild_state(m);
     return STATUS_OK;
 }
@@ -47,8 +53,9 @@ static void choose(model_runner *m)
 {
     m->version = 0;
     m->status = store_start(&m->store, m->board, &m->image);
-    if (m->status != STATUS_OK)
+    if (m->status != STATUS_OK) {
         return;
+    }
     m->version = m->image.view.version;
     m->status = load(m, &m->image.view);
 }
@@ -60,13 +67,15 @@ static void load_chosen(model_runner *m)
     choose(m);
     if (m->status != STATUS_OK && m->image.state == SLOT_STATE_TEST) {
         note(m, "model in test failed, reverted; status", m->status);
-        if (store_revert(&m->store) == STATUS_OK)
+        if (store_revert(&m->store) == STATUS_OK) {
             choose(m);
+        }
     }
-    if (m->status == STATUS_OK)
+    if (m->status == STATUS_OK) {
         note(m, m->image.state == SLOT_STATE_TEST ? "model in test, version" : "model version", m->version);
-    else
+    } else {
         note(m, "no model, status", m->status);
+    }
 }
 
 void model_start(model_runner *m, const board_port *board, log_ring *log, const ring *readings)
@@ -85,13 +94,16 @@ int model_forecast(model_runner *m, uint32_t number, session_forecast *forecast)
     int made = 0;
     status_t status;
 
-    if (m->status != STATUS_OK || ring_get(m->readings, number, &reading) != STATUS_OK)
+    if (m->status != STATUS_OK || ring_get(m->readings, number, &reading) != STATUS_OK) {
         return 0;
+    }
     status = forecast_push(&m->forecast, reading.time_ms, reading.microcelsius, forecast->celsius, &made);
-    if (status != STATUS_OK)
+    if (status != STATUS_OK) {
         note(m, "no forecast, status", status);
-    if (status != STATUS_OK || !made)
+    }
+    if (status != STATUS_OK || !made) {
         return 0;
+    }
     forecast->reading = number;
     forecast->model_version = m->version;
     forecast->time_ms = reading.time_ms;
@@ -104,8 +116,9 @@ int model_forecast(model_runner *m, uint32_t number, session_forecast *forecast)
 
 void model_forget(model_runner *m)
 {
-    if (m->status == STATUS_OK)
+    if (m->status == STATUS_OK) {
         forecast_reset(&m->forecast);
+    }
 }
 
 status_t model_install(model_runner *m)
@@ -114,8 +127,9 @@ status_t model_install(model_runner *m)
     status_t status;
 
     /* An installation whose answer was lost comes again. */
-    if (store_phase(&m->store) == SLOT_PHASE_INSTALLED)
+    if (store_phase(&m->store) == SLOT_PHASE_INSTALLED) {
         return STATUS_OK;
+    }
     status = store_install(&m->store, &fresh);
     if (status != STATUS_OK) {
         note(m, "image refused, status", status);
@@ -142,12 +156,15 @@ status_t model_confirm(model_runner *m, uint32_t version)
     status_t status;
 
     /* A confirmation whose answer was lost comes again. */
-    if (m->image.state == SLOT_STATE_CONFIRMED && m->version == version)
+    if (m->image.state == SLOT_STATE_CONFIRMED && m->version == version) {
         return STATUS_OK;
-    if (!is_in_test(m, version))
+    }
+    if (!is_in_test(m, version)) {
         return STATUS_SESSION_VERSION;
-    if (m->status != STATUS_OK || !m->forecast_made)
+    }
+    if (m->status != STATUS_OK || !m->forecast_made) {
         return STATUS_SESSION_NOT_PROVEN;
+    }
     status = store_confirm(&m->store);
     if (status == STATUS_OK) {
         m->image.state = SLOT_STATE_CONFIRMED;
@@ -158,18 +175,21 @@ status_t model_confirm(model_runner *m, uint32_t version)
 
 status_t model_revert(model_runner *m, uint32_t version)
 {
-    if (!is_in_test(m, version))
+    if (!is_in_test(m, version)) {
         return STATUS_SESSION_VERSION;
-    if (store_phase(&m->store) == SLOT_PHASE_REVERTED)
+    }
+    if (store_phase(&m->store) == SLOT_PHASE_REVERTED) {
         return STATUS_OK;
+    }
     note(m, "model reverted, version", version);
     return store_revert(&m->store);
 }
 
 int model_test_is_over(model_runner *m)
 {
-    if (m->image.state != SLOT_STATE_TEST || m->board->now_ms(m->board->context) - m->started_ms < m->board->test_ms)
+    if (m->image.state != SLOT_STATE_TEST || m->board->now_ms(m->board->context) - m->started_ms < m->board->test_ms) {
         return 0;
+    }
     note(m, "model not confirmed in time, reverted; version", m->version);
     (void)store_revert(&m->store);
     return 1;

@@ -52,12 +52,15 @@ int lan9118_start(lan9118 *device, uintptr_t base, const uint8_t mac[6])
     int patience = PATIENCE;
 
     device->base = base;
-    if (*at(device, BYTE_TEST) != BYTE_TEST_VALUE)
+    if (*at(device, BYTE_TEST) != BYTE_TEST_VALUE) {
         return -1;
+    }
     *at(device, HW_CFG) = HW_CFG_RESET;
-    while ((*at(device, HW_CFG) & HW_CFG_RESET) != 0)
-        if (--patience == 0)
+    while ((*at(device, HW_CFG) & HW_CFG_RESET) != 0) {
+        if (--patience == 0) {
             return -1;
+        }
+    }
     *at(device, HW_CFG) = HW_CFG_MUST_BE_ONE | HW_CFG_TX_FIFO_5_KB;
     *at(device, INT_EN) = 0;
     *at(device, RX_CFG) = 0;
@@ -74,10 +77,12 @@ int lan9118_send(const lan9118 *device, const uint8_t *frame, size_t bytes)
     uint32_t words = (uint32_t)(bytes + 3) / 4;
     uint32_t word;
 
-    while ((*at(device, TX_FIFO_INF) >> 16 & 0xFFu) != 0)
+    while ((*at(device, TX_FIFO_INF) >> 16 & 0xFFu) != 0) {
         (void)*at(device, TX_STATUS); /* when these pile up, nothing more is sent */
-    if ((*at(device, TX_FIFO_INF) & 0xFFFFu) < 4 * (words + 2))
+    }
+    if ((*at(device, TX_FIFO_INF) & 0xFFFFu) < 4 * (words + 2)) {
         return -1;
+    }
     *at(device, TX_DATA) = TX_FIRST_AND_LAST | (uint32_t)bytes;
     *at(device, TX_DATA) = (uint32_t)bytes;
     for (uint32_t i = 0; i < words; i++) {
@@ -102,11 +107,13 @@ size_t lan9118_receive(const lan9118 *device, uint8_t *frame, size_t space)
         for (size_t done = 0; done < bytes; done += 4) {
             uint32_t word = *at(device, RX_DATA);
 
-            if (done < keep)
+            if (done < keep) {
                 memcpy(frame + done, &word, keep - done < 4 ? keep - done : 4);
+            }
         }
-        if (wanted)
+        if (wanted) {
             return keep;
+        }
     }
     return 0;
 }

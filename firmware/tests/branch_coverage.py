@@ -5,6 +5,7 @@
 FOLDER holds what `gcc --coverage` and the programs have written (.gcno, .gcda), one NAME.gcda for each NAME.c.
 """
 
+# ruff: noqa: INP001, T201 - a script, which prints what it finds
 from __future__ import annotations
 
 import json

@@ -8,8 +8,9 @@ size_t files_load(const char *path, void *bytes, size_t space)
     FILE *file = fopen(path, "rb");
     size_t count;
 
-    if (file == NULL)
+    if (file == NULL) {
         return 0;
+    }
     count = fread(bytes, 1, space, file);
     (void)fclose(file);
     return count;

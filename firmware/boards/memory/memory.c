@@ -63,8 +63,9 @@ static int link_connect(void *context)
 
 static size_t take(byte_queue *queue, uint8_t *bytes, size_t count)
 {
-    if (count > queue->count)
+    if (count > queue->count) {
         count = queue->count;
+    }
     memcpy(bytes, queue->bytes, count);
     queue->count -= count;
     memmove(queue->bytes, queue->bytes + count, queue->count);
@@ -73,8 +74,9 @@ static size_t take(byte_queue *queue, uint8_t *bytes, size_t count)
 
 static size_t put(byte_queue *queue, const uint8_t *bytes, size_t count)
 {
-    if (count > sizeof queue->bytes - queue->count)
+    if (count > sizeof queue->bytes - queue->count) {
         count = sizeof queue->bytes - queue->count;
+    }
     memcpy(queue->bytes + queue->count, bytes, count);
     queue->count += count;
     return count;
@@ -104,13 +106,15 @@ int memory_board_start(const char *folder, int64_t test_ms)
     const char *reason;
 
     virtual_defaults(&settings);
-    if (strlen(folder) >= sizeof settings.folder - 20)
+    if (strlen(folder) >= sizeof settings.folder - 20) {
         return -1;
+    }
     memcpy(settings.folder, folder, strlen(folder) + 1);
     settings.test_ms = test_ms;
     reason = virtual_start(&settings, flash, &board);
-    if (reason != NULL)
+    if (reason != NULL) {
         return -1;
+    }
     board.now_ms = now_ms;
     board.sensor = read_sensor;
     board.link_connect = link_connect;
@@ -137,8 +141,9 @@ void memory_board_wipe(void)
 int memory_board_step(int64_t advance_ms)
 {
     time_ms += advance_ms;
-    if (app_step(&application))
+    if (app_step(&application)) {
         return 1;
+    }
     (void)memory_board_reset();
     return 0;
 }
@@ -146,8 +151,9 @@ int memory_board_step(int64_t advance_ms)
 void memory_board_reach(int is_reachable)
 {
     reachable = is_reachable;
-    if (is_reachable)
+    if (is_reachable) {
         return;
+    }
     connected = 0;
     to_board.count = 0;
     from_board.count = 0;
@@ -165,8 +171,9 @@ size_t memory_board_read(uint8_t *bytes, size_t space)
 
 int memory_board_sense(int64_t at_ms, int32_t microcelsius)
 {
-    if (has_reading)
+    if (has_reading) {
         return -1;
+    }
     waiting.time_ms = at_ms;
     waiting.microcelsius = microcelsius;
     has_reading = 1;

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "app.h"
+#include "cmsdk_watchdog.h"
 #include "lan9118.h"
 #include "semihosting.h"
 #include "tcp_link.h"
@@ -15,11 +16,14 @@
 #include "virtual.h"
 
 #define LAN9118_BASE 0xA0000000u
+#define WATCHDOG_BASE 0x40008000u
 #define SYSTICK_CONTROL (*(volatile uint32_t *)0xE000E010u)
 #define SYSTICK_RELOAD (*(volatile uint32_t *)0xE000E014u)
 #define SYSTICK_CURRENT (*(volatile uint32_t *)0xE000E018u)
 #define CLOCK_HZ 25000000u
 enum { CONFIGURATION_EXIT_CODE = 2 };
+/* QEMU's clock goes on while a busy machine gives it no time: many times what a board would take. */
+enum { WATCHDOG_SECONDS = 60 };
 /* Characters of the sensor line come one by one: who sleeps after each takes a millisecond for it. */
 enum { STAY_AWAKE_MS = 20 };
 
@@ -34,6 +38,7 @@ __attribute__((section(".flash_image"))) static uint8_t flash[VIRTUAL_FLASH_BYTE
 static app application;
 static virtual_settings settings;
 static sensor_line line;
+static cmsdk_watchdog watchdog_device;
 static int busy;
 static volatile uint32_t milliseconds;
 
@@ -48,10 +53,17 @@ static int64_t now_ms(void *context)
     uint32_t now = milliseconds;
 
     (void)context;
-    if (now < last)
+    if (now < last) {
         rounds++;
+    }
     last = now;
     return (int64_t)((uint64_t)rounds << 32 | now);
+}
+
+static void watchdog(void *context)
+{
+    (void)context;
+    cmsdk_watchdog_feed(&watchdog_device);
 }
 
 uint32_t sys_now(void)
@@ -82,8 +94,9 @@ static int read_sensor(void *context, ring_reading *reading)
     (void)context;
     while ((character = uart_read()) >= 0) {
         busy = 1;
-        if (sensor_line_add(&line, (char)character, reading))
+        if (sensor_line_add(&line, (char)character, reading)) {
             return 1;
+        }
     }
     return 0;
 }
@@ -134,16 +147,19 @@ static void read_settings(void)
     char *word = words;
 
     virtual_defaults(&settings);
-    if (semihosting_command_line(words, sizeof words) != 0)
+    if (semihosting_command_line(words, sizeof words) != 0) {
         stop("the settings are too long");
+    }
     word = strchr(words, ' ');
     while (word != NULL) {
         char *end = strchr(++word, ' ');
 
-        if (end != NULL)
+        if (end != NULL) {
             *end = '\0';
-        if (*word != '\0' && virtual_set(&settings, word, &reason) != 0)
+        }
+        if (*word != '\0' && virtual_set(&settings, word, &reason) != 0) {
             stop(reason);
+        }
         word = end;
     }
 }
@@ -156,8 +172,9 @@ static void start_network(void)
 
     memcpy(network.hub, settings.hub, 4);
     network.port = settings.port;
-    if (lan9118_start(&device, LAN9118_BASE, mac) != 0)
+    if (lan9118_start(&device, LAN9118_BASE, mac) != 0) {
         stop("no LAN9118 at 0xA0000000");
+    }
     tcp_link_start(&device, mac, &network);
 }
 
@@ -176,9 +193,11 @@ int main(void)
 
     read_settings();
     reason = virtual_start(&settings, flash, &board);
-    if (reason != NULL)
+    if (reason != NULL) {
         stop(reason);
+    }
     board.now_ms = now_ms;
+    board.watchdog = watchdog;
     board.sensor = read_sensor;
     board.link_connect = link_connect;
     board.link_send = link_send;
@@ -186,20 +205,24 @@ int main(void)
     board.link_close = link_close;
     application.board = &board;
     start_clock();
+    cmsdk_watchdog_start(&watchdog_device, WATCHDOG_BASE, WATCHDOG_SECONDS * CLOCK_HZ);
     uart_start();
     start_network();
     for (;;) {
-        if (app_start(&application, &board) != STATUS_OK)
+        if (app_start(&application, &board) != STATUS_OK) {
             stop("the ring of readings has no memory");
+        }
         do {
             busy = 0;
             tcp_link_poll();
-            if (!app_step(&application))
+            if (!app_step(&application)) {
                 break;
-            if (busy)
+            }
+            if (busy) {
                 busy_until = milliseconds + STAY_AWAKE_MS;
-            else if ((int32_t)(milliseconds - busy_until) >= 0)
+            } else if ((int32_t)(milliseconds - busy_until) >= 0) {
                 __asm volatile("wfi"); /* until the next millisecond */
+            }
         } while (1);
         log_number(&application.log, now_ms(NULL), "deepest stack", (int64_t)stack_used());
         tcp_link_poll();

@@ -5,6 +5,8 @@
 #include "semihosting.h"
 
 #define CPACR (*(volatile uint32_t *)0xE000ED88u)
+#define AIRCR (*(volatile uint32_t *)0xE000ED0Cu)
+#define AIRCR_RESET 0x05FA0004u
 #define CFSR (*(volatile uint32_t *)0xE000ED28u)
 #define STACK_PAINT 0xA5A5A5A5u
 #define FAULT_EXIT_CODE 125
@@ -17,6 +19,7 @@ void __libc_init_array(void);
 void _init(void);
 void Reset_Handler(void);
 void Default_Handler(void);
+void NMI_Handler(void);
 void Fault_Handler(void);
 void SysTick_Handler(void) __attribute__((weak, alias("Default_Handler")));
 void Ethernet_Handler(void) __attribute__((weak, alias("Default_Handler")));
@@ -57,13 +60,22 @@ void Default_Handler(void)
     semihosting_exit(FAULT_EXIT_CODE);
 }
 
+/* The watchdog was not fed. Should even this not run, it resets the board itself, one period later. */
+void NMI_Handler(void)
+{
+    AIRCR = AIRCR_RESET;
+    for (;;) {
+    }
+}
+
 void Fault_Handler(void)
 {
     char text[] = "fault, CFSR 00000000\n";
     uint32_t bits = CFSR;
 
-    for (int digit = 0; digit < 8; digit++)
+    for (int digit = 0; digit < 8; digit++) {
         text[12 + digit] = "0123456789abcdef"[(bits >> (28 - 4 * digit)) & 15u];
+    }
     semihosting_print(text);
     semihosting_exit(FAULT_EXIT_CODE);
 }
@@ -73,8 +85,9 @@ uint32_t stack_used(void)
 {
     const uint32_t *word = stack_start;
 
-    while (word < stack_end && *word == STACK_PAINT)
+    while (word < stack_end && *word == STACK_PAINT) {
         word++;
+    }
     return (uint32_t)((const uint8_t *)stack_end - (const uint8_t *)word);
 }
 
@@ -85,7 +98,7 @@ __attribute__((section(".vectors"), used)) static const struct {
 } vectors = {
     stack_end,
     {
-        Reset_Handler,   Fault_Handler,   Fault_Handler,   Fault_Handler,   Fault_Handler,    Fault_Handler,
+        Reset_Handler,   NMI_Handler,     Fault_Handler,   Fault_Handler,   Fault_Handler,    Fault_Handler,
         Default_Handler, Default_Handler, Default_Handler, Default_Handler, Default_Handler,  Default_Handler,
         Default_Handler, Default_Handler, SysTick_Handler, Default_Handler, Default_Handler,  Default_Handler,
         Default_Handler, Default_Handler, Default_Handler, Default_Handler, Default_Handler,  Default_Handler,

@@ -10,8 +10,9 @@ size_t files_load(const char *path, void *bytes, size_t space)
     int file = open(path, O_RDONLY);
     ssize_t count;
 
-    if (file < 0)
+    if (file < 0) {
         return 0;
+    }
     count = read(file, bytes, space);
     (void)close(file);
     return count < 0 ? 0 : (size_t)count;
@@ -22,12 +23,15 @@ int files_open(const char *path, void *bytes, size_t count)
     int file = open(path, O_RDWR | O_CREAT, 0600);
     struct stat found;
 
-    if (file < 0 || fstat(file, &found) != 0)
+    if (file < 0 || fstat(file, &found) != 0) {
         return -1;
-    if (found.st_size == (off_t)count)
+    }
+    if (found.st_size == (off_t)count) {
         return read(file, bytes, count) == (ssize_t)count ? file : -1;
-    if (ftruncate(file, 0) != 0)
+    }
+    if (ftruncate(file, 0) != 0) {
         return -1;
+    }
     return files_store(file, 0, bytes, count) == 0 ? file : -1;
 }
 

@@ -33,8 +33,9 @@ static int64_t now_ms(void *context)
     (void)context;
     (void)clock_gettime(CLOCK_MONOTONIC, &now);
     ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-    if (start == 0)
+    if (start == 0) {
         start = ms;
+    }
     return ms - start;
 }
 
@@ -50,11 +51,13 @@ static int read_sensor(void *context, ring_reading *reading)
             (void)close(sensor_file);
             sensor_file = -1;
         }
-        if (count <= 0)
+        if (count <= 0) {
             return 0;
+        }
         busy = 1;
-        if (sensor_line_add(&line, character, reading))
+        if (sensor_line_add(&line, character, reading)) {
             return 1;
+        }
     }
     return 0;
 }
@@ -66,14 +69,16 @@ static int open_sensor(const char *name)
     long port = strtol(name, &end, 10);
     int flags;
 
-    if (strcmp(name, "-") == 0)
+    if (strcmp(name, "-") == 0) {
         sensor_file = STDIN_FILENO;
-    else if (*end == '\0' && port > 0 && port < 65536)
+    } else if (*end == '\0' && port > 0 && port < 65536) {
         (void)net_open(this_machine, (uint16_t)port, &sensor_file);
-    else
+    } else {
         sensor_file = open(name, O_RDONLY | O_NOCTTY);
-    if (sensor_file < 0)
+    }
+    if (sensor_file < 0) {
         return -1;
+    }
     flags = fcntl(sensor_file, F_GETFL);
     return fcntl(sensor_file, F_SETFL, flags | O_NONBLOCK);
 }
@@ -122,14 +127,18 @@ int main(int count, char **words)
 
     virtual_defaults(&settings);
     memcpy(settings.hub, this_machine, 4);
-    for (int i = 1; i < count; i++)
-        if (virtual_set(&settings, words[i], &reason) != 0)
+    for (int i = 1; i < count; i++) {
+        if (virtual_set(&settings, words[i], &reason) != 0) {
             return fail(words[i], reason);
+        }
+    }
     reason = virtual_start(&settings, flash, &board);
-    if (reason != NULL)
+    if (reason != NULL) {
         return fail(settings.folder, reason);
-    if (settings.sensor[0] != '\0' && open_sensor(settings.sensor) != 0)
+    }
+    if (settings.sensor[0] != '\0' && open_sensor(settings.sensor) != 0) {
         return fail(settings.sensor, "no such sensor; expected -, a local port or a file");
+    }
     board.now_ms = now_ms;
     board.sensor = read_sensor;
     board.link_connect = link_connect;
@@ -139,11 +148,13 @@ int main(int count, char **words)
     for (;;) {
         status_t status = app_start(&application, &board);
 
-        if (status != STATUS_OK)
+        if (status != STATUS_OK) {
             return fail("start", "the ring of readings has no memory");
+        }
         do {
-            if (!busy)
+            if (!busy) {
                 net_wait(link_connection, sensor_file, IDLE_MS);
+            }
             busy = 0;
         } while (app_step(&application));
     }

@@ -20,8 +20,9 @@ int net_open(const uint8_t address[4], uint16_t port, int *connection)
     to.sin_port = htons(port);
     memcpy(&to.sin_addr, address, 4);
     *connection = socket(AF_INET, SOCK_STREAM, 0);
-    if (*connection < 0)
+    if (*connection < 0) {
         return -1;
+    }
     /* On one machine or in one building a connection is made at once or refused at once. */
     if (connect(*connection, (struct sockaddr *)&to, sizeof to) != 0) {
         net_close(connection);
@@ -35,8 +36,9 @@ int net_send(int connection, const uint8_t *bytes, size_t count)
 {
     ssize_t sent = send(connection, bytes, count, MSG_DONTWAIT | MSG_NOSIGNAL);
 
-    if (sent >= 0)
+    if (sent >= 0) {
         return (int)sent;
+    }
     return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR ? 0 : -1;
 }
 
@@ -44,17 +46,20 @@ int net_receive(int connection, uint8_t *bytes, size_t space)
 {
     ssize_t received = recv(connection, bytes, space, MSG_DONTWAIT);
 
-    if (received > 0)
+    if (received > 0) {
         return (int)received;
-    if (received < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
+    }
+    if (received < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)) {
         return 0;
+    }
     return -1;
 }
 
 void net_close(int *connection)
 {
-    if (*connection >= 0)
+    if (*connection >= 0) {
         (void)close(*connection);
+    }
     *connection = -1;
 }
 

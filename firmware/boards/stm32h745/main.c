@@ -29,8 +29,9 @@ static int64_t now_ms(void *context)
     uint32_t now = milliseconds;
 
     (void)context;
-    if (now < last)
+    if (now < last) {
         rounds++;
+    }
     last = now;
     return (int64_t)((uint64_t)rounds << 32 | now);
 }
@@ -145,9 +146,11 @@ int main(void)
     SYSTICK_RELOAD = CLOCK_AFTER_RESET_HZ / 1000u - 1u;
     SYSTICK_CONTROL = 7u; /* the core's clock, interrupt, on */
     for (;;) {
-        if (app_start(&application, &board) != STATUS_OK)
+        if (app_start(&application, &board) != STATUS_OK) {
             return 1;
-        while (app_step(&application))
+        }
+        while (app_step(&application)) {
             __asm volatile("wfi"); /* until the next millisecond */
+        }
     }
 }

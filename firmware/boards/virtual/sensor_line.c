@@ -9,10 +9,12 @@ static const char *parse(const char *text, char end, int64_t *number)
     const char *digits = text + negative, *at = digits;
     uint64_t value = 0;
 
-    for (; *at >= '0' && *at <= '9' && at - digits < 18; at++)
+    for (; *at >= '0' && *at <= '9' && at - digits < 18; at++) {
         value = 10u * value + (uint64_t)(*at - '0');
-    if (at == digits || *at != end)
+    }
+    if (at == digits || *at != end) {
         return NULL;
+    }
     *number = negative ? -(int64_t)value : (int64_t)value;
     return at + 1;
 }
@@ -23,10 +25,12 @@ int sensor_line_add(sensor_line *state, char character, ring_reading *reading)
     const char *rest;
 
     if (character != '\n') {
-        if (state->length < sizeof state->line - 1)
+        if (state->length < sizeof state->line - 1) {
             state->line[state->length] = character;
-        if (state->length < sizeof state->line)
+        }
+        if (state->length < sizeof state->line) {
             state->length++;
+        }
         return 0;
     }
     rest = NULL;
@@ -36,8 +40,9 @@ int sensor_line_add(sensor_line *state, char character, ring_reading *reading)
     }
     state->length = 0;
     if (rest == NULL || parse(rest, '\0', &microcelsius) == NULL || microcelsius < INT32_MIN ||
-        microcelsius > INT32_MAX)
+        microcelsius > INT32_MAX) {
         return 0;
+    }
     reading->time_ms = time_ms;
     reading->microcelsius = (int32_t)microcelsius;
     return 1;

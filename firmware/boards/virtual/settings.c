@@ -19,10 +19,12 @@ static const char *parse_number(const char *text, char end, int64_t most, int64_
     int64_t value = 0;
     const char *at = text;
 
-    for (; *at >= '0' && *at <= '9' && value <= most; at++)
+    for (; *at >= '0' && *at <= '9' && value <= most; at++) {
         value = 10 * value + (*at - '0');
-    if (at == text || *at != end || value > most)
+    }
+    if (at == text || *at != end || value > most) {
         return NULL;
+    }
     *number = value;
     return at + 1;
 }
@@ -33,8 +35,9 @@ static int parse_address(const char *text, uint8_t address[4])
         int64_t part;
 
         text = parse_number(text, i < 3 ? '.' : '\0', 255, &part);
-        if (text == NULL)
+        if (text == NULL) {
             return -1;
+        }
         address[i] = (uint8_t)part;
     }
     return 0;
@@ -44,8 +47,9 @@ static int set_text(char *to, size_t space, const char *value)
 {
     size_t length = strlen(value);
 
-    if (length == 0 || length >= space)
+    if (length == 0 || length >= space) {
         return -1;
+    }
     memcpy(to, value, length + 1);
     return 0;
 }
@@ -63,23 +67,25 @@ int virtual_set(virtual_settings *settings, const char *word, const char **reaso
     int result = -1;
 
     *reason = "a setting is none of folder=, sensor=, id=, hub=, port=, test_ms=";
-    if (name == 0)
+    if (name == 0) {
         return -1;
+    }
     value++;
-    if (strncmp(word, "folder=", name + 1) == 0)
+    if (strncmp(word, "folder=", name + 1) == 0) {
         result = set_text(settings->folder, sizeof settings->folder - 20, value);
-    else if (strncmp(word, "sensor=", name + 1) == 0)
+    } else if (strncmp(word, "sensor=", name + 1) == 0) {
         result = set_text(settings->sensor, sizeof settings->sensor, value);
-    else if (strncmp(word, "id=", name + 1) == 0)
+    } else if (strncmp(word, "id=", name + 1) == 0) {
         result = set_text(settings->id, sizeof settings->id, value);
-    else if (strncmp(word, "hub=", name + 1) == 0)
+    } else if (strncmp(word, "hub=", name + 1) == 0) {
         result = parse_address(value, settings->hub);
-    else if (strncmp(word, "port=", name + 1) == 0)
+    } else if (strncmp(word, "port=", name + 1) == 0) {
         result = set_number(value, 65535, &number);
-    else if (strncmp(word, "test_ms=", name + 1) == 0)
+    } else if (strncmp(word, "test_ms=", name + 1) == 0) {
         result = set_number(value, 1000000000, &settings->test_ms);
-    else
+    } else {
         return -1;
+    }
     settings->port = (uint16_t)number;
     *reason = "a setting has no valid value";
     return result;

@@ -25,11 +25,14 @@ static int flash_program(void *context, uint32_t offset, const uint8_t *bytes, u
 {
     (void)context;
     if (offset % VIRTUAL_WORD_BYTES != 0 || count % VIRTUAL_WORD_BYTES != 0 || offset > VIRTUAL_FLASH_BYTES ||
-        count > VIRTUAL_FLASH_BYTES - offset)
+        count > VIRTUAL_FLASH_BYTES - offset) {
         return -1;
-    for (uint32_t i = 0; i < count; i++)
-        if (flash_bytes[offset + i] != 0xFF)
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        if (flash_bytes[offset + i] != 0xFF) {
             return -1; /* a word programs once between two erases */
+        }
+    }
     memcpy(flash_bytes + offset, bytes, count);
     return files_store(flash_file, offset, bytes, count);
 }
@@ -39,8 +42,9 @@ static int flash_erase(void *context, uint32_t sector)
     uint32_t offset = sector * VIRTUAL_SECTOR_BYTES;
 
     (void)context;
-    if (sector >= VIRTUAL_SECTORS)
+    if (sector >= VIRTUAL_SECTORS) {
         return -1;
+    }
     memset(flash_bytes + offset, 0xFF, VIRTUAL_SECTOR_BYTES);
     return files_store(flash_file, offset, flash_bytes + offset, VIRTUAL_SECTOR_BYTES);
 }
@@ -79,11 +83,13 @@ const char *virtual_start(const virtual_settings *settings, uint8_t *flash, boar
     memset(flash, 0xFF, VIRTUAL_FLASH_BYTES);
     flash_file = files_open(path_in(settings, "flash.bin"), flash, VIRTUAL_FLASH_BYTES);
     ring_file = files_open(path_in(settings, "ring.bin"), ring_words, sizeof ring_words);
-    if (flash_file < 0 || ring_file < 0)
+    if (flash_file < 0 || ring_file < 0) {
         return "no files can be written in the folder";
+    }
     has_link_key = files_load(path_in(settings, "key.bin"), link_key, sizeof link_key) == sizeof link_key;
-    if (!has_link_key)
+    if (!has_link_key) {
         return "no key.bin of 32 bytes in the folder";
+    }
     chip.base = flash;
     chip.sector_bytes = VIRTUAL_SECTOR_BYTES;
     chip.sectors = VIRTUAL_SECTORS;

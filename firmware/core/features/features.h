@@ -57,7 +57,7 @@ void features_begin(features_t *f, int32_t microcelsius);
 /* One step of the grid; `x` takes f->count scaled features. 0 <= time_ms <= FEATURES_TIME_MAX. */
 void features_step(features_t *f, int64_t time_ms, int32_t microcelsius, float *x);
 
-/* Sine and cosine of `position`/`period` turns, 0 <= position < period < 2^61. */
+/* Sine and cosine of `position`/`period` turns, 0 <= position < period < 2^60. */
 void features_sine_cosine(int64_t position, int64_t period, double *sine, double *cosine);
 
 #endif

@@ -11,8 +11,9 @@
 static int read_header(ring *r, const uint8_t *header)
 {
     if (get_u32(header) != MAGIC || get_u32(header + 4) != r->capacity ||
-        get_u32(header + 28) != wire_crc32(0, header, 28))
+        get_u32(header + 28) != wire_crc32(0, header, 28)) {
         return 0;
+    }
     r->first = get_u32(header + 8);
     r->acknowledged = get_u32(header + 12);
     r->next = get_u32(header + 16);
@@ -23,8 +24,9 @@ static int read_header(ring *r, const uint8_t *header)
 
 static void tell(const ring *r, size_t offset, size_t bytes)
 {
-    if (r->changed != NULL)
+    if (r->changed != NULL) {
         r->changed(r->context, offset, bytes);
+    }
 }
 
 static void write_header(ring *r)
@@ -48,8 +50,9 @@ status_t ring_attach(ring *r, void *memory, size_t bytes, void (*changed)(void *
     ring other;
     int even, odd;
 
-    if (bytes < RING_BYTES(2) || bytes > UINT32_MAX)
+    if (bytes < RING_BYTES(2) || bytes > UINT32_MAX) {
         return STATUS_RING_MEMORY;
+    }
     memset(r, 0, sizeof *r);
     r->memory = memory;
     r->changed = changed;
@@ -59,8 +62,9 @@ status_t ring_attach(ring *r, void *memory, size_t bytes, void (*changed)(void *
     other = *r;
     even = read_header(r, r->memory);
     odd = read_header(&other, r->memory + RING_HEADER_BYTES);
-    if (odd && (!even || (int32_t)(other.writes - r->writes) > 0))
+    if (odd && (!even || (int32_t)(other.writes - r->writes) > 0)) {
         *r = other;
+    }
     return STATUS_OK;
 }
 
@@ -92,8 +96,9 @@ status_t ring_get(const ring *r, uint32_t number, ring_reading *reading)
 {
     const uint8_t *at = place(r, number);
 
-    if (number - r->first >= r->next - r->first)
+    if (number - r->first >= r->next - r->first) {
         return STATUS_RING_RANGE;
+    }
     reading->time_ms = get_i64(at);
     reading->microcelsius = (int32_t)get_u32(at + 8);
     return STATUS_OK;
@@ -101,10 +106,12 @@ status_t ring_get(const ring *r, uint32_t number, ring_reading *reading)
 
 status_t ring_acknowledge(ring *r, uint32_t next)
 {
-    if (next - r->acknowledged > r->next - r->acknowledged)
+    if (next - r->acknowledged > r->next - r->acknowledged) {
         return STATUS_RING_RANGE;
-    if (next == r->acknowledged)
+    }
+    if (next == r->acknowledged) {
         return STATUS_OK;
+    }
     r->acknowledged = next;
     write_header(r);
     return STATUS_OK;

@@ -15,8 +15,9 @@ static void drop_first_forecast(session *s)
 {
     s->forecast_first = (s->forecast_first + 1u) % SESSION_FORECASTS;
     s->forecast_count--;
-    if (s->forecast_sent > 0)
+    if (s->forecast_sent > 0) {
         s->forecast_sent--;
+    }
 }
 
 int session_has_room(const session *s)
@@ -37,12 +38,15 @@ void session_add_forecast(session *s, const session_forecast *forecast)
 status_t session_acknowledge(session *s, uint32_t next)
 {
     /* The ring may have moved on past `next` while it was on its way: then there is nothing left to do. */
-    if (next > s->sent_next)
+    if (next > s->sent_next) {
         return STATUS_SESSION_ACKNOWLEDGE;
-    if (next > s->readings->acknowledged)
+    }
+    if (next > s->readings->acknowledged) {
         (void)ring_acknowledge(s->readings, next);
-    while (s->forecast_count > 0 && s->forecast_sent > 0 && forecast_at(s, 0)->reading < next)
+    }
+    while (s->forecast_count > 0 && s->forecast_sent > 0 && forecast_at(s, 0)->reading < next) {
         drop_first_forecast(s);
+    }
     return STATUS_OK;
 }
 
@@ -52,8 +56,9 @@ static void send_some_readings(session *s)
     uint32_t count = s->readings->next - s->sent_next;
     ring_reading reading;
 
-    if (count > SESSION_READINGS_MAX)
+    if (count > SESSION_READINGS_MAX) {
         count = SESSION_READINGS_MAX;
+    }
     put_u32(message, s->readings->acknowledged);
     put_u32(message + 4, s->sent_next);
     put_u16(message + 8, count);
@@ -90,21 +95,23 @@ static void send_forecast(session *s, const session_forecast *forecast)
 void session_send_readings(session *s, int64_t now_ms)
 {
     /* Overwritten in the ring before they were sent: they are counted there. */
-    if (s->sent_next < s->readings->acknowledged)
+    if (s->sent_next < s->readings->acknowledged) {
         s->sent_next = s->readings->acknowledged;
-    if (s->sent_next == s->readings->acknowledged)
+    }
+    if (s->sent_next == s->readings->acknowledged) {
         s->resend_at_ms = now_ms + SESSION_RESEND_MS;
-    else if (now_ms >= s->resend_at_ms) {
+    } else if (now_ms >= s->resend_at_ms) {
         session_rewind(s);
         s->resend_at_ms = now_ms + SESSION_RESEND_MS;
     }
     while (session_can_send(s)) {
         /* A forecast goes before its reading: what acknowledges the reading has seen the forecast. */
-        if (s->forecast_sent < s->forecast_count)
+        if (s->forecast_sent < s->forecast_count) {
             send_forecast(s, forecast_at(s, s->forecast_sent++));
-        else if (s->sent_next != s->readings->next)
+        } else if (s->sent_next != s->readings->next) {
             send_some_readings(s);
-        else
+        } else {
             break;
+        }
     }
 }

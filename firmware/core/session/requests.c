@@ -112,26 +112,31 @@ static void answer(session *s, uint32_t sequence, status_t status, size_t body_b
  * for again by the hub; readings and forecasts go once more from here. */
 static status_t on_refused(session *s, size_t count)
 {
-    if (count != 8)
+    if (count != 8) {
         return STATUS_SESSION_FIELD;
+    }
     session_rewind(s);
     return STATUS_OK;
 }
 
 status_t session_handle_request(session *s, uint8_t type, uint32_t sequence, const uint8_t *message, size_t count)
 {
-    if (type == MESSAGE_REFUSED)
+    if (type == MESSAGE_REFUSED) {
         return on_refused(s, count);
-    if (type == MESSAGE_ACKNOWLEDGE)
+    }
+    if (type == MESSAGE_ACKNOWLEDGE) {
         return count == 4 ? session_acknowledge(s, get_u32(message)) : STATUS_SESSION_FIELD;
+    }
     for (size_t i = 0; i < sizeof requests / sizeof requests[0]; i++) {
         size_t body_bytes = 0;
         status_t status;
 
-        if (requests[i].type != type)
+        if (requests[i].type != type) {
             continue;
-        if (count < requests[i].least || count > requests[i].most)
+        }
+        if (count < requests[i].least || count > requests[i].most) {
             return STATUS_SESSION_FIELD;
+        }
         status = requests[i].handle(s, message, count, session_payload(s) + ANSWER_HEAD_BYTES, &body_bytes);
         answer(s, sequence, status, body_bytes);
         return STATUS_OK;

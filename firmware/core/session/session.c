@@ -146,8 +146,9 @@ static int equal(const uint8_t *a, const uint8_t *b, size_t count)
 {
     unsigned difference = 0;
 
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
         difference |= (unsigned)(a[i] ^ b[i]);
+    }
     return difference == 0;
 }
 
@@ -156,11 +157,13 @@ static status_t handle_challenge(session *s, const uint8_t *message, size_t coun
     uint8_t key[SESSION_KEY_BYTES], mac[32];
     status_t status;
 
-    if (count != SESSION_NONCE_BYTES + SESSION_PROOF_BYTES)
+    if (count != SESSION_NONCE_BYTES + SESSION_PROOF_BYTES) {
         return STATUS_SESSION_FIELD;
+    }
     status = s->port->key(s->port->context, key);
-    if (status != STATUS_OK)
+    if (status != STATUS_OK) {
         return status;
+    }
     prove(s, key, LABEL_HUB, message, mac);
     if (!equal(mac, message + SESSION_NONCE_BYTES, SESSION_PROOF_BYTES)) {
         status = STATUS_SESSION_PROOF;
@@ -179,11 +182,13 @@ static status_t handle_welcome(session *s, const uint8_t *message, size_t count)
 {
     status_t status;
 
-    if (count != 8)
+    if (count != 8) {
         return STATUS_SESSION_FIELD;
+    }
     status = s->port->set_time(s->port->context, get_i64(message));
-    if (status == STATUS_OK)
+    if (status == STATUS_OK) {
         s->phase = SESSION_OPEN;
+    }
     return status;
 }
 
@@ -192,14 +197,16 @@ static status_t authenticate(session *s, const wire_frame *frame, size_t *messag
 {
     uint8_t mac[32];
 
-    if (frame->sequence < s->receive_sequence)
+    if (frame->sequence < s->receive_sequence) {
         return STATUS_SESSION_REPLAY;
+    }
     if (s->phase == SESSION_HELLO) {
         *message_bytes = frame->payload_bytes;
         return frame->flags == 0 ? STATUS_OK : STATUS_SESSION_TAG;
     }
-    if (frame->flags != WIRE_FLAG_TAGGED || frame->payload_bytes < SESSION_TAG_BYTES)
+    if (frame->flags != WIRE_FLAG_TAGGED || frame->payload_bytes < SESSION_TAG_BYTES) {
         return STATUS_SESSION_TAG;
+    }
     *message_bytes = frame->payload_bytes - SESSION_TAG_BYTES;
     compute_tag(s, 'H', frame->header, frame->payload, *message_bytes, mac);
     return equal(mac, frame->payload + *message_bytes, SESSION_TAG_BYTES) ? STATUS_OK : STATUS_SESSION_TAG;
@@ -207,16 +214,19 @@ static status_t authenticate(session *s, const wire_frame *frame, size_t *messag
 
 static status_t handle_message(session *s, const wire_frame *frame, size_t count)
 {
-    if (s->phase == SESSION_HELLO && frame->type == MESSAGE_CHALLENGE)
+    if (s->phase == SESSION_HELLO && frame->type == MESSAGE_CHALLENGE) {
         return handle_challenge(s, frame->payload, count);
+    }
     if (s->phase == SESSION_HELLO && frame->type == MESSAGE_REFUSED) {
         s->phase = SESSION_REFUSED;
         return STATUS_OK;
     }
-    if (s->phase == SESSION_PROVEN && frame->type == MESSAGE_WELCOME)
+    if (s->phase == SESSION_PROVEN && frame->type == MESSAGE_WELCOME) {
         return handle_welcome(s, frame->payload, count);
-    if (s->phase == SESSION_OPEN)
+    }
+    if (s->phase == SESSION_OPEN) {
         return session_handle_request(s, frame->type, frame->sequence, frame->payload, count);
+    }
     return STATUS_SESSION_TYPE;
 }
 
@@ -229,10 +239,12 @@ static void handle_frame(session *s, const wire_frame *frame)
         s->receive_sequence = frame->sequence + 1u;
         status = handle_message(s, frame, count);
     }
-    if (status != STATUS_OK)
+    if (status != STATUS_OK) {
         session_refuse(s, frame->sequence, status);
-    if (status == STATUS_SESSION_PROOF)
+    }
+    if (status == STATUS_SESSION_PROOF) {
         s->phase = SESSION_REFUSED;
+    }
 }
 
 size_t session_receive(session *s, const uint8_t *bytes, size_t count)
@@ -245,17 +257,20 @@ void session_step(session *s, int64_t now_ms)
     wire_frame frame;
     status_t status = STATUS_OK;
 
-    if (s->phase == SESSION_CLOSED)
+    if (s->phase == SESSION_CLOSED) {
         return;
+    }
     while (session_can_send(s) && s->phase != SESSION_REFUSED && status != STATUS_WIRE_TRUNCATED) {
         status = wire_next(&s->reader, &frame);
-        if (status == STATUS_OK)
+        if (status == STATUS_OK) {
             handle_frame(s, &frame);
-        else if (status != STATUS_WIRE_TRUNCATED)
+        } else if (status != STATUS_WIRE_TRUNCATED) {
             session_refuse(s, UINT32_MAX, status);
+        }
     }
-    if (s->phase == SESSION_OPEN)
+    if (s->phase == SESSION_OPEN) {
         session_send_readings(s, now_ms);
+    }
 }
 
 size_t session_output(const session *s, const uint8_t **bytes)

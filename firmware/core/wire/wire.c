@@ -45,13 +45,16 @@ size_t wire_close(uint8_t *frame, size_t payload_bytes)
 status_t wire_encode(uint8_t type, uint8_t flags, uint32_t sequence, const uint8_t *payload, size_t payload_bytes,
                      uint8_t *out, size_t space, size_t *frame_bytes)
 {
-    if (payload_bytes > WIRE_PAYLOAD_MAX)
+    if (payload_bytes > WIRE_PAYLOAD_MAX) {
         return STATUS_WIRE_LENGTH;
-    if (space < WIRE_HEADER_BYTES + payload_bytes + WIRE_CRC_BYTES)
+    }
+    if (space < WIRE_HEADER_BYTES + payload_bytes + WIRE_CRC_BYTES) {
         return STATUS_WIRE_SPACE;
+    }
     wire_put_header(out, type, flags, sequence, payload_bytes);
-    if (payload_bytes > 0)
+    if (payload_bytes > 0) {
         memcpy(out + WIRE_HEADER_BYTES, payload, payload_bytes);
+    }
     *frame_bytes = wire_close(out, payload_bytes);
     return STATUS_OK;
 }
@@ -75,10 +78,12 @@ size_t wire_feed(wire_reader *reader, const uint8_t *bytes, size_t count)
 
     discard_used(reader);
     room = sizeof reader->buffer - reader->filled;
-    if (count > room)
+    if (count > room) {
         count = room;
-    if (count > 0)
+    }
+    if (count > 0) {
         memcpy(reader->buffer + reader->filled, bytes, count);
+    }
     reader->filled += count;
     return count;
 }
@@ -89,8 +94,9 @@ static size_t bytes_before_magic(const wire_reader *reader, size_t start)
     size_t at = start;
 
     while (at < reader->filled) {
-        if (reader->buffer[at] == MAGIC_0 && (at + 1 == reader->filled || reader->buffer[at + 1] == MAGIC_1))
+        if (reader->buffer[at] == MAGIC_0 && (at + 1 == reader->filled || reader->buffer[at + 1] == MAGIC_1)) {
             break;
+        }
         at++;
     }
     return at;
@@ -104,8 +110,9 @@ static status_t skip(wire_reader *reader, size_t count, status_t reason)
 
 static status_t check_header(const uint8_t *header)
 {
-    if (get_u16(header + CHECKED_BYTES) != (wire_crc32(0, header, CHECKED_BYTES) & 0xFFFFu))
+    if (get_u16(header + CHECKED_BYTES) != (wire_crc32(0, header, CHECKED_BYTES) & 0xFFFFu)) {
         return STATUS_WIRE_HEADER;
+    }
     return get_u16(header + 8) > WIRE_PAYLOAD_MAX ? STATUS_WIRE_LENGTH : STATUS_OK;
 }
 
@@ -117,20 +124,25 @@ status_t wire_next(wire_reader *reader, wire_frame *frame)
 
     discard_used(reader);
     junk = bytes_before_magic(reader, 0);
-    if (junk > 0)
+    if (junk > 0) {
         return skip(reader, junk, STATUS_WIRE_MAGIC);
-    if (reader->filled < WIRE_HEADER_BYTES)
+    }
+    if (reader->filled < WIRE_HEADER_BYTES) {
         return STATUS_WIRE_TRUNCATED;
+    }
     status = check_header(bytes);
-    if (status != STATUS_OK)
+    if (status != STATUS_OK) {
         return skip(reader, bytes_before_magic(reader, 1), status);
+    }
     covered = WIRE_HEADER_BYTES + get_u16(bytes + 8);
-    if (reader->filled < covered + WIRE_CRC_BYTES)
+    if (reader->filled < covered + WIRE_CRC_BYTES) {
         return STATUS_WIRE_TRUNCATED;
+    }
     /* The header is sound, so its length is believed and nothing inside this payload is taken for a frame. */
     reader->used = covered + WIRE_CRC_BYTES;
-    if (get_u32(bytes + covered) != wire_crc32(0, bytes, covered))
+    if (get_u32(bytes + covered) != wire_crc32(0, bytes, covered)) {
         return STATUS_WIRE_CRC;
+    }
     frame->type = bytes[2];
     frame->flags = bytes[3];
     frame->sequence = get_u32(bytes + 4);

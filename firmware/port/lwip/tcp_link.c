@@ -24,8 +24,9 @@ static u16_t received_used;
 static err_t send_frame(struct netif *netif, struct pbuf *packet)
 {
     (void)netif;
-    if (packet->tot_len > sizeof frame)
+    if (packet->tot_len > sizeof frame) {
         return ERR_BUF;
+    }
     (void)pbuf_copy_partial(packet, frame, packet->tot_len, 0);
     return lan9118_send(controller, frame, packet->tot_len) == 0 ? ERR_OK : ERR_MEM;
 }
@@ -70,11 +71,13 @@ void tcp_link_poll(void)
     while ((bytes = lan9118_receive(controller, frame, sizeof frame)) > 0) {
         struct pbuf *packet = pbuf_alloc(PBUF_RAW, (u16_t)bytes, PBUF_POOL);
 
-        if (packet == NULL)
+        if (packet == NULL) {
             break; /* the sender repeats what was lost */
+        }
         (void)pbuf_take(packet, frame, (u16_t)bytes);
-        if (interface.input(packet, &interface) != ERR_OK)
+        if (interface.input(packet, &interface) != ERR_OK) {
             (void)pbuf_free(packet);
+        }
     }
     sys_check_timeouts();
 }
@@ -97,10 +100,11 @@ static err_t on_received(void *argument, struct tcp_pcb *pcb, struct pbuf *packe
         phase = LOST;
         return ERR_OK;
     }
-    if (received == NULL)
+    if (received == NULL) {
         received = packet;
-    else
+    } else {
         pbuf_cat(received, packet);
+    }
     return ERR_OK;
 }
 
@@ -127,25 +131,30 @@ static void begin(void)
     tcp_nagle_disable(connection);
     tcp_recv(connection, on_received);
     tcp_err(connection, on_error);
-    if (tcp_connect(connection, &hub, settings.port, on_connected) != ERR_OK)
+    if (tcp_connect(connection, &hub, settings.port, on_connected) != ERR_OK) {
         phase = LOST;
+    }
 }
 
 int tcp_link_connect(void)
 {
-    if (phase == IDLE)
+    if (phase == IDLE) {
         begin();
+    }
     return phase == CONNECTED ? 1 : phase == CONNECTING ? 0 : -1;
 }
 
 int tcp_link_send(const uint8_t *bytes, size_t count)
 {
-    if (phase != CONNECTED)
+    if (phase != CONNECTED) {
         return -1;
-    if (count > tcp_sndbuf(connection))
+    }
+    if (count > tcp_sndbuf(connection)) {
         count = tcp_sndbuf(connection);
-    if (count == 0 || tcp_write(connection, bytes, (u16_t)count, TCP_WRITE_FLAG_COPY) != ERR_OK)
+    }
+    if (count == 0 || tcp_write(connection, bytes, (u16_t)count, TCP_WRITE_FLAG_COPY) != ERR_OK) {
         return 0;
+    }
     (void)tcp_output(connection);
     return (int)count;
 }
@@ -154,8 +163,9 @@ int tcp_link_receive(uint8_t *bytes, size_t space)
 {
     u16_t left, count;
 
-    if (received == NULL)
+    if (received == NULL) {
         return phase == CONNECTED ? 0 : -1;
+    }
     left = (u16_t)(received->tot_len - received_used);
     count = space < left ? (u16_t)space : left;
     (void)pbuf_copy_partial(received, bytes, count, received_used);
@@ -165,22 +175,25 @@ int tcp_link_receive(uint8_t *bytes, size_t space)
         received = NULL;
         received_used = 0;
     }
-    if (connection != NULL)
+    if (connection != NULL) {
         tcp_recved(connection, count);
+    }
     return count;
 }
 
 void tcp_link_close(void)
 {
-    if (received != NULL)
+    if (received != NULL) {
         (void)pbuf_free(received);
+    }
     received = NULL;
     received_used = 0;
     if (connection != NULL) {
         tcp_recv(connection, NULL);
         tcp_err(connection, NULL);
-        if (phase == CONNECTING || tcp_close(connection) != ERR_OK)
+        if (phase == CONNECTING || tcp_close(connection) != ERR_OK) {
             tcp_abort(connection);
+        }
     }
     connection = NULL;
     phase = IDLE;

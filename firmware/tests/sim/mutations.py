@@ -5,6 +5,7 @@
 Each mutant is compiled into the simulator; it must report failures. Needs `make -C firmware sim` first.
 """
 
+# ruff: noqa: INP001, T201 - a script, which prints what it finds
 from __future__ import annotations
 
 import subprocess

@@ -49,8 +49,8 @@ typedef struct {
 
 typedef struct {
     const char *name;
-    void (*make)(board *b);
-    int has_pairs; /* pairs of cuts are tried over this state */
+    void (*make)(board *b); /* NULL: erased */
+    int has_pairs;          /* pairs of cuts are tried over this state */
 } earlier;
 
 static uint8_t key[1][IMAGE_KEY_BYTES];
@@ -208,7 +208,7 @@ static void restart_after_test(board *b)
         confirm(b);
     else if ((b->image.view.version != TARGET || b->end == END_REVERT) && slot_revert(&b->slots) != STATUS_OK)
         fault(b, "a revert is refused");
-    /* END_WATCHDOG: the board hangs, and is started again. */
+    /* END_WATCHDOG: the board hangs, and is started again */
 }
 
 /* To the end of the story from wherever the board is, as far as the power lasts. */
@@ -260,11 +260,6 @@ static void put(board *b, uint32_t version, int is_confirmed)
     if (is_confirmed)
         confirm(b);
     boot(b);
-}
-
-static void make_empty(board *b)
-{
-    (void)b;
 }
 
 static void make_garbage(board *b)
@@ -332,7 +327,7 @@ static void make_full_journal(board *b)
 }
 
 static const earlier states[] = {
-    {"empty flash", make_empty, 0},
+    {"empty flash", NULL, 0},
     {"garbage", make_garbage, 0},
     {"one confirmed", make_first, 1},
     {"both slots used", make_second, 1},
@@ -358,9 +353,7 @@ typedef struct {
 
 static void report(const board *b, const story *s, long first, cut_kind first_kind, long second, cut_kind second_kind)
 {
-    if (b->fault == NULL)
-        return;
-    if (failures++ >= SHOWN)
+    if (b->fault == NULL || failures++ >= SHOWN)
         return;
     printf("%s, %s, %s: cut %s operation %ld", s->shape->name, s->state->name, endings[s->end], kinds[first_kind],
            first);
@@ -469,7 +462,8 @@ static void run_state(const geometry *shape, const earlier *state)
     memset(&b, 0, sizeof b);
     flash_model_open(&b.chip, shape->sector_bytes, shape->sectors, shape->word_bytes, shape->has_ecc);
     b.policy = (image_policy){(const uint8_t(*)[IMAGE_KEY_BYTES])key, 1, UINT32_MAX, 0, 7, UINT32_MAX, UINT32_MAX};
-    state->make(&b);
+    if (state->make != NULL)
+        state->make(&b);
     report(&b, &s, -1, CUT_BEFORE, -1, CUT_BEFORE);
     flash_model_keep(&b.chip);
     s.known = b.known;

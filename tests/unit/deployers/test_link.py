@@ -171,7 +171,7 @@ def test_the_log_is_read_to_its_end(link: BoardLink, twin: ConnectedTwin) -> Non
 
 def test_a_board_that_does_not_answer_is_an_error(link: BoardLink, twin: ConnectedTwin) -> None:
     twin.board.receive = lambda data: None  # type: ignore[method-assign]
-    with pytest.raises(LinkLostError, match="no answer to STATUS after 3 attempts of 0.05 s"):
+    with pytest.raises(LinkLostError, match=r"no answer to STATUS after 3 attempts of 0\.05 s"):
         link.request(Message.STATUS, seconds=0.05)
 
 

@@ -78,9 +78,7 @@ def test_both_sides_open_a_session_and_the_board_gets_the_time() -> None:
 def test_a_board_that_is_not_known_is_refused() -> None:
     session, board = hub(key=None), BoardTwin()
     (event,) = exchange(session, board)
-    assert event == Closed(
-        Status.SESSION_PROOF, "board 'board-1' is not known: provision its key on the hub"
-    )
+    assert event == Closed(Status.SESSION_PROOF, "board 'board-1' is not known: provision its key on the hub")
     assert board.refusals == [Status.SESSION_PROOF]
 
 

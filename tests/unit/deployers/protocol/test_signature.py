@@ -92,9 +92,10 @@ def test_both_keys_in_one_file_are_refused(tmp_path: Path) -> None:
         generate_keys(tmp_path / "a", tmp_path / "a")
 
 
-def test_half_a_pair_is_not_left_behind(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("private", "public"), [("missing/a.pem", "a.pub"), ("a.pem", "missing/a.pub")])
+def test_half_a_pair_is_not_left_behind(tmp_path: Path, private: str, public: str) -> None:
     with pytest.raises(ImageError, match="cannot be written"):
-        generate_keys(tmp_path / "missing" / "a.pem", tmp_path / "a.pub")
+        generate_keys(tmp_path / private, tmp_path / public)
     assert list(tmp_path.iterdir()) == []
 
 
