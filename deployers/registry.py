@@ -26,6 +26,7 @@ RELEASE = "data/release"  # inside the artifacts of a version
 CREDENTIALS = re.compile(r"(://[^:/@\s]*:)[^@\s]*@")
 # How MLflow words a request that got no answer, or an answer of a server in trouble; a 4xx is a refusal.
 UNREACHED = re.compile(r"API request to .* failed with (exception|error code 5)", re.DOTALL)
+DIGITS = 9
 UNKNOWN = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 # Minutes of retries help nobody who waits at a command line.
 SETTINGS = {
@@ -130,9 +131,11 @@ def _version(client: Any, model: str, reference: str, address: str) -> str:
     from mlflow.exceptions import MlflowException  # noqa: PLC0415 - only where MLflow is
 
     try:
-        if reference.isdecimal():
+        # A database has no integers of more digits, and fails on them instead of finding nothing.
+        if reference.isdecimal() and len(reference) <= DIGITS:
             return str(client.get_model_version(model, reference).version)
-        return str(client.get_model_version_by_alias(model, reference).version)
+        if not reference.isdecimal():
+            return str(client.get_model_version_by_alias(model, reference).version)
     except MlflowException as error:
         if error.error_code not in UNKNOWN:
             raise

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from deployers.exceptions import GateFailed
+
 if TYPE_CHECKING:
     from deployers.conversion.checking import Checked
 
@@ -29,18 +31,20 @@ def check(*, folder: Path, as_json: bool) -> int:
     """
     from deployers.commands.progress import Stages  # noqa: PLC0415 - --help must not wait
     from deployers.conversion.checking import check_conversion  # noqa: PLC0415
+    from deployers.conversion.conditions import failures  # noqa: PLC0415
     from deployers.conversion.folder import finite  # noqa: PLC0415
 
     with Stages(3, f"folder {folder}", shown=not as_json) as stages:
         found = check_conversion(folder, stages.begin)
-    wrong = [condition.sentence() for condition in found.conditions if not condition.passed]
     if as_json:
+        wrong = [condition.sentence() for condition in failures(found.conditions)]
         click.echo(json.dumps({"types": finite(found.figures), "failed": wrong}))
     else:
         _show(found)
-    if wrong:
-        advice = "convert the release again, and do not deploy this one"
-        click.echo(f"error: the runtimes do not agree: {'; '.join(wrong)}: {advice}", err=True)
+    try:
+        found.require()
+    except GateFailed as error:
+        click.echo(f"error: {error}", err=True)
         return 1
     return 0
 

@@ -64,8 +64,8 @@ def _costs(page: Page, figures: Mapping[str, Any]) -> None:
     header = ("Type", "MAE", "MAE growth %", "RMSE", "Instructions", "File bytes", "Arena bytes", "Runtime")
     rows = [
         (
-            kind, found["metrics"]["mae"], round(100 * found["mae_growth"], 4), found["metrics"]["rmse"], found["instructions"],
-            found["file_bytes"], _or_unknown(found["arena_bytes"]), found["runtime"],
+            kind, found["metrics"]["mae"], round(100 * found["mae_growth"], 4), found["metrics"]["rmse"],
+            found["instructions"], found["file_bytes"], _or_unknown(found["arena_bytes"]), found["runtime"],
         )
         for kind, found in figures["types"].items()
     ]  # fmt: skip

@@ -170,7 +170,7 @@ def run_trial(release: Path, cell: bytes, board: VirtualBoard, readings: list[Re
     made = {forecast.time_ms: forecast for forecast in board.feed(readings)}
     accepted = [readings[number].time_ms for number in streamed.accepted]
     forecasts = {
-        "Keras": _celsius(streamed, _keras(release, streamed, folder), program),
+        "Keras": _celsius(streamed, keras_residuals(release, streamed, folder), program),
         "LiteRT": _celsius(streamed, LiteRT(cell).stream(streamed.features.astype(np.float32)), program),
         "board": _of_board(accepted, made),
     }
@@ -186,7 +186,7 @@ def _celsius(streamed: Streamed, residuals: NDArray[Any], program: FeatureProgra
     return made
 
 
-def _keras(release: Path, streamed: Streamed, folder: Path) -> NDArray[np.float32]:
+def keras_residuals(release: Path, streamed: Streamed, folder: Path) -> NDArray[np.float32]:
     """By the converter's process: TensorFlow stays out of this one."""
     folder.mkdir()
     np.savez(

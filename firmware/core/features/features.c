@@ -122,7 +122,8 @@ static double cosine_of(double a)
 {
     double s = a * a;
 
-    return 1 + s * (-1.0 / 2 + s * (1.0 / 24 + s * (-1.0 / 720 + s * (1.0 / 40320 + s * (-1.0 / 3628800 + s / 479001600)))));
+    return 1 + s * (-1.0 / 2 +
+                    s * (1.0 / 24 + s * (-1.0 / 720 + s * (1.0 / 40320 + s * (-1.0 / 3628800 + s / 479001600)))));
 }
 
 void features_sine_cosine(int64_t position, int64_t period, double *sine, double *cosine)

@@ -40,9 +40,9 @@ typedef struct {
     uint32_t tolerance_ppm; /* share of the cadence that a reading may be off its grid point */
     uint32_t max_hold_steps;
     uint32_t horizon;
-    uint32_t count;         /* features */
-    uint32_t reach;         /* steps that must be kept */
-    uint32_t next;          /* place in the ring of the next step */
+    uint32_t count; /* features */
+    uint32_t reach; /* steps that must be kept */
+    uint32_t next;  /* place in the ring of the next step */
 } features_t;
 
 /* Check a program and state the buffer that it needs, in bytes. */

@@ -31,11 +31,11 @@ typedef struct {
 typedef struct {
     features_t features;
     nn_model *model;
-    float *x;           /* features of one step, inside the buffer */
-    float *celsius;     /* forecasts of golden_check, inside the buffer */
-    int64_t anchor_ms;  /* time of grid point 0 */
-    int64_t index;      /* grid point of the last accepted reading */
-    int64_t time_ms;    /* its time */
+    float *x;          /* features of one step, inside the buffer */
+    float *celsius;    /* forecasts of golden_check, inside the buffer */
+    int64_t anchor_ms; /* time of grid point 0 */
+    int64_t index;     /* grid point of the last accepted reading */
+    int64_t time_ms;   /* its time */
     int32_t microcelsius;
     int32_t started;
     forecast_counters counters;

@@ -166,7 +166,9 @@ def test_the_home_is_where_the_pipelines_have_it(monkeypatch, elsewhere: Path) -
 
 
 def test_a_database_that_is_not_there_is_not_created(elsewhere: Path) -> None:
-    with pytest.raises(InputError, match=r"^there is no registry at 'sqlite:.*mlflow\.db', expected what .*train first"):
+    with pytest.raises(
+        InputError, match=r"^there is no registry at 'sqlite:.*mlflow\.db', expected what .*train first"
+    ):
         fetch_release("1", elsewhere, MODEL)
     assert list(elsewhere.iterdir()) == []
 
@@ -185,7 +187,7 @@ def test_a_server_that_is_down_is_told_without_its_password(monkeypatch, tmp_pat
 
 def test_a_file_that_is_no_database_is_told(tmp_path: Path) -> None:
     (tmp_path / "mlflow.db").write_bytes(b"no database at all" * 100)
-    with pytest.raises((ServiceUnavailable, InputError), match="^MLflow at 'sqlite:"):
+    with pytest.raises((ServiceUnavailable, InputError), match=r"^MLflow at 'sqlite:"):
         fetch_release("1", tmp_path, MODEL, f"sqlite:///{tmp_path}/mlflow.db")
 
 
@@ -196,7 +198,7 @@ def test_an_address_that_mlflow_does_not_know_is_told(tmp_path: Path) -> None:
 
 def test_without_mlflow_a_folder_can_be_given(monkeypatch, tmp_path: Path) -> None:
     monkeypatch.setitem(__import__("sys").modules, "mlflow", None)
-    with pytest.raises(MissingTool, match="mlflow is not installed.*make setup, or give --release FOLDER"):
+    with pytest.raises(MissingTool, match=r"mlflow is not installed.*make setup, or give --release FOLDER"):
         fetch_release("1", tmp_path, MODEL, "http://mlflow.example")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -34,7 +35,7 @@ def test_json_is_one_object_and_nothing_else(conversion: Path, capsys) -> None:
 
 def test_an_engine_that_is_not_tflm_is_exit_code_one(monkeypatch, conversion: Path, capsys) -> None:
     class Off(Engine):
-        def stream(self, features, *, reset=True):
+        def stream(self, features, *, reset=True) -> Any:
             return super().stream(features, reset=reset) + np.float32(0.001)
 
     monkeypatch.setitem(checking.RUNTIMES, "engine", Off)

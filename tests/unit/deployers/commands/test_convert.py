@@ -7,6 +7,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,7 +25,7 @@ def proven(monkeypatch, proof):
     """The proof that was made once, for every release."""
     asked: list[ConversionConfig] = []
 
-    def prove(_release, config, progress):
+    def prove(_release, config, progress) -> Any:
         asked.append(config)
         for stage in ("TensorFlow", "float32", "Keras"):
             progress(stage)
@@ -115,7 +116,9 @@ def test_a_folder_in_the_way_is_refused_before_any_work(release: Path, tmp_path:
     assert proven == []
 
 
-def test_a_crash_of_the_converter_is_one_line_and_its_own_code(monkeypatch, release: Path, tmp_path: Path, capsys) -> None:
+def test_a_crash_of_the_converter_is_one_line_and_its_own_code(
+    monkeypatch, release: Path, tmp_path: Path, capsys
+) -> None:
     def crash(*_: object) -> None:
         msg = "the converter crashed with SIGSEGV at stage 'int8'"
         raise ConversionError(msg)

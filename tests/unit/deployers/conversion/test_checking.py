@@ -54,7 +54,9 @@ def perturbed(file: bytes, amount: int) -> bytes:
     graph = Graph(file)
     index = int(graph.maker(graph.outputs[0]).inputs[1])
     values = graph.constant(index).copy()
-    values.flat[0] = values.flat[0] + amount if values.dtype == np.float32 else np.clip(int(values.flat[0]) + 60, -127, 127)
+    values.flat[0] = (
+        values.flat[0] + amount if values.dtype == np.float32 else np.clip(int(values.flat[0]) + 60, -127, 127)
+    )
     graph.model.buffers[graph.tensor(index).buffer].data = np.frombuffer(values.tobytes(), np.uint8)
     return graph.pack(["x", "h0", "y", "h0_next"])
 
@@ -70,14 +72,14 @@ def test_a_perturbed_float_cell_is_not_keras_either(copied: Path) -> None:
     path = copied / "cell_float32.tflite"
     sealed(copied, lambda _: path.write_bytes(perturbed(path.read_bytes(), 1)) and None)
     assert "float32: engine beside keras" in failed(copied)
-    with pytest.raises(GateFailed, match="the runtimes do not agree: float32: engine beside keras is .*: convert the"):
+    with pytest.raises(GateFailed, match=r"the runtimes do not agree: float32: engine beside keras is .*: convert the"):
         check_conversion(copied).require()
 
 
 @pytest.mark.parametrize("kind", ["int8", "int16x8"])
 def test_an_engine_that_is_one_bit_off_fails(monkeypatch, conversion: Path, kind: str) -> None:
     class Off(Engine):
-        def stream(self, features, *, reset=True):
+        def stream(self, features, *, reset=True) -> Any:
             made = super().stream(features, reset=reset)
             made[-1, -1] = np.nextafter(made[-1, -1], np.float32(9))
             return made
@@ -88,7 +90,7 @@ def test_an_engine_that_is_one_bit_off_fails(monkeypatch, conversion: Path, kind
 
 def test_a_runtime_that_says_nothing_of_use_fails(monkeypatch, conversion: Path) -> None:
     class Lost(Engine):
-        def stream(self, features, *, reset=True):
+        def stream(self, features, *, reset=True) -> Any:
             return super().stream(features, reset=reset) * np.float32("nan")
 
     monkeypatch.setitem(checking.RUNTIMES, "engine", Lost)
@@ -98,7 +100,7 @@ def test_a_runtime_that_says_nothing_of_use_fails(monkeypatch, conversion: Path)
 
 def test_litert_may_differ_in_integers_and_not_in_float(monkeypatch, conversion: Path) -> None:
     class Off(LiteRT):
-        def stream(self, features, *, reset=True):
+        def stream(self, features, *, reset=True) -> Any:
             return super().stream(features, reset=reset) + np.float32(0.01)
 
     monkeypatch.setitem(checking.RUNTIMES, "LiteRT", Off)
@@ -143,7 +145,7 @@ def test_no_folder_and_no_manifest_are_told(tmp_path: Path) -> None:
 
 
 def test_a_release_is_no_conversion(release: Path) -> None:
-    with pytest.raises(ReleaseError, match="has format .'edgeloop-release', 1.*expected .'edgeloop-conversion', 1"):
+    with pytest.raises(ReleaseError, match=r"has format .'edgeloop-release', 1.*expected .'edgeloop-conversion', 1"):
         check_conversion(release)
 
 
@@ -153,7 +155,7 @@ def test_a_release_is_no_conversion(release: Path) -> None:
 )
 def test_unknown_types_are_named(copied: Path, facts: dict[str, Any]) -> None:
     sealed(copied, lambda _: None, {"chosen": "float32", **facts})
-    with pytest.raises(ReleaseError, match="^types and chosen type of 'out' are .*, expected some of"):
+    with pytest.raises(ReleaseError, match=r"^types and chosen type of 'out' are .*, expected some of"):
         check_conversion(copied)
 
 
@@ -185,7 +187,9 @@ def test_another_program_than_that_of_the_features_is_refused(copied: Path) -> N
 
 
 @pytest.mark.parametrize("keep", [0, 7, 1000])
-def test_a_truncated_cell_is_refused_by_the_engine_before_the_others_see_it(copied: Path, monkeypatch, keep: int) -> None:
+def test_a_truncated_cell_is_refused_by_the_engine_before_the_others_see_it(
+    copied: Path, monkeypatch, keep: int
+) -> None:
     path = copied / "cell_float32.tflite"
     sealed(copied, lambda _: path.write_bytes(path.read_bytes()[:keep]) and None)
     monkeypatch.setitem(checking.RUNTIMES, "TFLM", lambda _: pytest.fail("TFLM saw it"))

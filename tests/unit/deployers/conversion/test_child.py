@@ -6,6 +6,7 @@ import json
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,7 +30,9 @@ def test_a_cell_that_differs_in_one_weight_is_refused(forms, form: str) -> None:
     kernel, bias = found.cell.output
     other = replace(found.cell, output=(kernel, bias + np.float32(0.001)))
     file = finish_cell(child.unfinished_cell(other, "float32"), other, "float32")
-    with pytest.raises(ConversionError, match=r"differs from the '.*' model by 0\.001 scaled units, allowed are 0\.0001"):
+    with pytest.raises(
+        ConversionError, match=r"differs from the '.*' model by 0\.001 scaled units, allowed are 0\.0001"
+    ):
         child._require_same(LiteRT(file), found.model, found.features[0])  # noqa: SLF001
 
 
@@ -37,7 +40,7 @@ def test_two_states_that_changed_places_are_noticed(forms) -> None:
     found = forms["gru_gru"]
 
     class Swapped(LiteRT):
-        def step(self, x):
+        def step(self, x) -> Any:
             y = super().step(x)
             self.state = self.state[::-1]
             return y
@@ -50,7 +53,7 @@ def test_a_cell_that_says_nothing_of_use_is_refused(forms) -> None:
     found = forms["gru"]
 
     class Silent(LiteRT):
-        def stream(self, features, *, reset=True):
+        def stream(self, features, *, reset=True) -> Any:
             return super().stream(features, reset=reset) * np.float32("nan")
 
     with pytest.raises(ConversionError, match="by nan scaled units"):
@@ -76,7 +79,9 @@ def test_everything_is_written_and_told(release: Path, tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.glob("*.tflite")} == {"cell_float32.tflite", "cell_int8.tflite"}
     made = np.load(tmp_path / "reference.npz")["residuals"]
     assert np.allclose(made[3:], made[:2], atol=1e-6)
-    assert np.allclose(LiteRT((tmp_path / "cell_float32.tflite").read_bytes()).stream(features[:3]), made[:3], atol=1e-6)
+    assert np.allclose(
+        LiteRT((tmp_path / "cell_float32.tflite").read_bytes()).stream(features[:3]), made[:3], atol=1e-6
+    )
 
 
 def test_a_refusal_is_an_object_on_standard_output(tmp_path: Path) -> None:

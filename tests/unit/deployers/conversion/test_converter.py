@@ -30,7 +30,7 @@ def attempt(tmp_path: Path, process: Process, stages: list[str] | None = None) -
     return str(caught.value)
 
 
-SAY = "import os, signal, sys, time; print('{\"stage\": \"int8\"}', flush=True); "
+SAY = 'import os, signal, sys, time; print(\'{"stage": "int8"}\', flush=True); '
 
 
 def test_a_crash_in_the_middle_is_told_with_its_signal_and_stage(tmp_path: Path) -> None:
@@ -89,7 +89,11 @@ def test_an_interrupt_leaves_no_child_behind(tmp_path: Path) -> None:
     def interrupt(_: str) -> None:
         raise KeyboardInterrupt
 
-    code = SAY + f"open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid())); print('{{\"stage\": \"x\"}}', flush=True); time.sleep(60)"
+    code = (
+        SAY
+        + f"open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid())); "
+        + 'print(\'{"stage": "x"}\', flush=True); time.sleep(60)'
+    )
     seen: list[str] = []
 
     def progress(stage: str) -> None:

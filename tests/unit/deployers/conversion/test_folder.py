@@ -38,7 +38,9 @@ def test_the_manifest_has_every_hash_and_the_facts_of_an_image(conversion: Path,
 
 
 def test_a_conversion_is_no_release(conversion: Path) -> None:
-    with pytest.raises(ManifestError, match=r"has format \('edgeloop-conversion', 1\), expected \('edgeloop-release', 1\)"):
+    with pytest.raises(
+        ManifestError, match=r"has format \('edgeloop-conversion', 1\), expected \('edgeloop-release', 1\)"
+    ):
         verify_manifest(conversion)
 
 
@@ -84,7 +86,9 @@ def test_whatever_fails_on_the_way_leaves_nothing(monkeypatch, release: Path, pr
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(folder_module, name, full)
-    with pytest.raises(ServiceUnavailable, match=r"^--out '.*' cannot be written \(.*No space left.*\): free some space"):
+    with pytest.raises(
+        ServiceUnavailable, match=r"^--out '.*' cannot be written \(.*No space left.*\): free some space"
+    ):
         write_conversion(release, proof, tmp_path / "out", {})
     assert left(tmp_path) == []
 

@@ -89,7 +89,9 @@ def test_one_forecast_is_kept_whatever_the_room() -> None:
 def test_a_forecast_at_no_step_is_refused(golden, program, fields) -> None:
     vector = {**golden["vectors"][0]}
     vector["grid_times"] = ["2001-01-01T00:00:00", *vector["grid_times"][1:]]
-    with pytest.raises(ReleaseError, match="^golden vector 'calm' has no step at '2001-01-01T00:00:00', expected .*: train"):
+    with pytest.raises(
+        ReleaseError, match=r"^golden vector 'calm' has no step at '2001-01-01T00:00:00', expected .*: train"
+    ):
         golden_series({"vectors": [vector]}, program, fields["cleaning"])
 
 

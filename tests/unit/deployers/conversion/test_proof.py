@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -45,7 +46,7 @@ def test_nothing_within_budget_names_every_figure(proof: Proof) -> None:
 def test_float_is_made_although_only_another_type_is_asked_for(monkeypatch, release: Path) -> None:
     asked: list[tuple[str, ...]] = []
 
-    def converted(_release, _out, kinds, *_):
+    def converted(_release: Any, _out: Any, kinds: Any, *_: Any) -> None:
         asked.append(kinds)
         msg = "far enough"
         raise ConversionError(msg)
@@ -83,7 +84,9 @@ def test_a_network_without_a_cell_is_refused_in_the_childs_words(copied_release:
     import keras
 
     facts = verify_manifest(copied_release)["facts"]
-    model = keras.Sequential([keras.Input((None, 2)), keras.layers.LSTM(3, return_sequences=True), keras.layers.Dense(3)])
+    model = keras.Sequential(
+        [keras.Input((None, 2)), keras.layers.LSTM(3, return_sequences=True), keras.layers.Dense(3)]
+    )
     model.save(copied_release / "model.keras")
     (copied_release / NAME).unlink()
     write_manifest(copied_release, facts)

@@ -103,7 +103,9 @@ def test_every_layer_has_a_bias_of_its_own_in_its_own_scale(finished) -> None:
 def test_the_biases_of_a_gate_are_both_there(forms) -> None:
     found = forms["gru"]
     graph, (_, _, bias) = Graph(found.files["int16x8"]), found.cell.grus[0]
-    reals = [graph.constant(int(op.inputs[2])) * graph.scale(int(op.inputs[2])) for op in graph.named("FULLY_CONNECTED")]
+    reals = [
+        graph.constant(int(op.inputs[2])) * graph.scale(int(op.inputs[2])) for op in graph.named("FULLY_CONNECTED")
+    ]
     expected = [part for row in bias for part in np.split(row, 3)]
     for part in expected:
         assert any(len(real) == len(part) and np.abs(real - part).max() < 1e-4 for real in reals)

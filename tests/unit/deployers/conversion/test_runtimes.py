@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from deployers.conversion import runtimes
 from deployers.conversion.flat import Graph
-from deployers.conversion.runtimes import End, Engine, LiteRT, TFLM, board_runtime, engine_library
+from deployers.conversion.runtimes import TFLM, End, Engine, LiteRT, board_runtime, engine_library
 from deployers.exceptions import ConversionError, MissingTool
 from tests.unit.deployers.conftest import FORMS, HORIZON, sequences
 
