@@ -12,6 +12,15 @@ bench: $(ENGINE_OBJECTS) $(TARGET_PARTS)
 		-Wl,--no-warn-rwx-segments -Tboards/mps2_an500/link.ld -lm -o $(B)/bench/model.elf
 	@timeout $(QEMU_SECONDS) $(QEMU) -kernel $(B)/bench/model.elf < /dev/null
 
+# One forecast_push with MODEL and a usual feature program: instructions, those of the network in it, bytes of buffer.
+.PHONY: bench-forecast
+bench-forecast: $(B)/mps2_an500/libcore.a $(TARGET_PARTS)
+	@test -n "$(MODEL)" || { echo 'bench-forecast: name a file, as in  make -C firmware bench-forecast MODEL=a.tflite' >&2; exit 2; }
+	@mkdir -p $(B)/bench
+	@$(ARM) $(COMMON) $(MPS2_FLAGS) -DMODEL_FILE='"$(MODEL)"' tests/bench/bench_forecast.c $(TARGET_PARTS) $< -nostartfiles \
+		-Wl,--gc-sections -Wl,--no-warn-rwx-segments -Tboards/mps2_an500/link.ld -lm -o $(B)/bench/forecast.elf
+	@timeout $(QEMU_SECONDS) $(QEMU) -kernel $(B)/bench/forecast.elf < /dev/null
+
 # Code and constants of the engine that the linker keeps, with the types that ENGINE_FLAGS leaves in.
 .PHONY: engine-size
 engine-size:

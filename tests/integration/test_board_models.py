@@ -105,6 +105,33 @@ def log_of(board: MemoryBoard) -> str:
         position = messages.decode_u32(answer.body[:4], "log") + len(answer.body) - 4
 
 
+def test_an_image_whose_transfer_was_cut_arrives_whole(board: MemoryBoard) -> None:
+    """Link and power fail together, at every 149th byte, and nothing but the rest is sent again."""
+    with_confirmed(board, 1)
+    data = image(2)
+    for cut in range(60, len(data), 149):
+        session, acknowledged = board.session, 0
+        board.cut_after(to_board=cut)
+        answer = board.request(Message.TRANSFER_BEGIN, messages.encode_transfer_begin(data))
+        while answer is not None and acknowledged < len(data):
+            chunk = data[acknowledged : acknowledged + messages.CHUNK_MAX]
+            answer = board.request(Message.TRANSFER_CHUNK, messages.encode_u32(acknowledged) + chunk)
+            acknowledged = messages.decode_u32(answer.body, "offset") if answer else acknowledged
+        board.cut_after()
+        board.reset()
+        board.connect()
+        assert board.session is not session
+        answer = board.request(Message.TRANSFER_BEGIN, messages.encode_transfer_begin(data))
+        assert answer is not None
+        assert messages.decode_u32(answer.body, "offset") >= acknowledged - 64, cut
+        assert install(board, data) == Status.OK
+        assert slot_of(board) == (SlotState.TEST, 2)
+        assert status_of(board, Message.REVERT, messages.encode_u32(2)) == Status.OK
+        board.settle()
+        board.connect()
+        assert slot_of(board) == (SlotState.CONFIRMED, 1)
+
+
 def confirm(board: MemoryBoard, version: int) -> int:
     return status_of(board, Message.CONFIRM, messages.encode_u32(version))
 

@@ -2,16 +2,16 @@
 
 #include "features/program.h"
 
-#define DAY_MS INT64_C(86400000)
+#define DAY_MS UINT32_C(86400000)
 #define WEEK_MS (7 * DAY_MS)
 #define MICRODEGREES 1e6
 
 /* 1970-01-01 was a Thursday, and a week begins on Monday. */
-#define EPOCH_WEEKDAY_MS (3 * DAY_MS)
+#define EPOCH_WEEKDAY_MS ((int64_t)(3 * DAY_MS))
 
 static size_t bytes_needed(const program_header *header)
 {
-    return header->count * sizeof(int64_t) + header->reach * sizeof(int32_t);
+    return header->count * sizeof(double) + header->reach * sizeof(int32_t);
 }
 
 status_t features_buffer_bytes(const uint8_t *program, size_t program_bytes, size_t *buffer_bytes)
@@ -31,7 +31,7 @@ status_t features_init(features_t *f, const uint8_t *program, size_t program_byt
 
     if (status != STATUS_OK)
         return status;
-    if ((uintptr_t)buffer % sizeof(int64_t) != 0 || buffer_bytes < bytes_needed(&header))
+    if ((uintptr_t)buffer % sizeof(double) != 0 || buffer_bytes < bytes_needed(&header))
         return STATUS_FEATURES_MEMORY;
     f->program = program;
     f->sums = buffer;
@@ -53,7 +53,7 @@ void features_begin(features_t *f, int32_t microcelsius)
     for (uint32_t i = 0; i < f->reach; i++)
         f->history[i] = microcelsius;
     for (uint32_t i = 0; i < f->count; i++)
-        f->sums[i] = (int64_t)program_entry_at(f->program, i).argument * microcelsius;
+        f->sums[i] = (double)program_entry_at(f->program, i).argument * microcelsius;
 }
 
 /* The step `back` steps before the last one that was kept; back < f->reach. */
@@ -67,45 +67,44 @@ static int32_t kept(const features_t *f, uint32_t back)
 /* The step that the window sums lose leaves the ring at the earliest with this one. */
 static void keep(features_t *f, int32_t microcelsius)
 {
-    for (uint32_t i = 0; i < f->count; i++) {
-        program_entry entry = program_entry_at(f->program, i);
-
-        if (entry.operation == OPERATION_DEVIATION)
-            f->sums[i] += (int64_t)microcelsius - kept(f, entry.argument - 1);
-    }
+    for (uint32_t i = 0; i < f->count; i++)
+        if (program_operation_at(f->program, i) == OPERATION_DEVIATION)
+            f->sums[i] += (double)microcelsius - kept(f, program_argument_at(f->program, i) - 1);
     f->history[f->next] = microcelsius;
     f->next = f->next + 1 == f->reach ? 0 : f->next + 1;
 }
 
-static double clock_feature(const program_entry *entry, int64_t time_ms)
+static double clock_feature(const program_entry *entry, uint32_t week_ms)
 {
     double sine, cosine;
 
     if (entry->operation == OPERATION_HOUR)
-        features_sine_cosine(time_ms % DAY_MS * entry->argument % DAY_MS, DAY_MS, &sine, &cosine);
+        features_sine_cosine(week_ms % DAY_MS * entry->argument % DAY_MS, DAY_MS, &sine, &cosine);
     else
-        features_sine_cosine((time_ms + EPOCH_WEEKDAY_MS) % WEEK_MS, WEEK_MS, &sine, &cosine);
+        features_sine_cosine(week_ms, WEEK_MS, &sine, &cosine);
     return entry->function == FUNCTION_SINE ? sine : cosine;
 }
 
-static double feature(const features_t *f, uint32_t index, const program_entry *entry, int64_t time_ms)
+static double feature(const features_t *f, uint32_t index, const program_entry *entry, uint32_t week_ms)
 {
-    int64_t present = kept(f, 0);
+    double present = kept(f, 0);
 
     if (entry->operation == OPERATION_DIFFERENCE)
-        return (double)(present - kept(f, entry->argument)) / MICRODEGREES;
+        return (present - kept(f, entry->argument)) / MICRODEGREES;
     if (entry->operation == OPERATION_DEVIATION)
-        return (double)(present * entry->argument - f->sums[index]) / (MICRODEGREES * entry->argument);
-    return clock_feature(entry, time_ms);
+        return (present * entry->argument - f->sums[index]) / (MICRODEGREES * entry->argument);
+    return clock_feature(entry, week_ms);
 }
 
 void features_step(features_t *f, int64_t time_ms, int32_t microcelsius, float *x)
 {
+    uint32_t week_ms = (uint32_t)((time_ms + EPOCH_WEEKDAY_MS) % WEEK_MS);
+
     keep(f, microcelsius);
     for (uint32_t i = 0; i < f->count; i++) {
         program_entry entry = program_entry_at(f->program, i);
 
-        x[i] = (float)(feature(f, i, &entry, time_ms) / entry.scale);
+        x[i] = (float)(feature(f, i, &entry, week_ms) / entry.scale);
     }
 }
 
@@ -126,11 +125,11 @@ static double cosine_of(double a)
                     s * (1.0 / 24 + s * (-1.0 / 720 + s * (1.0 / 40320 + s * (-1.0 / 3628800 + s / 479001600)))));
 }
 
-void features_sine_cosine(int64_t position, int64_t period, double *sine, double *cosine)
+void features_sine_cosine(uint32_t position, uint32_t period, double *sine, double *cosine)
 {
     const double quarter_turn = 1.5707963267948966;
-    int64_t quarter = (4 * position + period / 2) / period;
-    double angle = (double)(4 * position - quarter * period) / (double)period * quarter_turn;
+    uint32_t quarter = (4 * position + period / 2) / period;
+    double angle = (4.0 * position - (double)quarter * period) / period * quarter_turn;
     double s = sine_of(angle), c = cosine_of(angle);
 
     *sine = (quarter & 1 ? c : s) * (quarter & 2 ? -1 : 1);

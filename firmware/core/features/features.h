@@ -6,9 +6,9 @@
  *     features_begin(&features, first);                       at the first reading of a segment
  *     for each reading: features_step(&features, time_ms, microcelsius, x);
  *
- * Differences and window sums are integers in micro-degrees: exact, with no drift however long a segment is. Sine and
- * cosine come from integer clock positions with an error below 1e-10. So each x is the float32 next to the true value,
- * or its neighbour.
+ * Differences and window sums are whole micro-degrees, which a double holds up to 2^53: exact, with no drift however
+ * long a segment is. Sine and cosine come from integer clock positions with an error below 1e-10. So each x is the
+ * float32 next to the true value, or its neighbour.
  *
  * The program is read in place and stays where it is (in flash). Everything about it is checked by features_init,
  * nothing by features_step. */
@@ -33,7 +33,7 @@ enum {
 
 typedef struct {
     const uint8_t *program; /* in place */
-    int64_t *sums;          /* micro-degrees in each deviation's window, inside the buffer */
+    double *sums;           /* micro-degrees in each deviation's window, whole numbers, inside the buffer */
     int32_t *history;       /* micro-degrees of the last `reach` steps, a ring inside the buffer */
     double target_scale;    /* °C of one unit of the network's output */
     uint32_t cadence_seconds;
@@ -57,7 +57,7 @@ void features_begin(features_t *f, int32_t microcelsius);
 /* One step of the grid; `x` takes f->count scaled features. 0 <= time_ms <= FEATURES_TIME_MAX. */
 void features_step(features_t *f, int64_t time_ms, int32_t microcelsius, float *x);
 
-/* Sine and cosine of `position`/`period` turns, 0 <= position < period < 2^60. */
-void features_sine_cosine(int64_t position, int64_t period, double *sine, double *cosine);
+/* Sine and cosine of `position`/`period` turns, 0 <= position < period <= 604,800,000 (a week). */
+void features_sine_cosine(uint32_t position, uint32_t period, double *sine, double *cosine);
 
 #endif

@@ -111,9 +111,24 @@ status_t program_check(const uint8_t *program, size_t bytes, program_header *hea
     return STATUS_OK;
 }
 
+static const uint8_t *entry_at(const uint8_t *program, uint32_t index)
+{
+    return program + FEATURES_HEADER_BYTES + index * FEATURES_ENTRY_BYTES;
+}
+
+uint32_t program_operation_at(const uint8_t *program, uint32_t index)
+{
+    return entry_at(program, index)[0];
+}
+
+uint32_t program_argument_at(const uint8_t *program, uint32_t index)
+{
+    return get_u16(entry_at(program, index) + 2);
+}
+
 program_entry program_entry_at(const uint8_t *program, uint32_t index)
 {
-    const uint8_t *at = program + FEATURES_HEADER_BYTES + index * FEATURES_ENTRY_BYTES;
+    const uint8_t *at = entry_at(program, index);
     program_entry entry;
 
     entry.operation = at[0];

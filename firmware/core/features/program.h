@@ -33,4 +33,8 @@ status_t program_check(const uint8_t *program, size_t bytes, program_header *hea
 /* The entry at `index` of a program that was checked. */
 program_entry program_entry_at(const uint8_t *program, uint32_t index);
 
+/* Parts of it alone. */
+uint32_t program_operation_at(const uint8_t *program, uint32_t index);
+uint32_t program_argument_at(const uint8_t *program, uint32_t index);
+
 #endif

@@ -10,6 +10,7 @@
 #ifndef EDGELOOP_NN_GRU_H
 #define EDGELOOP_NN_GRU_H
 
+#include "nn/dot.h"
 #include "nn/elementwise.h"
 #include "nn/plan.h"
 
@@ -61,6 +62,17 @@ static inline void gru_biases(const void *const *bias, uint32_t words, uint32_t 
         sums[GATE_R] = *r;
         sums[GATE_C] = *c;
     }
+}
+
+/* Dense layers of the three gates with weights of int8 for some units, (units, 3) in `sums`. */
+static inline void gru_dense_int8(const void *const *weights, const void *const *bias, uint32_t bias_words,
+                                  const uint32_t *paired, uint32_t columns, uint32_t unit, uint32_t units,
+                                  int32_t *sums)
+{
+    const void *rows[GATES];
+    gru_rows(weights, columns, unit, rows);
+    gru_biases(bias, bias_words, unit, units, (uint32_t *)sums);
+    dot_rows_int8((const int8_t *const *)rows, paired, columns, units, sums);
 }
 
 /* Append the node of a step, or, with `append` 0, only say by STATUS_OK that its type's fused form fits it. */

@@ -9,7 +9,6 @@
 #endif
 
 #include "nn/curves.h"
-#include "nn/dot.h"
 #include "nn/gru.h"
 
 typedef struct {
@@ -43,16 +42,6 @@ static inline int32_t halve(int32_t difference)
     return shift_right(difference + 1 + shift_right(difference, 31), 1);
 }
 
-/* Dense layers of the three gates for some units, (units, 3) in `sums`. */
-static inline void dense(const void *const *weights, const void *const *bias, const uint32_t *paired, uint32_t columns,
-                         uint32_t unit, uint32_t units, int32_t *sums)
-{
-    const void *rows[GATES];
-    gru_rows(weights, columns, unit, rows);
-    gru_biases(bias, 2, unit, units, (uint32_t *)sums);
-    dot_rows_int8((const int8_t *const *)rows, paired, columns, units, sums);
-}
-
 static inline int32_t finish(const gru_int16 *gru, const int32_t *x_sums, const int32_t *h_sums, int32_t h)
 {
     const curve_scale step = {3, 0, 0};
@@ -81,8 +70,8 @@ static void run(const nn_node *node)
     for (uint32_t unit = 0; unit < layer->units; unit += GRU_UNITS_AT_ONCE) {
         uint32_t left = layer->units - unit;
         uint32_t units = left < GRU_UNITS_AT_ONCE ? left : GRU_UNITS_AT_ONCE;
-        dense(layer->from_x, layer->from_x_bias, gru->x_paired, layer->inputs, unit, units, from_x);
-        dense(layer->from_h, layer->from_h_bias, gru->h_paired, layer->units, unit, units, from_h);
+        gru_dense_int8(layer->from_x, layer->from_x_bias, 2, gru->x_paired, layer->inputs, unit, units, from_x);
+        gru_dense_int8(layer->from_h, layer->from_h_bias, 2, gru->h_paired, layer->units, unit, units, from_h);
         for (uint32_t i = 0; i < units; i++) {
             next[unit + i] = (int16_t)finish(gru, from_x + GATES * i, from_h + GATES * i, h[unit + i]);
         }

@@ -209,7 +209,7 @@ def python_forecasts(file: bytes, program: FeatureProgram, readings: list[tuple[
     """Python's grid and features, the engine's network: numbers of the accepted readings and °C."""
     streamed, _ = stream(program, CLEANING, [(ms * 1000, value / 1e6) for ms, value in readings])
     residuals = Engine(file).forecasts(streamed.features.astype(np.float32), np.flatnonzero(streamed.resets))
-    celsius = streamed.values[:, None] + residuals.astype(np.float64) * program.target_scale
+    celsius = streamed.values[:, None] + residuals.astype(np.float64) * program.target_scale  # noqa: PD011 - no frame
     return streamed.accepted.tolist(), celsius[streamed.made].astype(np.float32)
 
 

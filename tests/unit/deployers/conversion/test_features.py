@@ -140,9 +140,11 @@ def test_any_bytes_are_refused_in_one_line_or_are_what_would_be_written(payload:
     try:
         program, cleaning = decode_program(payload)
     except ProgramError as error:
-        assert str(error).isprintable()
+        refused = str(error)
     else:
+        refused = "nothing"
         assert encode_program(program, cleaning) == payload
+    assert refused.isprintable()
 
 
 @given(st.integers(0, 55), st.integers(0, 255))
