@@ -19,8 +19,9 @@ status_t features_buffer_bytes(const uint8_t *program, size_t program_bytes, siz
     program_header header;
     status_t status = program_check(program, program_bytes, &header);
 
-    if (status == STATUS_OK)
+    if (status == STATUS_OK) {
         *buffer_bytes = bytes_needed(&header);
+    }
     return status;
 }
 
@@ -29,10 +30,12 @@ status_t features_init(features_t *f, const uint8_t *program, size_t program_byt
     program_header header;
     status_t status = program_check(program, program_bytes, &header);
 
-    if (status != STATUS_OK)
+    if (status != STATUS_OK) {
         return status;
-    if ((uintptr_t)buffer % sizeof(double) != 0 || buffer_bytes < bytes_needed(&header))
+    }
+    if ((uintptr_t)buffer % sizeof(double) != 0 || buffer_bytes < bytes_needed(&header)) {
         return STATUS_FEATURES_MEMORY;
+    }
     f->program = program;
     f->sums = buffer;
     f->history = (int32_t *)(f->sums + header.count);
@@ -50,10 +53,12 @@ status_t features_init(features_t *f, const uint8_t *program, size_t program_byt
 void features_begin(features_t *f, int32_t microcelsius)
 {
     f->next = 0;
-    for (uint32_t i = 0; i < f->reach; i++)
+    for (uint32_t i = 0; i < f->reach; i++) {
         f->history[i] = microcelsius;
-    for (uint32_t i = 0; i < f->count; i++)
+    }
+    for (uint32_t i = 0; i < f->count; i++) {
         f->sums[i] = (double)program_entry_at(f->program, i).argument * microcelsius;
+    }
 }
 
 /* The step `back` steps before the last one that was kept; back < f->reach. */
@@ -67,9 +72,11 @@ static int32_t kept(const features_t *f, uint32_t back)
 /* The step that the window sums lose leaves the ring at the earliest with this one. */
 static void keep(features_t *f, int32_t microcelsius)
 {
-    for (uint32_t i = 0; i < f->count; i++)
-        if (program_operation_at(f->program, i) == OPERATION_DEVIATION)
+    for (uint32_t i = 0; i < f->count; i++) {
+        if (program_operation_at(f->program, i) == OPERATION_DEVIATION) {
             f->sums[i] += (double)microcelsius - kept(f, program_argument_at(f->program, i) - 1);
+        }
+    }
     f->history[f->next] = microcelsius;
     f->next = f->next + 1 == f->reach ? 0 : f->next + 1;
 }
@@ -78,10 +85,11 @@ static double clock_feature(const program_entry *entry, uint32_t week_ms)
 {
     double sine, cosine;
 
-    if (entry->operation == OPERATION_HOUR)
+    if (entry->operation == OPERATION_HOUR) {
         features_sine_cosine(week_ms % DAY_MS * entry->argument % DAY_MS, DAY_MS, &sine, &cosine);
-    else
+    } else {
         features_sine_cosine(week_ms, WEEK_MS, &sine, &cosine);
+    }
     return entry->function == FUNCTION_SINE ? sine : cosine;
 }
 
@@ -89,10 +97,12 @@ static double feature(const features_t *f, uint32_t index, const program_entry *
 {
     double present = kept(f, 0);
 
-    if (entry->operation == OPERATION_DIFFERENCE)
+    if (entry->operation == OPERATION_DIFFERENCE) {
         return (present - kept(f, entry->argument)) / MICRODEGREES;
-    if (entry->operation == OPERATION_DEVIATION)
+    }
+    if (entry->operation == OPERATION_DEVIATION) {
         return (present * entry->argument - f->sums[index]) / (MICRODEGREES * entry->argument);
+    }
     return clock_feature(entry, week_ms);
 }
 

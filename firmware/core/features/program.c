@@ -35,16 +35,21 @@ static status_t check_header(const uint8_t *program, program_header *header)
     header->tolerance_ppm = get_u32(program + 16);
     header->max_hold_steps = get_u16(program + 20);
     header->reach = 1;
-    if (header->count == 0 || header->count > FEATURES_COUNT_MAX)
+    if (header->count == 0 || header->count > FEATURES_COUNT_MAX) {
         return STATUS_FEATURES_COUNT;
-    if (header->cadence_seconds == 0 || header->cadence_seconds > CADENCE_MAX)
+    }
+    if (header->cadence_seconds == 0 || header->cadence_seconds > CADENCE_MAX) {
         return STATUS_FEATURES_CADENCE;
-    if (header->horizon == 0 || header->horizon > FEATURES_HORIZON_MAX)
+    }
+    if (header->horizon == 0 || header->horizon > FEATURES_HORIZON_MAX) {
         return STATUS_FEATURES_HORIZON;
-    if (header->tolerance_ppm < TOLERANCE_MIN || header->tolerance_ppm > TOLERANCE_MAX)
+    }
+    if (header->tolerance_ppm < TOLERANCE_MIN || header->tolerance_ppm > TOLERANCE_MAX) {
         return STATUS_FEATURES_TOLERANCE;
-    if (!is_scale(header->target_scale))
+    }
+    if (!is_scale(header->target_scale)) {
         return STATUS_FEATURES_SCALE;
+    }
     return get_u16(program + 22) == 0 ? STATUS_OK : STATUS_FEATURES_RESERVED;
 }
 
@@ -67,22 +72,27 @@ static status_t check_entry(const uint8_t *program, uint32_t index)
     program_entry entry = program_entry_at(program, index);
     int is_clock = entry.operation == OPERATION_HOUR || entry.operation == OPERATION_WEEKDAY;
 
-    if (entry.operation < OPERATION_DIFFERENCE || entry.operation > OPERATION_WEEKDAY)
+    if (entry.operation < OPERATION_DIFFERENCE || entry.operation > OPERATION_WEEKDAY) {
         return STATUS_FEATURES_OPERATION;
-    if (entry.function > FUNCTION_COSINE || is_clock != (entry.function != FUNCTION_NONE))
+    }
+    if (entry.function > FUNCTION_COSINE || is_clock != (entry.function != FUNCTION_NONE)) {
         return STATUS_FEATURES_FUNCTION;
-    if (!is_argument(&entry))
+    }
+    if (!is_argument(&entry)) {
         return STATUS_FEATURES_ARGUMENT;
-    if (get_u32(program + FEATURES_HEADER_BYTES + index * FEATURES_ENTRY_BYTES + 4) != 0)
+    }
+    if (get_u32(program + FEATURES_HEADER_BYTES + index * FEATURES_ENTRY_BYTES + 4) != 0) {
         return STATUS_FEATURES_RESERVED;
+    }
     return is_scale(entry.scale) ? STATUS_OK : STATUS_FEATURES_SCALE;
 }
 
 /* A lag needs one step more than it reaches back; a window is its own length. */
 static uint32_t entry_reach(program_entry entry)
 {
-    if (entry.operation == OPERATION_DIFFERENCE)
+    if (entry.operation == OPERATION_DIFFERENCE) {
         return entry.argument + 1;
+    }
     return entry.operation == OPERATION_DEVIATION ? entry.argument : 1;
 }
 
@@ -91,19 +101,23 @@ status_t program_check(const uint8_t *program, size_t bytes, program_header *hea
     program_header found;
     status_t status;
 
-    if (bytes < FEATURES_HEADER_BYTES)
+    if (bytes < FEATURES_HEADER_BYTES) {
         return STATUS_FEATURES_LENGTH;
+    }
     status = check_header(program, &found);
-    if (status != STATUS_OK)
+    if (status != STATUS_OK) {
         return status;
-    if (bytes != FEATURES_HEADER_BYTES + (size_t)found.count * FEATURES_ENTRY_BYTES)
+    }
+    if (bytes != FEATURES_HEADER_BYTES + (size_t)found.count * FEATURES_ENTRY_BYTES) {
         return STATUS_FEATURES_LENGTH;
+    }
     for (uint32_t i = 0; i < found.count; i++) {
         uint32_t reach;
 
         status = check_entry(program, i);
-        if (status != STATUS_OK)
+        if (status != STATUS_OK) {
             return status;
+        }
         reach = entry_reach(program_entry_at(program, i));
         found.reach = reach > found.reach ? reach : found.reach;
     }

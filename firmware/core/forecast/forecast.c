@@ -20,10 +20,12 @@ status_t forecast_buffer_bytes(const uint8_t *program, size_t program_bytes, siz
     size_t needed = 0;
     status_t status = program_check(program, program_bytes, &header);
 
-    if (status == STATUS_OK)
+    if (status == STATUS_OK) {
         status = features_buffer_bytes(program, program_bytes, &needed);
-    if (status == STATUS_OK)
+    }
+    if (status == STATUS_OK) {
         *bytes = with_scratch(needed, header.count, header.horizon);
+    }
     return status;
 }
 
@@ -34,15 +36,19 @@ status_t forecast_init(forecast_t *f, const uint8_t *program, size_t program_byt
     size_t needed = 0;
     status_t status = forecast_buffer_bytes(program, program_bytes, &needed);
 
-    if (status != STATUS_OK)
+    if (status != STATUS_OK) {
         return status;
-    if (buffer_bytes < needed)
+    }
+    if (buffer_bytes < needed) {
         return STATUS_FEATURES_MEMORY;
+    }
     status = features_init(&features, program, program_bytes, buffer, buffer_bytes);
-    if (status != STATUS_OK)
+    if (status != STATUS_OK) {
         return status;
-    if (model->inputs != (int32_t)features.count || model->outputs != (int32_t)features.horizon)
+    }
+    if (model->inputs != (int32_t)features.count || model->outputs != (int32_t)features.horizon) {
         return STATUS_FORECAST_MODEL;
+    }
     memset(f, 0, sizeof *f);
     f->features = features;
     f->model = model;
@@ -91,10 +97,12 @@ static int is_off_grid(const forecast_t *f, int64_t time_ms, int64_t index)
 /* The counter of a reading that is not used, NULL for one that is. */
 static uint32_t *refusal(forecast_t *f, int64_t time_ms, int64_t index)
 {
-    if (time_ms < f->time_ms)
+    if (time_ms < f->time_ms) {
         return &f->counters.late;
-    if (is_off_grid(f, time_ms, index))
+    }
+    if (is_off_grid(f, time_ms, index)) {
         return &f->counters.off_grid;
+    }
     return index == f->index ? &f->counters.surplus : NULL;
 }
 
@@ -118,8 +126,9 @@ static void accept(forecast_t *f, int64_t time_ms, int32_t microcelsius, float *
     double present = (double)microcelsius / 1e6;
 
     step(f, microcelsius, celsius);
-    for (uint32_t k = 0; k < f->features.horizon; k++)
+    for (uint32_t k = 0; k < f->features.horizon; k++) {
         celsius[k] = (float)(present + (double)celsius[k] * f->features.target_scale);
+    }
     f->time_ms = time_ms;
     f->microcelsius = microcelsius;
     f->counters.accepted++;
@@ -128,8 +137,9 @@ static void accept(forecast_t *f, int64_t time_ms, int32_t microcelsius, float *
 status_t forecast_push(forecast_t *f, int64_t time_ms, int32_t microcelsius, float *celsius, int *made)
 {
     *made = 0;
-    if (time_ms < 0 || time_ms > FEATURES_TIME_MAX)
+    if (time_ms < 0 || time_ms > FEATURES_TIME_MAX) {
         return STATUS_FORECAST_TIME;
+    }
     if (!f->started) {
         begin_series(f, time_ms, microcelsius);
     } else {

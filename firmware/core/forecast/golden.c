@@ -60,8 +60,9 @@ static int readings_are_sound(const vector *v)
     for (uint32_t i = 0; i < v->reading_count; i++) {
         int64_t time_ms = get_i64(v->readings + i * READING_BYTES);
 
-        if (time_ms < 0 || time_ms > FEATURES_TIME_MAX)
+        if (time_ms < 0 || time_ms > FEATURES_TIME_MAX) {
             return 0;
+        }
     }
     return 1;
 }
@@ -73,12 +74,15 @@ static int forecasts_are_sound(const vector *v)
     for (uint32_t i = 0; i < v->forecast_count; i++) {
         const uint8_t *at = v->forecasts + i * v->forecast_bytes;
 
-        if (get_i64(at) <= before)
+        if (get_i64(at) <= before) {
             return 0;
+        }
         before = get_i64(at);
-        for (uint32_t k = TIME_BYTES; k < v->forecast_bytes; k += FLOAT_BYTES)
-            if (!is_finite(get_f32(at + k)))
+        for (uint32_t k = TIME_BYTES; k < v->forecast_bytes; k += FLOAT_BYTES) {
+            if (!is_finite(get_f32(at + k))) {
                 return 0;
+            }
+        }
     }
     return 1;
 }
@@ -87,20 +91,25 @@ static status_t check_payload(const uint8_t *golden, size_t bytes, uint32_t hori
 {
     size_t at = COUNT_BYTES;
 
-    if (bytes < COUNT_BYTES)
+    if (bytes < COUNT_BYTES) {
         return STATUS_GOLDEN_LENGTH;
-    if (get_u16(golden) == 0)
+    }
+    if (get_u16(golden) == 0) {
         return STATUS_GOLDEN_FIELD;
+    }
     for (uint32_t i = 0; i < get_u16(golden); i++) {
         vector v;
 
-        if (bytes - at < VECTOR_BYTES || bytes - at < vector_bytes(golden + at, horizon))
+        if (bytes - at < VECTOR_BYTES || bytes - at < vector_bytes(golden + at, horizon)) {
             return STATUS_GOLDEN_LENGTH;
+        }
         v = vector_at(golden + at, horizon);
-        if (v.reading_count == 0 || v.forecast_count == 0 || !(v.tolerance >= 0.0f && v.tolerance <= TOLERANCE_MAX))
+        if (v.reading_count == 0 || v.forecast_count == 0 || !(v.tolerance >= 0.0f && v.tolerance <= TOLERANCE_MAX)) {
             return STATUS_GOLDEN_FIELD;
-        if (!readings_are_sound(&v) || !forecasts_are_sound(&v))
+        }
+        if (!readings_are_sound(&v) || !forecasts_are_sound(&v)) {
             return STATUS_GOLDEN_FIELD;
+        }
         at += vector_bytes(golden + at, horizon);
     }
     return at == bytes ? STATUS_OK : STATUS_GOLDEN_LENGTH;
@@ -114,8 +123,9 @@ static float difference(const forecast_t *f, const uint8_t *expected)
     for (uint32_t k = 0; k < f->features.horizon; k++) {
         float off = f->celsius[k] - get_f32(expected + k * FLOAT_BYTES);
 
-        if (!is_finite(f->celsius[k]))
+        if (!is_finite(f->celsius[k])) {
             return HUGE_VALF;
+        }
         off = off < 0.0f ? -off : off;
         worst = off > worst ? off : worst;
     }
@@ -135,8 +145,9 @@ static float run(forecast_t *f, const vector *v)
         float off;
 
         (void)forecast_push(f, get_i64(reading), (int32_t)get_u32(reading + 8), f->celsius, &made);
-        if (!made || expected == v->end || get_i64(expected) != get_i64(reading))
+        if (!made || expected == v->end || get_i64(expected) != get_i64(reading)) {
             continue;
+        }
         off = difference(f, expected + TIME_BYTES);
         worst = off > worst ? off : worst;
         expected += v->forecast_bytes;
@@ -150,16 +161,18 @@ status_t golden_check(forecast_t *f, const uint8_t *golden, size_t bytes, float 
     const uint8_t *at = golden + COUNT_BYTES;
     status_t status = check_payload(golden, bytes, f->features.horizon);
 
-    if (status != STATUS_OK)
+    if (status != STATUS_OK) {
         return status;
+    }
     *worst_celsius = 0.0f;
     for (uint32_t i = 0; i < get_u16(golden); i++) {
         vector v = vector_at(at, f->features.horizon);
         float off = run(f, &v);
 
         *worst_celsius = off > *worst_celsius ? off : *worst_celsius;
-        if (off > v.tolerance)
+        if (off > v.tolerance) {
             status = STATUS_GOLDEN_MISMATCH;
+        }
         at = v.end;
     }
     forecast_reset(f);

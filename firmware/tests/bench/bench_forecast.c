@@ -102,8 +102,9 @@ int main(void)
     if (status == STATUS_OK) {
         program_bytes = put_program();
         status = forecast_buffer_bytes(program, program_bytes, &need);
-        if (status == STATUS_OK)
+        if (status == STATUS_OK) {
             status = forecast_init(&forecast, program, program_bytes, &model, buffer, sizeof buffer);
+        }
     }
     if (status != STATUS_OK) {
         printf("refused: %d\n", (int)status);

@@ -25,16 +25,19 @@ void nn_step(nn_model *model, const float *x, float *y)
 {
     float *state = model->plan;
 
-    for (int32_t i = 0; i < model->inputs; i++)
+    for (int32_t i = 0; i < model->inputs; i++) {
         *state = 0.5f * (*state + x[i]);
-    for (int32_t i = 0; i < model->outputs; i++)
+    }
+    for (int32_t i = 0; i < model->outputs; i++) {
         y[i] = *state + (float)i;
+    }
 }
 
 static void require(int holds)
 {
-    if (!holds)
+    if (!holds) {
         abort();
+    }
 }
 
 /* A copy that ends where its bytes end. */
@@ -99,14 +102,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     size_t program_bytes;
     uint8_t *program;
 
-    if (size < 2)
+    if (size < 2) {
         return 0;
+    }
     program_bytes = get_u16(data) < size - 2 ? get_u16(data) : size - 2;
     program = copied(data + 2, program_bytes);
     if (program_check(program, program_bytes, &header) == STATUS_OK) {
         /* Months that are stepped through between two readings find nothing new. */
-        if (header.max_hold_steps > HELD_MAX)
+        if (header.max_hold_steps > HELD_MAX) {
             put_u16(program + HELD_OFFSET, HELD_MAX);
+        }
         run(program, program_bytes, &header, data + 2 + program_bytes, size - 2 - program_bytes);
     }
     free(program);

@@ -105,8 +105,9 @@ static void test_every_length_but_the_right_one_is_refused(void)
 
     put_program(program);
     program[PROGRAM_BYTES] = 0;
-    for (size_t bytes = 0; bytes < PROGRAM_BYTES; bytes++)
+    for (size_t bytes = 0; bytes < PROGRAM_BYTES; bytes++) {
         CHECK_EQUAL(status_of(program, bytes), STATUS_FEATURES_LENGTH);
+    }
     CHECK_EQUAL(status_of(program, PROGRAM_BYTES), STATUS_OK);
     CHECK_EQUAL(status_of(program, PROGRAM_BYTES + 1), STATUS_FEATURES_LENGTH);
 }
@@ -117,12 +118,13 @@ static status_t with(size_t offset, uint32_t width, uint32_t value)
     uint8_t program[PROGRAM_BYTES];
 
     put_program(program);
-    if (width == 1)
+    if (width == 1) {
         program[offset] = (uint8_t)value;
-    else if (width == 2)
+    } else if (width == 2) {
         put_u16(program + offset, value);
-    else
+    } else {
         put_u32(program + offset, value);
+    }
     return status_of(program, sizeof program);
 }
 
@@ -170,8 +172,9 @@ static void test_entries_that_no_board_knows_are_refused(void)
     CHECK_EQUAL(with(hour + 2, 2, FEATURES_HARMONIC_MAX), STATUS_OK);
     CHECK_EQUAL(with(hour + 2, 2, FEATURES_HARMONIC_MAX + 1), STATUS_FEATURES_ARGUMENT);
     CHECK_EQUAL(with(weekday + 2, 2, 1), STATUS_FEATURES_ARGUMENT);
-    for (size_t i = 0; i < 4; i++)
+    for (size_t i = 0; i < 4; i++) {
         CHECK_EQUAL(with(deviation + 4 + i, 1, 0x80), STATUS_FEATURES_RESERVED);
+    }
 }
 
 static void test_scales_that_are_no_scales_are_refused(void)
@@ -199,7 +202,7 @@ static void test_sine_and_cosine_are_those_of_the_library(void)
     const double turn = 6.283185307179586;
     double sine, cosine;
 
-    for (size_t p = 0; p < sizeof periods / sizeof *periods; p++)
+    for (size_t p = 0; p < sizeof periods / sizeof *periods; p++) {
         for (uint32_t i = 0; i < 1000; i++) {
             uint32_t position = periods[p] / 1000 * i + i % periods[p] % 7;
             double angle = turn * (double)(position % periods[p]) / (double)periods[p];
@@ -208,6 +211,7 @@ static void test_sine_and_cosine_are_those_of_the_library(void)
             CHECK_NEAR(sine, sin(angle), 1e-10);
             CHECK_NEAR(cosine, cos(angle), 1e-10);
         }
+    }
     features_sine_cosine(604799999, 604800000, &sine, &cosine);
     CHECK_NEAR(sine, -turn / 604800000, 1e-12);
     CHECK_NEAR(cosine, 1, 1e-10);
@@ -256,8 +260,9 @@ static void test_a_segment_forgets_the_one_before_it(void)
     features_t f = begun(program, 90000000);
     float x[ENTRIES];
 
-    for (int i = 0; i < 13; i++)
+    for (int i = 0; i < 13; i++) {
         features_step(&f, i * 600000, 90000000 + i, x);
+    }
     features_begin(&f, 5);
     features_step(&f, 0, 5, x);
     CHECK_NEAR(x[0], 0, 0);
@@ -303,8 +308,9 @@ static void test_ten_thousand_steps_drift_by_nothing(void)
     for (int i = 0; i < STEPS; i++) {
         int64_t sum = 0;
 
-        for (int back = 0; back < 5; back++)
+        for (int back = 0; back < 5; back++) {
             sum += values[i > back ? i - back : 0];
+        }
         features_step(&f, (int64_t)i * 600000, values[i], x);
         CHECK(x[0] == (float)((double)((int64_t)values[i] - values[i > 3 ? i - 3 : 0]) / 1e6 / 0.25));
         CHECK(x[1] == (float)((double)(5 * (int64_t)values[i] - sum) / 5e6 / 0.5));
@@ -327,13 +333,15 @@ static void test_the_longest_lag_and_window(void)
     CHECK_EQUAL(need, 2 * 8 + (LONGEST + 1) * 4);
     CHECK_EQUAL(features_init(&f, program, sizeof program, memory, sizeof memory), STATUS_OK);
     features_begin(&f, INT32_MIN);
-    for (int i = 0; i < LONGEST; i++)
+    for (int i = 0; i < LONGEST; i++) {
         features_step(&f, 0, INT32_MIN, x);
+    }
     features_step(&f, 0, INT32_MAX, x);
     CHECK_NEAR(x[0], 4294.967295 / 0.25, 1e-2);
     CHECK_NEAR(x[1], (4294.967295 - 4294.967295 / LONGEST) / 0.5, 1e-2);
-    for (int i = 0; i < LONGEST; i++)
+    for (int i = 0; i < LONGEST; i++) {
         features_step(&f, 0, INT32_MAX, x);
+    }
     CHECK_NEAR(x[0], 0, 0);
     CHECK_NEAR(x[1], 0, 0);
 }

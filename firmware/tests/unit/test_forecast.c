@@ -89,8 +89,9 @@ static void check_record(const uint8_t *record)
     CHECK_EQUAL(counted(&forecast.counters, verdict), counted(&before, verdict) + 1);
     CHECK_EQUAL(forecast.counters.held - before.held, verdict == 0 ? steps - 1 : 0);
     CHECK_EQUAL(forecast.counters.resets - before.resets, begins && !first);
-    if (verdict == 0)
+    if (verdict == 0) {
         check_features(record + 20);
+    }
 }
 
 static void test_every_series_is_taken_as_python_takes_it(void)
@@ -102,8 +103,9 @@ static void test_every_series_is_taken_as_python_takes_it(void)
         size_t bytes = vectors_bytes(text, names[i], payload, sizeof payload);
 
         start("cell_float32");
-        for (size_t at = 0; at < bytes; at += RECORD_BYTES)
+        for (size_t at = 0; at < bytes; at += RECORD_BYTES) {
             check_record(payload + at);
+        }
     }
 }
 
@@ -181,8 +183,9 @@ static void test_held_steps_are_those_of_repeated_readings(void)
     CHECK(push(START + 5 * STEP, 20500000, held));
     start("cell_int8");
     CHECK(push(START, 20000000, repeated));
-    for (int i = 1; i < 5; i++)
+    for (int i = 1; i < 5; i++) {
         CHECK(push(START + i * STEP, 19000000, repeated));
+    }
     CHECK(push(START + 5 * STEP, 20500000, repeated));
     CHECK_BYTES(held, repeated, sizeof held);
 }
@@ -194,8 +197,9 @@ static void test_after_a_long_gap_the_forecast_is_that_of_a_new_board(void)
     float after[HORIZON], fresh[HORIZON];
 
     start("cell_float32");
-    for (int i = 0; i < 9; i++)
+    for (int i = 0; i < 9; i++) {
         CHECK(push(START + i * STEP, 20000000 + i * 300000, after));
+    }
     CHECK(push(later + STEP / 5, 4000000, after));
     CHECK_EQUAL(forecast.anchor_ms, START);
     start("cell_float32");
@@ -296,10 +300,12 @@ static void test_nothing_is_written_beyond_the_buffer_asked_for(void)
     CHECK_EQUAL(forecast_buffer_bytes(program, program_bytes, &need), STATUS_OK);
     memset(buffer, 0x5a, sizeof buffer);
     CHECK_EQUAL(forecast_init(&forecast, program, program_bytes, &model, buffer, need), STATUS_OK);
-    for (int i = 0; i < 80; i++)
+    for (int i = 0; i < 80; i++) {
         CHECK(push(START + i * STEP, i, celsius));
-    for (size_t at = need; at < sizeof buffer; at++)
+    }
+    for (size_t at = need; at < sizeof buffer; at++) {
         CHECK_EQUAL(buffer[at], 0x5a);
+    }
 }
 
 /* ---- golden vectors ---- */
@@ -391,9 +397,11 @@ static void test_every_length_but_the_right_one_is_refused(void)
 
     start("cell_float32");
     bytes = golden("golden_float32");
-    for (size_t length = 0; length <= bytes + 1; length++)
-        if (length != bytes)
+    for (size_t length = 0; length <= bytes + 1; length++) {
+        if (length != bytes) {
             CHECK_EQUAL(golden_check(&forecast, payload, length, &worst), STATUS_GOLDEN_LENGTH);
+        }
+    }
     CHECK_NEAR(worst, 5, 0);
 }
 
@@ -403,12 +411,13 @@ static status_t with(size_t offset, uint32_t width, int64_t value)
     size_t bytes = golden("golden_float32");
     float worst = 5;
 
-    if (width == 2)
+    if (width == 2) {
         put_u16(payload + offset, (uint32_t)value);
-    else if (width == 4)
+    } else if (width == 4) {
         put_u32(payload + offset, (uint32_t)value);
-    else
+    } else {
         put_i64(payload + offset, value);
+    }
     return golden_check(&forecast, payload, bytes, &worst);
 }
 

@@ -6,12 +6,14 @@ import json
 import os
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from deployers.conversion import child
+from deployers.conversion.cell import Cell
 from deployers.conversion.quantisation import finish_cell
 from deployers.conversion.runtimes import LiteRT
 from deployers.exceptions import ConversionError
@@ -68,6 +70,18 @@ def test_the_sequence_model_starts_from_nothing_where_a_segment_begins(forms) ->
     assert np.allclose(made[20:], alone, atol=1e-6)
     assert np.allclose(made[:20], through[:20], atol=1e-6)
     assert np.abs(made[20:] - through[20:]).max() > 1e-3
+
+
+def test_no_type_is_written_of_a_cell_that_differs(monkeypatch, release: Path, tmp_path: Path) -> None:
+    def other(model: Any) -> Cell:
+        cell = Cell.of(model)
+        kernel, bias = cell.output
+        return replace(cell, output=(kernel, bias + np.float32(0.01)))
+
+    monkeypatch.setattr(child, "Cell", SimpleNamespace(of=other))
+    with pytest.raises(ConversionError, match=r"allowed are 0\.0001: report this model"):
+        child.convert(release, tmp_path, ["float32", "int8"], lambda _: None)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_everything_is_written_and_told(release: Path, tmp_path: Path) -> None:

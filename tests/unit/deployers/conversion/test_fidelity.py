@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -159,13 +160,26 @@ def test_values_at_a_limit_are_counted(measured, part: TestPart) -> None:
 
 
 def test_loud_features_are_counted_as_saturated(part: TestPart, forms) -> None:
-    from dataclasses import replace
-
     file = forms["gru"].files["int8"]
     loud = replace(part, features=part.features * np.float32(50))
     quiet, counts = fidelity._saturation(file, part), fidelity._saturation(file, loud)  # noqa: SLF001
     assert counts["x"]["at_limit"] > 0.5 * counts["x"]["values"]
     assert quiet["x"]["at_limit"] < 0.1 * quiet["x"]["values"]
+
+
+def test_segments_are_counted_each_from_nothing(part: TestPart, forms) -> None:
+    file, half = forms["gru"].files["int8"], len(part.features) // 2
+    loud = replace(part, features=part.features * np.float32(6))
+    halves = [
+        replace(loud, features=loud.features[rows], starts=np.array([0])) for rows in (slice(half), slice(half, None))
+    ]
+    both = fidelity._saturation(file, loud)  # noqa: SLF001
+    first, second = (fidelity._saturation(file, each) for each in halves)  # noqa: SLF001
+    assert {name: counts["at_limit"] for name, counts in both.items()} == {
+        name: first[name]["at_limit"] + second[name]["at_limit"] for name in both
+    }
+    through = fidelity._saturation(file, replace(loud, starts=np.array([0])))  # noqa: SLF001
+    assert through != both
 
 
 def test_zero_after_relu_is_no_saturation(part: TestPart, forms) -> None:

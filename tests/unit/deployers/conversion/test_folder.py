@@ -106,6 +106,22 @@ def test_a_failure_leaves_the_conversion_that_was_there(monkeypatch, release: Pa
     assert left(copied.parent) == ["out"]
 
 
+def test_a_failure_of_the_last_rename_puts_the_old_one_back(monkeypatch, release: Path, proof, copied: Path) -> None:
+    rename = Path.replace
+
+    def fail(self: Path, target: Path) -> Path:
+        if self.name.endswith(".new"):
+            raise OSError(5, "Input/output error")
+        return rename(self, target)
+
+    before = (copied / "manifest.json").read_bytes()
+    monkeypatch.setattr(Path, "replace", fail)
+    with pytest.raises(ServiceUnavailable, match="Input/output error"):
+        write_conversion(release, proof, copied, {}, force=True)
+    assert (copied / "manifest.json").read_bytes() == before
+    assert left(copied.parent) == ["out"]
+
+
 def test_an_interrupt_leaves_nothing(monkeypatch, release: Path, proof, tmp_path: Path) -> None:
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
