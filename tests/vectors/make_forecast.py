@@ -5,7 +5,7 @@
 Hex digits by name, little-endian:
 
 - `program`: a feature program with every operation;
-- `cell_<type>`: a GRU cell that goes with it;
+- `cell_<type>`: a GRU cell that goes with it; `cell_not_a_number`: the float one with an output that is no number;
 - `series_<name>`: one record a reading: i64 ms since 1970, i32 micro-degrees, u16 what becomes of it (0 accepted,
   1 surplus, 2 off grid, 3 late), u16 steps that it makes, u16 whether a segment begins, u16 zero, then the scaled
   features of its last step as f32 (zeros if it is not accepted). The features are those of the Python side;
@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from deployers.conversion.features import FeatureProgram, encode_program
+from deployers.conversion.flat import Graph
 from deployers.conversion.runtimes import board_runtime
 from deployers.conversion.stream import LATEST_MS, Streamer, encode_golden, golden_vector, stream
 from tests.vectors.cells import gru_cell
@@ -121,12 +122,20 @@ def golden(kind: str, file: bytes) -> bytes:
     return encode_golden(vectors)
 
 
+def without_number(file: bytes) -> bytes:
+    """A float cell whose outputs are no numbers: its last bias is not."""
+    graph = Graph(file)
+    bias = np.asarray(graph.constant(graph.operators[-1].inputs[2]), "<f4")
+    return file.replace(bias.tobytes(), np.full_like(bias, np.nan).tobytes())
+
+
 def vectors() -> dict[str, str]:
     """All of forecast.json."""
     out = {"program": encode_program(PROGRAM, CLEANING)}
     for kind, dtype in TYPES.items():
         out[f"cell_{kind}"] = gru_cell(dtype, len(NAMES), 4, PROGRAM.horizon, seed=7).file
         out[f"golden_{kind}"] = golden(kind, out[f"cell_{kind}"])
+    out["cell_not_a_number"] = without_number(out["cell_float32"])
     out |= {f"series_{name}": records(readings) for name, readings in SERIES.items()}
     return {name: value.hex() for name, value in out.items()}
 

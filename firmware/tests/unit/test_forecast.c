@@ -390,6 +390,15 @@ static void test_a_forecast_that_is_not_made_does_not_pass(void)
     CHECK(worst > 1e30f);
 }
 
+static void test_a_forecast_that_is_no_number_does_not_pass(void)
+{
+    float worst = 0;
+
+    start("cell_not_a_number");
+    CHECK_EQUAL(golden_check(&forecast, payload, golden("golden_float32"), &worst), STATUS_GOLDEN_MISMATCH);
+    CHECK(worst > 1e30f);
+}
+
 static void test_every_length_but_the_right_one_is_refused(void)
 {
     size_t bytes;
@@ -469,6 +478,7 @@ int main(void)
     test_another_grid_does_not_pass();
     test_a_forecast_beyond_the_tolerance_is_found_wherever_it_is();
     test_a_forecast_that_is_not_made_does_not_pass();
+    test_a_forecast_that_is_no_number_does_not_pass();
     test_every_length_but_the_right_one_is_refused();
     test_golden_fields_out_of_their_range_are_refused();
     return check_result();
