@@ -66,7 +66,9 @@ test: imports firmware firmware-test ## import contracts, the firmware, then all
 	@$(PY) -m pytest --cov --cov-report=term $(ARGS)
 
 .PHONY: check
-check: setup imports ## ruff, format, types, import contracts
+check: setup imports ## ruff, formats, types, import contracts, clang-tidy
+	@scripts/install-debian.sh $(FIRMWARE_PACKAGES) clang-format clang-tidy
+	@$(MAKE) -C firmware lint
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy

@@ -37,8 +37,9 @@ static int is_zero(const uint8_t *bytes, size_t count)
 {
     uint32_t any = 0;
 
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
         any |= bytes[i];
+    }
     return any == 0;
 }
 
@@ -50,13 +51,16 @@ static uint64_t aligned(uint64_t value, uint32_t alignment)
 
 static status_t read_header(const uint8_t *bytes, size_t count, layout *l)
 {
-    if (count < IMAGE_HEADER_BYTES)
+    if (count < IMAGE_HEADER_BYTES) {
         return STATUS_IMAGE_TRUNCATED;
-    if (memcmp(bytes, magic, sizeof magic) != 0)
+    }
+    if (memcmp(bytes, magic, sizeof magic) != 0) {
         return STATUS_IMAGE_MAGIC;
+    }
     if (get_u16(bytes + 4) != FORMAT || get_u16(bytes + 6) != IMAGE_HEADER_BYTES ||
-        get_u32(bytes + 32) != ALGORITHM_ECDSA_P256_SHA256)
+        get_u32(bytes + 32) != ALGORITHM_ECDSA_P256_SHA256) {
         return STATUS_IMAGE_FORMAT;
+    }
     l->image_bytes = get_u32(bytes + 8);
     l->tlv_bytes = get_u32(bytes + 12);
     l->model_offset = get_u32(bytes + 16);
@@ -66,8 +70,9 @@ static status_t read_header(const uint8_t *bytes, size_t count, layout *l)
         l->model_offset != aligned((uint64_t)IMAGE_HEADER_BYTES + l->tlv_bytes, IMAGE_ALIGNMENT) ||
         l->image_bytes !=
             aligned((uint64_t)l->model_offset + l->model_bytes, IMAGE_ALIGNMENT) + IMAGE_SIGNATURE_BYTES ||
-        !is_zero(bytes + 36, IMAGE_HEADER_BYTES - 36))
+        !is_zero(bytes + 36, IMAGE_HEADER_BYTES - 36)) {
         return STATUS_IMAGE_STRUCTURE;
+    }
     return l->image_bytes > count ? STATUS_IMAGE_TRUNCATED : STATUS_OK;
 }
 
@@ -105,14 +110,16 @@ static status_t read_model_type(const uint8_t *value, image_view *view)
 /* `length` is 1 or more. */
 static status_t read_tensors(const uint8_t *value, uint32_t length, image_view *view)
 {
-    if (length % IMAGE_TENSOR_BYTES != 0)
+    if (length % IMAGE_TENSOR_BYTES != 0) {
         return STATUS_IMAGE_TLV;
+    }
     for (uint32_t at = 0; at < length; at += IMAGE_TENSOR_BYTES) {
         const uint8_t *tensor = value + at;
 
         if (tensor[0] >= TENSOR_KINDS || tensor[1] >= TENSOR_TYPES || get_u16(tensor + 2) != 0 ||
-            get_u32(tensor + 4) == 0)
+            get_u32(tensor + 4) == 0) {
             return STATUS_IMAGE_TLV;
+        }
     }
     view->tensors = value;
     view->tensor_count = length / IMAGE_TENSOR_BYTES;
@@ -127,8 +134,9 @@ static status_t read_critical(uint32_t type, const uint8_t *value, uint32_t leng
         [TLV_LIMITS] = 8,        [TLV_MODEL_TYPE] = 4, [TLV_RELEASE] = 32,
     };
 
-    if (lengths[type] != 0 ? length != lengths[type] : length == 0)
+    if (lengths[type] != 0 ? length != lengths[type] : length == 0) {
         return STATUS_IMAGE_TLV;
+    }
     switch (type) {
     case TLV_MODEL_SHA256:
         view->model_sha256 = value;
@@ -173,16 +181,18 @@ static status_t read_tlvs(const uint8_t *area, uint32_t area_bytes, image_view *
         status_t status = STATUS_OK;
 
         if (type <= last || get_u16(area + at + 2) != 0 || next > area_bytes ||
-            !is_zero(value + length, (size_t)(next - at - TLV_HEADER_BYTES - length)))
+            !is_zero(value + length, (size_t)(next - at - TLV_HEADER_BYTES - length))) {
             return STATUS_IMAGE_TLV;
+        }
         if (type < TLV_END) {
             status = read_critical(type, value, length, view);
             known++;
         } else if ((type & TLV_OPTIONAL) == 0) {
             return STATUS_IMAGE_TLV_UNKNOWN;
         }
-        if (status != STATUS_OK)
+        if (status != STATUS_OK) {
             return status;
+        }
         last = type;
         at = (uint32_t)next;
     }
@@ -198,11 +208,13 @@ static status_t read_contents(const uint8_t *bytes, const layout *l, image_view 
 
     memset(view, 0, sizeof *view);
     if (!is_zero(bytes + tlv_end, l->model_offset - tlv_end) ||
-        !is_zero(bytes + model_end, l->image_bytes - IMAGE_SIGNATURE_BYTES - model_end))
+        !is_zero(bytes + model_end, l->image_bytes - IMAGE_SIGNATURE_BYTES - model_end)) {
         return STATUS_IMAGE_STRUCTURE;
+    }
     status = read_tlvs(bytes + IMAGE_HEADER_BYTES, l->tlv_bytes, view);
-    if (status != STATUS_OK)
+    if (status != STATUS_OK) {
         return status;
+    }
     view->model = bytes + l->model_offset;
     view->model_bytes = l->model_bytes;
     sha256(view->model, view->model_bytes, hash);
@@ -217,8 +229,9 @@ static const uint8_t *find_key(const uint8_t *id, const image_policy *policy)
 
     for (uint32_t i = 0; i < policy->key_count; i++) {
         sha256(policy->keys[i], IMAGE_KEY_BYTES, hash);
-        if (memcmp(hash, id, IMAGE_KEY_ID_BYTES) == 0)
+        if (memcmp(hash, id, IMAGE_KEY_ID_BYTES) == 0) {
             return policy->keys[i];
+        }
     }
     return NULL;
 }
@@ -243,8 +256,9 @@ static status_t check_signature(const uint8_t *bytes, const layout *l, const ima
     uint8_t hash[IMAGE_HASH_BYTES];
     br_sha256_context context;
 
-    if (key == NULL)
+    if (key == NULL) {
         return STATUS_IMAGE_KEY;
+    }
     br_sha256_init(&context);
     br_sha256_update(&context, bytes, l->image_bytes - IMAGE_SIGNATURE_BYTES);
     br_sha256_out(&context, hash);
@@ -255,12 +269,15 @@ static status_t check_signature(const uint8_t *bytes, const layout *l, const ima
 
 static status_t check_policy(const image_view *view, const image_policy *policy)
 {
-    if (view->version < policy->lowest_version)
+    if (view->version < policy->lowest_version) {
         return STATUS_IMAGE_VERSION;
-    if (view->minimum_firmware > policy->firmware_version)
+    }
+    if (view->minimum_firmware > policy->firmware_version) {
         return STATUS_IMAGE_FIRMWARE;
-    if (view->arena_bytes > policy->arena_bytes || view->buffer_bytes > policy->buffer_bytes)
+    }
+    if (view->arena_bytes > policy->arena_bytes || view->buffer_bytes > policy->buffer_bytes) {
         return STATUS_IMAGE_LIMIT;
+    }
     return (policy->model_types >> view->model_type & 1) != 0 ? STATUS_OK : STATUS_IMAGE_TYPE;
 }
 
@@ -271,8 +288,9 @@ status_t image_length(const uint8_t *bytes, size_t space, size_t *count)
     layout l;
     status_t status = read_header(bytes, space, &l);
 
-    if (status == STATUS_OK)
+    if (status == STATUS_OK) {
         *count = l.image_bytes;
+    }
     return status;
 }
 
@@ -282,10 +300,12 @@ status_t image_parse(const uint8_t *bytes, size_t count, image_view *view)
     image_view found;
     status_t status = read_whole(bytes, count, &l);
 
-    if (status == STATUS_OK)
+    if (status == STATUS_OK) {
         status = read_contents(bytes, &l, &found);
-    if (status == STATUS_OK)
+    }
+    if (status == STATUS_OK) {
         *view = found;
+    }
     return status;
 }
 
@@ -296,14 +316,18 @@ status_t image_verify(const uint8_t *bytes, size_t count, const image_policy *po
     uint8_t whole[IMAGE_HASH_BYTES];
     status_t status = read_whole(bytes, count, &l);
 
-    if (status == STATUS_OK)
+    if (status == STATUS_OK) {
         status = check_signature(bytes, &l, policy, whole);
-    if (status == STATUS_OK)
+    }
+    if (status == STATUS_OK) {
         status = read_contents(bytes, &l, &found);
-    if (status == STATUS_OK)
+    }
+    if (status == STATUS_OK) {
         status = check_policy(&found, policy);
-    if (status != STATUS_OK)
+    }
+    if (status != STATUS_OK) {
         return status;
+    }
     memcpy(found.sha256, whole, sizeof found.sha256);
     *view = found;
     return STATUS_OK;

@@ -13,8 +13,9 @@ enum { JOURNAL_SECTORS = 2, CRC_OFFSET = SLOT_RECORD_BYTES - 4 };
 
 int flash_read(const slot_flash *flash, uint32_t offset, uint8_t *bytes, uint32_t count)
 {
-    if (flash->read != NULL)
+    if (flash->read != NULL) {
         return flash->read(flash->context, offset, bytes, count);
+    }
     memcpy(bytes, flash->base + offset, count);
     return 0;
 }
@@ -28,11 +29,14 @@ int flash_is_blank(const slot_flash *flash, uint32_t offset, uint32_t count)
 {
     uint8_t bytes[SLOT_WORD_MAX];
 
-    if (flash_read(flash, offset, bytes, count) != 0)
+    if (flash_read(flash, offset, bytes, count) != 0) {
         return 0;
-    for (uint32_t i = 0; i < count; i++)
-        if (bytes[i] != 0xFF)
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        if (bytes[i] != 0xFF) {
             return 0;
+        }
+    }
     return 1;
 }
 
@@ -41,8 +45,9 @@ status_t flash_program(const slot_flash *flash, uint32_t offset, const uint8_t *
     uint8_t found[SLOT_WORD_MAX];
 
     if (flash->program(flash->context, offset, bytes, count) != 0 || flash_read(flash, offset, found, count) != 0 ||
-        memcmp(found, bytes, count) != 0)
+        memcmp(found, bytes, count) != 0) {
         return STATUS_SLOT_FLASH;
+    }
     return STATUS_OK;
 }
 
@@ -72,8 +77,9 @@ static int is_possible(const slot_record *record, const slot_flash *flash)
 static int decode(const uint8_t *bytes, const slot_flash *flash, slot_record *record)
 {
     /* Most places of a journal are blank: no CRC is computed for them at every boot. */
-    if (get_u32(bytes) == BLANK_SEQUENCE || get_u32(bytes + CRC_OFFSET) != wire_crc32(0, bytes, CRC_OFFSET))
+    if (get_u32(bytes) == BLANK_SEQUENCE || get_u32(bytes + CRC_OFFSET) != wire_crc32(0, bytes, CRC_OFFSET)) {
         return 0;
+    }
     record->sequence = get_u32(bytes);
     record->confirmed = bytes[4];
     record->phase = bytes[5];
@@ -101,9 +107,11 @@ static uint32_t first_free(const slot_flash *flash, uint32_t sector)
 {
     uint32_t free = 0;
 
-    for (uint32_t place = 0; place < places(flash); place++)
-        if (!flash_is_blank(flash, place_offset(flash, sector, place), flash_block(flash)))
+    for (uint32_t place = 0; place < places(flash); place++) {
+        if (!flash_is_blank(flash, place_offset(flash, sector, place), flash_block(flash))) {
             free = place + 1;
+        }
+    }
     return free;
 }
 
@@ -113,8 +121,9 @@ static void find_newest(slot_store *s, uint32_t sector)
     slot_record record;
 
     for (uint32_t place = 0; place < places(s->flash); place++) {
-        if (flash_read(s->flash, place_offset(s->flash, sector, place), bytes, sizeof bytes) != 0)
+        if (flash_read(s->flash, place_offset(s->flash, sector, place), bytes, sizeof bytes) != 0) {
             continue;
+        }
         if (decode(bytes, s->flash, &record) && record.sequence > s->record.sequence) {
             s->record = record;
             s->journal = sector;
@@ -128,8 +137,9 @@ void journal_open(slot_store *s)
     s->record.confirmed = SLOT_NONE;
     /* Without a record the first append erases sector 0, whatever a first attempt left there. */
     s->journal = 1;
-    for (uint32_t sector = 0; sector < JOURNAL_SECTORS; sector++)
+    for (uint32_t sector = 0; sector < JOURNAL_SECTORS; sector++) {
         find_newest(s, sector);
+    }
     s->next_record = s->record.sequence == 0 ? places(s->flash) : first_free(s->flash, s->journal);
 }
 
@@ -144,8 +154,9 @@ status_t journal_append(slot_store *s, const slot_record *record)
     s->next_record = places(s->flash);
     for (;; place++) {
         if (place == places(s->flash)) {
-            if (turned || s->flash->erase(s->flash->context, 1 - s->journal) != 0)
+            if (turned || s->flash->erase(s->flash->context, 1 - s->journal) != 0) {
                 return STATUS_SLOT_FLASH;
+            }
             /* The other sector holds older records only: nothing is lost by erasing it. */
             sector = 1 - s->journal;
             place = 0;
@@ -155,8 +166,9 @@ status_t journal_append(slot_store *s, const slot_record *record)
         next.sequence = ++s->record.sequence;
         encode(&next, bytes, block);
         /* A place that a cut has spoiled can look blank until it is programmed; the next one is taken. */
-        if (flash_program(s->flash, place_offset(s->flash, sector, place), bytes, block) == STATUS_OK)
+        if (flash_program(s->flash, place_offset(s->flash, sector, place), bytes, block) == STATUS_OK) {
             break;
+        }
     }
     s->record = next;
     s->journal = sector;

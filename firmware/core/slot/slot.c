@@ -79,8 +79,9 @@ status_t slot_verify_image(const void *policy, const uint8_t *bytes, size_t coun
     image_policy effective = *(const image_policy *)policy;
     status_t status = image_length(bytes, count, &count);
 
-    if (effective.lowest_version < lowest_version)
+    if (effective.lowest_version < lowest_version) {
         effective.lowest_version = lowest_version;
+    }
     return status == STATUS_OK ? image_verify(bytes, count, &effective, view) : status;
 }
 
@@ -90,10 +91,12 @@ static status_t verify_slot(slot_store *s, uint32_t slot, uint32_t space, slot_s
     const uint8_t *bytes = s->flash->base + slot_offset(s->flash, slot);
     status_t status = s->verify(s->verify_context, bytes, space, s->record.lowest_version, &found.view);
 
-    if (status != STATUS_OK)
+    if (status != STATUS_OK) {
         return status;
-    if (state == SLOT_STATE_TEST && memcmp(found.view.sha256, s->record.tag, SLOT_TAG_BYTES) != 0)
+    }
+    if (state == SLOT_STATE_TEST && memcmp(found.view.sha256, s->record.tag, SLOT_TAG_BYTES) != 0) {
         return STATUS_SLOT_HASH;
+    }
     found.state = state;
     found.slot = (uint8_t)slot;
     *image = found;
@@ -105,10 +108,12 @@ static status_t verify_slot(slot_store *s, uint32_t slot, uint32_t space, slot_s
 /* Start an installed image in test, if that can be put on record first: else it might be started again and again. */
 static int start_test(slot_store *s, slot_image *image)
 {
-    if (enter(s, SLOT_PHASE_TEST) != STATUS_OK)
+    if (enter(s, SLOT_PHASE_TEST) != STATUS_OK) {
         return 0;
-    if (verify_slot(s, other_slot(s), s->record.bytes, SLOT_STATE_TEST, image) == STATUS_OK)
+    }
+    if (verify_slot(s, other_slot(s), s->record.bytes, SLOT_STATE_TEST, image) == STATUS_OK) {
         return 1;
+    }
     /* Without this record the next start would make it, as for a test that was not confirmed. */
     (void)enter(s, SLOT_PHASE_REVERTED);
     return 0;
@@ -120,13 +125,15 @@ static uint32_t resume_offset(const slot_store *s)
     const slot_flash *flash = s->flash;
     uint32_t block = flash_block(flash), from, at;
 
-    if (s->record.sectors_ready == 0)
+    if (s->record.sectors_ready == 0) {
         return 0;
+    }
     from = (s->record.sectors_ready - 1u) * flash->sector_bytes;
     at = (smaller(flash->sector_bytes, s->record.bytes - from) - 1) / block * block;
     while (at > 0 && flash_is_blank(flash, slot_offset(flash, other_slot(s)) + from + at,
-                                    smaller(block, flash->sector_bytes - at)))
+                                    smaller(block, flash->sector_bytes - at))) {
         at -= block;
+    }
     return from + at;
 }
 
@@ -140,17 +147,20 @@ status_t slot_boot(slot_store *s, const slot_flash *flash, slot_verify verify, c
     s->verify = verify;
     s->verify_context = verify_context;
     s->running = SLOT_NONE;
-    if (!is_usable(flash))
+    if (!is_usable(flash)) {
         return STATUS_SLOT_GEOMETRY;
+    }
     journal_open(s);
-    if (s->record.phase == SLOT_PHASE_TEST)
+    if (s->record.phase == SLOT_PHASE_TEST) {
         (void)enter(s, SLOT_PHASE_REVERTED);
-    else if (s->record.phase == SLOT_PHASE_INSTALLED && start_test(s, image))
+    } else if (s->record.phase == SLOT_PHASE_INSTALLED && start_test(s, image)) {
         return STATUS_OK;
-    else if (s->record.phase == SLOT_PHASE_RECEIVING)
+    } else if (s->record.phase == SLOT_PHASE_RECEIVING) {
         s->received = resume_offset(s);
-    if (s->record.confirmed == SLOT_NONE)
+    }
+    if (s->record.confirmed == SLOT_NONE) {
         return STATUS_SLOT_EMPTY;
+    }
     return verify_slot(s, s->record.confirmed, slot_bytes(flash), SLOT_STATE_CONFIRMED, image);
 }
 
@@ -161,12 +171,15 @@ status_t slot_install_begin(slot_store *s, uint32_t bytes, const uint8_t sha256[
     slot_record record = s->record;
     status_t status;
 
-    if (!is_usable(s->flash))
+    if (!is_usable(s->flash)) {
         return STATUS_SLOT_GEOMETRY;
-    if (bytes == 0 || bytes > slot_bytes(s->flash))
+    }
+    if (bytes == 0 || bytes > slot_bytes(s->flash)) {
         return STATUS_SLOT_TOO_LARGE;
-    if (record.phase == SLOT_PHASE_INSTALLED || record.phase == SLOT_PHASE_TEST || s->running == other_slot(s))
+    }
+    if (record.phase == SLOT_PHASE_INSTALLED || record.phase == SLOT_PHASE_TEST || s->running == other_slot(s)) {
         return STATUS_SLOT_IN_USE;
+    }
     if (record.phase != SLOT_PHASE_RECEIVING || record.bytes != bytes ||
         memcmp(record.tag, sha256, SLOT_TAG_BYTES) != 0) {
         record.phase = SLOT_PHASE_RECEIVING;
@@ -174,8 +187,9 @@ status_t slot_install_begin(slot_store *s, uint32_t bytes, const uint8_t sha256[
         record.bytes = bytes;
         memcpy(record.tag, sha256, SLOT_TAG_BYTES);
         status = journal_append(s, &record);
-        if (status != STATUS_OK)
+        if (status != STATUS_OK) {
             return status;
+        }
         s->received = 0;
         s->pending_bytes = 0;
         s->sector_is_fresh = 0;
@@ -188,8 +202,9 @@ static status_t erase_sector(slot_store *s, uint32_t sector)
 {
     uint32_t first = slot_offset(s->flash, other_slot(s)) / s->flash->sector_bytes;
 
-    if (s->flash->erase(s->flash->context, first + sector) != 0)
+    if (s->flash->erase(s->flash->context, first + sector) != 0) {
         return STATUS_SLOT_FLASH;
+    }
     s->sector_is_fresh = 1;
     return note_sectors(s, sector + 1);
 }
@@ -204,12 +219,14 @@ static status_t place_block(slot_store *s, uint32_t start, uint32_t count, uint3
     status_t status = STATUS_OK;
 
     *at = start;
-    if (s->record.sectors_ready == sector)
+    if (s->record.sectors_ready == sector) {
         status = erase_sector(s, sector);
-    else if (start % flash->sector_bytes == 0)
+    } else if (start % flash->sector_bytes == 0) {
         s->sector_is_fresh = 0;
-    if (status != STATUS_OK)
+    }
+    if (status != STATUS_OK) {
         return status;
+    }
     if (flash_read(flash, offset, found, count) == 0 && memcmp(found, s->pending, count) == 0) {
         *at = start + count;
         return STATUS_OK;
@@ -219,8 +236,9 @@ static status_t place_block(slot_store *s, uint32_t start, uint32_t count, uint3
         return STATUS_OK;
     }
     /* On a sector erased by this very transfer no cut is to blame. */
-    if (s->sector_is_fresh)
+    if (s->sector_is_fresh) {
         status = STATUS_SLOT_FLASH;
+    }
     *at = sector * flash->sector_bytes;
     s->sector_is_fresh = 0;
     return note_sectors(s, sector) == STATUS_OK ? status : STATUS_SLOT_FLASH;
@@ -250,13 +268,15 @@ static status_t take(slot_store *s, const uint8_t *bytes, uint32_t count, uint32
     memcpy(s->pending + s->pending_bytes, bytes, *taken);
     s->pending_bytes += *taken;
     s->received += *taken;
-    if (s->pending_bytes < room)
+    if (s->pending_bytes < room) {
         return STATUS_OK;
+    }
     memset(s->pending + room, 0xFF, sizeof s->pending - room);
     status = place_block(s, start, whole_words(s->flash, room), &at);
     s->pending_bytes = 0;
-    if (at <= start)
+    if (at <= start) {
         s->received = at;
+    }
     return status;
 }
 
@@ -266,17 +286,20 @@ status_t slot_install_write(slot_store *s, uint32_t offset, const uint8_t *bytes
     status_t status = STATUS_OK;
 
     *next = s->received;
-    if (s->record.phase != SLOT_PHASE_RECEIVING)
+    if (s->record.phase != SLOT_PHASE_RECEIVING) {
         return STATUS_SLOT_NO_TRANSFER;
-    if (offset > s->received || count > s->record.bytes - offset)
+    }
+    if (offset > s->received || count > s->record.bytes - offset) {
         return STATUS_SLOT_OFFSET;
+    }
     /* Bytes that came before are passed over: their answer was lost. */
     for (done = smaller(s->received - offset, (uint32_t)count); done < count; done += taken) {
         due = s->received;
         status = take(s, bytes + done, (uint32_t)count - done, &taken);
         /* Back to the block, or to its sector: with every error, and without one where a cut has spoiled it. */
-        if (s->received != due + taken)
+        if (s->received != due + taken) {
             break;
+        }
     }
     *next = s->received;
     return status;
@@ -288,10 +311,12 @@ status_t slot_install_finish(slot_store *s, slot_image *image)
     uint32_t running = s->running, version = s->version;
     status_t status;
 
-    if (s->record.phase != SLOT_PHASE_RECEIVING)
+    if (s->record.phase != SLOT_PHASE_RECEIVING) {
         return STATUS_SLOT_NO_TRANSFER;
-    if (s->received != s->record.bytes)
+    }
+    if (s->received != s->record.bytes) {
         return STATUS_SLOT_INCOMPLETE;
+    }
     status = verify_slot(s, other_slot(s), s->record.bytes, SLOT_STATE_TEST, &found);
     if (status != STATUS_OK) {
         (void)forget_other(s);
@@ -313,8 +338,9 @@ status_t slot_confirm(slot_store *s)
 {
     slot_record next = s->record;
 
-    if (next.phase != SLOT_PHASE_TEST || s->running != other_slot(s))
+    if (next.phase != SLOT_PHASE_TEST || s->running != other_slot(s)) {
         return STATUS_SLOT_NO_TEST;
+    }
     memset(&next, 0, sizeof next);
     next.confirmed = (uint8_t)s->running;
     next.lowest_version = s->version;
@@ -323,7 +349,8 @@ status_t slot_confirm(slot_store *s)
 
 status_t slot_revert(slot_store *s)
 {
-    if (s->record.phase != SLOT_PHASE_INSTALLED && s->record.phase != SLOT_PHASE_TEST)
+    if (s->record.phase != SLOT_PHASE_INSTALLED && s->record.phase != SLOT_PHASE_TEST) {
         return STATUS_SLOT_NO_TEST;
+    }
     return enter(s, SLOT_PHASE_REVERTED);
 }

@@ -23,8 +23,9 @@ static uint32_t received; /* bytes of a transfer */
 
 static void require(int holds)
 {
-    if (!holds)
+    if (!holds) {
         abort();
+    }
 }
 
 static status_t give_key(void *context, uint8_t key[32])
@@ -66,8 +67,9 @@ static status_t write_chunk(void *context, uint32_t offset, const uint8_t *bytes
 
     (void)context;
     require(count > 0 && count <= SESSION_CHUNK_MAX);
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
         sum ^= bytes[i]; /* the sanitizer watches the read */
+    }
     received += offset == received ? (uint32_t)count + (sum & 0u) : 0;
     *next = received;
     return offset == received ? STATUS_OK : STATUS_SLOT_OFFSET;
@@ -159,8 +161,9 @@ static void open_session(void)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    if (size == 0)
+    if (size == 0) {
         return 0;
+    }
     open_session();
     if (data[0] == 0) {
         receive(data + 1, size - 1);

@@ -24,16 +24,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void require(int holds)
 {
-    if (!holds)
+    if (!holds) {
         abort();
+    }
 }
 
 static uint32_t touch(const uint8_t *bytes, size_t count)
 {
     uint32_t sum = 0;
 
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
         sum += bytes[i];
+    }
     return sum;
 }
 
@@ -80,8 +82,9 @@ static void verify(const uint8_t *image, size_t size)
     static const image_policy policy = {keys, 1, UINT32_MAX, 0, 7, UINT32_MAX, UINT32_MAX};
     image_view view;
 
-    if (image_verify(image, size, &policy, &view) == STATUS_OK)
+    if (image_verify(image, size, &policy, &view) == STATUS_OK) {
         use(&view, image, size);
+    }
 }
 
 /* The bytes as the TLVs of an image that is right in all else. */
@@ -116,8 +119,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     uint8_t *image = malloc(size ? size : 1);
 
     require(image != NULL);
-    if (size > 0)
+    if (size > 0) {
         memcpy(image, data, size);
+    }
     parse(image, size);
     verify(image, size);
     parse_as_tlvs(image, size);

@@ -19,11 +19,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     memcpy(file, data, size);
     if (nn_arena_bytes(file, size, &need) == STATUS_OK && need <= LARGEST_ARENA) {
         void *arena = malloc(need);
-        if (nn_load(&model, file, size, arena, need) != STATUS_OK)
+        if (nn_load(&model, file, size, arena, need) != STATUS_OK) {
             abort();
+        }
         float *x = calloc((size_t)model.inputs, sizeof *x), *y = calloc((size_t)model.outputs, sizeof *y);
-        for (int i = 0; i < model.inputs; i++)
+        for (int i = 0; i < model.inputs; i++) {
             x[i] = (float)(i - 3) * 0.7f;
+        }
         nn_step(&model, x, y);
         nn_step(&model, x, y);
         free(x);

@@ -62,8 +62,9 @@ static int is_first_enough; /* `power_cut first` ends at the first failure */
 
 static void fault(board *b, const char *text)
 {
-    if (b->fault == NULL)
+    if (b->fault == NULL) {
         b->fault = text;
+    }
 }
 
 /* ---- verifying ---- */
@@ -90,23 +91,28 @@ static status_t verify(const void *context, const uint8_t *bytes, size_t count, 
     uint8_t hash[IMAGE_HASH_BYTES];
     unsigned i = 0;
 
-    if (flash_model_faults(&b->chip, bytes, IMAGE_HEADER_BYTES))
+    if (flash_model_faults(&b->chip, bytes, IMAGE_HEADER_BYTES)) {
         fault(b, "an image's header is read where the flash cannot be read");
-    if (image_length(bytes, count, &count) != STATUS_OK)
+    }
+    if (image_length(bytes, count, &count) != STATUS_OK) {
         return STATUS_IMAGE_TRUNCATED;
-    if (flash_model_faults(&b->chip, bytes, count))
+    }
+    if (flash_model_faults(&b->chip, bytes, count)) {
         fault(b, "an image is read where the flash cannot be read");
+    }
     sha256(bytes, count, hash);
-    while (i < KEPT && i < filled && memcmp(kept[i].hash, hash, sizeof hash) != 0)
+    while (i < KEPT && i < filled && memcmp(kept[i].hash, hash, sizeof hash) != 0) {
         i++;
+    }
     if (i == KEPT || i == filled) {
         i = filled++ % KEPT;
         memcpy(kept[i].hash, hash, sizeof hash);
         kept[i].status = image_verify(bytes, count, &b->policy, &kept[i].view);
         signatures++;
     }
-    if (kept[i].status != STATUS_OK)
+    if (kept[i].status != STATUS_OK) {
         return kept[i].status;
+    }
     *view = kept[i].view;
     return view->version < lowest ? STATUS_IMAGE_VERSION : STATUS_OK;
 }
@@ -122,23 +128,27 @@ static void judge(board *b, status_t status)
 {
     uint32_t lowest = b->slots.record.lowest_version, version = b->image.view.version;
 
-    if (lowest > b->known.asked)
+    if (lowest > b->known.asked) {
         fault(b, "the lowest version is ahead of every confirmation");
-    if (lowest < b->known.confirmed)
+    }
+    if (lowest < b->known.confirmed) {
         fault(b, "the lowest version is behind a confirmation");
-    if (status == STATUS_SLOT_EMPTY && b->known.confirmed == 0)
+    }
+    if (status == STATUS_SLOT_EMPTY && b->known.confirmed == 0) {
         return;
-    if (status != STATUS_OK || version == 0 || version > VERSIONS || b->image.slot > 1)
+    }
+    if (status != STATUS_OK || version == 0 || version > VERSIONS || b->image.slot > 1) {
         fault(b, "no image to run after a confirmation");
-    else if (memcmp(slot_start(b, b->image.slot), images[version], image_bytes[version]) != 0)
+    } else if (memcmp(slot_start(b, b->image.slot), images[version], image_bytes[version]) != 0) {
         fault(b, "the image that runs is not the one that was sent");
-    else if (b->image.state == SLOT_STATE_TEST && !b->known.armed)
+    } else if (b->image.state == SLOT_STATE_TEST && !b->known.armed) {
         fault(b, "an image in test is started a second time");
-    else if (b->image.state == SLOT_STATE_TEST && version < lowest)
+    } else if (b->image.state == SLOT_STATE_TEST && version < lowest) {
         fault(b, "an image in test is older than the confirmed one");
-    else if (b->image.state == SLOT_STATE_CONFIRMED &&
-             (version != lowest || (version != b->known.confirmed && version != b->known.asked)))
+    } else if (b->image.state == SLOT_STATE_CONFIRMED &&
+               (version != lowest || (version != b->known.confirmed && version != b->known.asked))) {
         fault(b, "the image that runs as confirmed never was");
+    }
 }
 
 static void boot(board *b)
@@ -150,14 +160,18 @@ static void boot(board *b)
     memset(&b->image, 0xA5, sizeof b->image);
     status = slot_boot(&b->slots, &b->chip.port, verify, b, &b->image);
     judge(b, status);
-    if (b->chip.violation != NULL)
+    if (b->chip.violation != NULL) {
         fault(b, b->chip.violation);
-    if (b->image.state == SLOT_STATE_TEST)
+    }
+    if (b->image.state == SLOT_STATE_TEST) {
         b->known.armed = 0;
-    if (b->image.state == SLOT_STATE_TEST && b->image.view.version == TARGET)
+    }
+    if (b->image.state == SLOT_STATE_TEST && b->image.view.version == TARGET) {
         b->known.tested = 1;
-    if (b->image.state == SLOT_STATE_CONFIRMED)
+    }
+    if (b->image.state == SLOT_STATE_CONFIRMED) {
         b->known.confirmed = b->image.view.version;
+    }
 }
 
 /* Send bytes from where the board wants them to `stop`. */
@@ -171,11 +185,13 @@ static int send(board *b, uint32_t version, uint32_t stop)
         status = slot_install_write(&b->slots, next, images[version] + next, stop - next < CHUNK ? stop - next : CHUNK,
                                     &next);
         rewound += next <= before;
-        if (rewound > 2)
+        if (rewound > 2) {
             break;
+        }
     }
-    if (status != STATUS_OK || rewound > 2)
+    if (status != STATUS_OK || rewound > 2) {
         fault(b, "a transfer is refused or does not get on");
+    }
     return b->fault == NULL;
 }
 
@@ -183,12 +199,14 @@ static void install(board *b, uint32_t version)
 {
     slot_image image;
 
-    if (!send(b, version, image_bytes[version]))
+    if (!send(b, version, image_bytes[version])) {
         return;
+    }
     b->swap_at = b->chip.operations;
     b->known.armed = 1;
-    if (slot_install_finish(&b->slots, &image) != STATUS_OK || image.view.version != version)
+    if (slot_install_finish(&b->slots, &image) != STATUS_OK || image.view.version != version) {
         fault(b, "a whole image is refused");
+    }
 }
 
 static void confirm(board *b)
@@ -196,18 +214,20 @@ static void confirm(board *b)
     uint32_t version = b->image.view.version;
 
     b->known.asked = version > b->known.asked ? version : b->known.asked;
-    if (slot_confirm(&b->slots) == STATUS_OK)
+    if (slot_confirm(&b->slots) == STATUS_OK) {
         b->known.confirmed = version;
-    else
+    } else {
         fault(b, "a confirmation is refused");
+    }
 }
 
 static void restart_after_test(board *b)
 {
-    if (b->image.view.version == TARGET && b->end == END_CONFIRM)
+    if (b->image.view.version == TARGET && b->end == END_CONFIRM) {
         confirm(b);
-    else if ((b->image.view.version != TARGET || b->end == END_REVERT) && slot_revert(&b->slots) != STATUS_OK)
+    } else if ((b->image.view.version != TARGET || b->end == END_REVERT) && slot_revert(&b->slots) != STATUS_OK) {
         fault(b, "a revert is refused");
+    }
     /* END_WATCHDOG: the board hangs, and is started again */
 }
 
@@ -216,15 +236,17 @@ static void drive(board *b)
 {
     for (int attempt = 0; attempt < ATTEMPTS && b->fault == NULL; attempt++) {
         boot(b);
-        if (b->fault != NULL)
+        if (b->fault != NULL) {
             return;
+        }
         if (b->image.state == SLOT_STATE_TEST) {
             restart_after_test(b);
             continue;
         }
         b->known.done = b->end == END_CONFIRM ? b->known.confirmed == TARGET : b->known.tested;
-        if (b->known.done)
+        if (b->known.done) {
             return;
+        }
         install(b, TARGET);
     }
     fault(b, "the story does not come to its end");
@@ -257,15 +279,17 @@ static void put(board *b, uint32_t version, int is_confirmed)
     boot(b);
     install(b, version);
     boot(b);
-    if (is_confirmed)
+    if (is_confirmed) {
         confirm(b);
+    }
     boot(b);
 }
 
 static void make_garbage(board *b)
 {
-    for (uint32_t i = 0; i < b->chip.total; i++)
+    for (uint32_t i = 0; i < b->chip.total; i++) {
         b->chip.bytes[i] = (uint8_t)flash_model_random(&b->chip);
+    }
     memset(b->chip.words, WORD_DONE, b->chip.total / b->chip.port.word_bytes);
 }
 
@@ -320,8 +344,9 @@ static void make_full_journal(board *b)
 
     put(b, 1, 1);
     while (b->slots.next_record + 2 != b->chip.port.sector_bytes / block) {
-        if (slot_install_begin(&b->slots, image_bytes[version], image_hash[version], &next) != STATUS_OK)
+        if (slot_install_begin(&b->slots, image_bytes[version], image_hash[version], &next) != STATUS_OK) {
             fault(b, "a transfer is refused");
+        }
         version = 5 - version;
     }
 }
@@ -353,15 +378,18 @@ typedef struct {
 
 static void report(const board *b, const story *s, long first, cut_kind first_kind, long second, cut_kind second_kind)
 {
-    if (b->fault == NULL || failures++ >= SHOWN)
+    if (b->fault == NULL || failures++ >= SHOWN) {
         return;
+    }
     printf("%s, %s, %s: cut %s operation %ld", s->shape->name, s->state->name, endings[s->end], kinds[first_kind],
            first);
-    if (second >= 0)
+    if (second >= 0) {
         printf(", then %s operation %ld", kinds[second_kind], second);
+    }
     printf(": %s\n", b->fault);
-    if (is_first_enough)
+    if (is_first_enough) {
         exit(1);
+    }
 }
 
 static void begin(board *b, const story *s)
@@ -378,8 +406,9 @@ static int cut_twice(board *b, const story *s, long first, cut_kind first_kind, 
     begin(b, s);
     b->chip.random = (uint32_t)(first * 31 + second * 7 + (long)second_kind);
     drive_until(b, first, first_kind);
-    if (!drive_until(b, second, second_kind))
+    if (!drive_until(b, second, second_kind)) {
         return 0;
+    }
     pairs++;
     drive_until(b, -1, CUT_BEFORE);
     report(b, s, first, first_kind, second, second_kind);
@@ -390,11 +419,14 @@ static void cut_recovery(board *b, const story *s, long first, cut_kind first_ki
 {
     for (long second = 0; second < length; second++) {
         /* In a long transfer the cuts between its start and its end were made one at a time already. */
-        if (second > PAIR_MARGIN && second < swap - PAIR_MARGIN && s->shape->sectors != 15)
+        if (second > PAIR_MARGIN && second < swap - PAIR_MARGIN && s->shape->sectors != 15) {
             continue;
-        for (cut_kind kind = CUT_BEFORE; kind < CUT_KINDS; kind++)
-            if (!cut_twice(b, s, first, first_kind, second, kind))
+        }
+        for (cut_kind kind = CUT_BEFORE; kind < CUT_KINDS; kind++) {
+            if (!cut_twice(b, s, first, first_kind, second, kind)) {
                 return;
+            }
+        }
     }
 }
 
@@ -409,8 +441,9 @@ static void cut_once(board *b, const story *s, long at, cut_kind kind, int is_sw
     swap = b->swap_at;
     length = b->chip.operations;
     report(b, s, at, kind, -1, CUT_BEFORE);
-    if (is_swap && s->state->has_pairs && s->end == END_CONFIRM && s->shape->stride == 1)
+    if (is_swap && s->state->has_pairs && s->end == END_CONFIRM && s->shape->stride == 1) {
         cut_recovery(b, s, at, kind, swap, length);
+    }
 }
 
 static void run_story(board *b, const story *s)
@@ -424,16 +457,22 @@ static void run_story(board *b, const story *s)
     swap = b->swap_at;
     length = b->chip.operations;
     is_near = flash_model_memory((size_t)length);
-    for (long at = 0; at < length; at++)
+    for (long at = 0; at < length; at++) {
         is_near[at] = s->shape->stride == 1 || at % s->shape->stride == 0 || at < NEAR || at >= swap - NEAR;
-    for (int i = 0; i < b->chip.erase_count; i++)
-        for (long at = b->chip.erases[i] - NEAR; at <= b->chip.erases[i] + NEAR; at++)
-            if (at >= 0 && at < length)
+    }
+    for (int i = 0; i < b->chip.erase_count; i++) {
+        for (long at = b->chip.erases[i] - NEAR; at <= b->chip.erases[i] + NEAR; at++) {
+            if (at >= 0 && at < length) {
                 is_near[at] = 1;
+            }
+        }
+    }
     /* Up to the swap the other endings are the same story. */
-    for (long at = s->end == END_CONFIRM ? 0 : swap; at < length; at++)
-        for (cut_kind kind = CUT_BEFORE; is_near[at] && kind < CUT_KINDS; kind++)
+    for (long at = s->end == END_CONFIRM ? 0 : swap; at < length; at++) {
+        for (cut_kind kind = CUT_BEFORE; is_near[at] && kind < CUT_KINDS; kind++) {
             cut_once(b, s, at, kind, at >= swap);
+        }
+    }
     free(is_near);
 }
 
@@ -462,8 +501,9 @@ static void run_state(const geometry *shape, const earlier *state)
     memset(&b, 0, sizeof b);
     flash_model_open(&b.chip, shape->sector_bytes, shape->sectors, shape->word_bytes, shape->has_ecc);
     b.policy = (image_policy){(const uint8_t(*)[IMAGE_KEY_BYTES])key, 1, UINT32_MAX, 0, 7, UINT32_MAX, UINT32_MAX};
-    if (state->make != NULL)
+    if (state->make != NULL) {
         state->make(&b);
+    }
     report(&b, &s, -1, CUT_BEFORE, -1, CUT_BEFORE);
     flash_model_keep(&b.chip);
     s.known = b.known;
@@ -487,10 +527,12 @@ int main(int count, char **arguments)
         points_before = points;
         pairs_before = pairs;
         load_images(vectors, &geometries[g]);
-        for (size_t i = 0; i < sizeof states / sizeof *states; i++)
+        for (size_t i = 0; i < sizeof states / sizeof *states; i++) {
             run_state(&geometries[g], &states[i]);
-        for (uint32_t version = 1; version <= VERSIONS; version++)
+        }
+        for (uint32_t version = 1; version <= VERSIONS; version++) {
             free(images[version]);
+        }
         printf("%-42s %7ld cuts %7ld pairs of cuts\n", geometries[g].name, points - points_before,
                pairs - pairs_before);
     }

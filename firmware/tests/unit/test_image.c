@@ -52,9 +52,11 @@ static int is_untouched(void)
 {
     const uint8_t *bytes = (const uint8_t *)&view;
 
-    for (size_t i = 0; i < sizeof view; i++)
-        if (bytes[i] != 0x5A)
+    for (size_t i = 0; i < sizeof view; i++) {
+        if (bytes[i] != 0x5A) {
             return 0;
+        }
+    }
     return 1;
 }
 
@@ -66,8 +68,9 @@ static void check_sha256(const char *name, const char *text, size_t length, unsi
     uint8_t expected[IMAGE_HASH_BYTES], found[IMAGE_HASH_BYTES];
 
     br_sha256_init(&context);
-    for (unsigned i = 0; i < repeats; i++)
+    for (unsigned i = 0; i < repeats; i++) {
         br_sha256_update(&context, text, length);
+    }
     br_sha256_out(&context, found);
     vectors_bytes(vectors, name, expected, sizeof expected);
     CHECK_BYTES(found, expected, sizeof expected);
@@ -90,8 +93,9 @@ static uint32_t rfc_6979(const char *name, const char *message, uint8_t *key, un
     br_sha256_update(&context, message, strlen(message));
     br_sha256_out(&context, hash);
     vectors_bytes(vectors, name, signature, sizeof signature);
-    if (spoiled < sizeof signature)
+    if (spoiled < sizeof signature) {
         signature[spoiled] ^= 1;
+    }
     return br_ecdsa_i31_vrfy_raw(&br_ec_p256_m31, hash, sizeof hash, &point, signature, sizeof signature);
 }
 
@@ -102,8 +106,9 @@ static void the_published_signatures_verify_and_no_others(void)
     CHECK_EQUAL(rfc_6979("rfc6979_test", "test", keys[0], SPACE), 1);
     CHECK_EQUAL(rfc_6979("rfc6979_test", "sample", keys[0], SPACE), 0);
     CHECK_EQUAL(rfc_6979("rfc6979_sample", "sample", keys[1], SPACE), 0);
-    for (unsigned at = 0; at < IMAGE_SIGNATURE_BYTES; at += STRIDE)
+    for (unsigned at = 0; at < IMAGE_SIGNATURE_BYTES; at += STRIDE) {
         CHECK_EQUAL(rfc_6979("rfc6979_sample", "sample", keys[0], at), 0);
+    }
 }
 
 /* ---- what is accepted ---- */
@@ -118,8 +123,9 @@ static void a_golden_image_says_what_was_put_in(void)
     CHECK_EQUAL(verify(), STATUS_OK);
     CHECK_EQUAL(view.model_bytes, 40);
     CHECK_EQUAL((view.model - image) % IMAGE_ALIGNMENT, 0);
-    for (unsigned i = 0; i < 40; i++)
+    for (unsigned i = 0; i < 40; i++) {
         CHECK_EQUAL(view.model[i], i);
+    }
     CHECK_EQUAL(view.program_bytes, 19);
     CHECK_BYTES(view.program, "program of features", 19);
     CHECK_EQUAL(view.golden_bytes, 6);
@@ -244,7 +250,7 @@ static void every_changed_byte_is_refused(void)
     status_t status;
 
     begin();
-    for (size_t at = 0; at < count; at += STRIDE)
+    for (size_t at = 0; at < count; at += STRIDE) {
         for (unsigned change = FIRST; change < 256; change += STEP) {
             original = image[at];
             image[at] = (uint8_t)(image[at] ^ change);
@@ -255,6 +261,7 @@ static void every_changed_byte_is_refused(void)
             /* Behind the header there is one reason only: nothing there is read before the signature is checked. */
             wrong_reason += at >= IMAGE_HEADER_BYTES && status != STATUS_IMAGE_SIGNATURE;
         }
+    }
     CHECK_EQUAL(refused, tried);
     CHECK_EQUAL(wrong_reason, 0);
     CHECK(is_untouched());
@@ -269,8 +276,9 @@ static void every_truncation_and_excess_is_refused(void)
         /* A block of its own, so that the sanitizer sees a read beyond it. */
         uint8_t *part = malloc(length + 1);
 
-        if (part == NULL)
+        if (part == NULL) {
             exit(2);
+        }
         memcpy(part + 1, image, length);
         CHECK_EQUAL(image_verify(part + 1, length, &policy, &view), STATUS_IMAGE_TRUNCATED);
         CHECK_EQUAL(image_parse(part + 1, length, &view), STATUS_IMAGE_TRUNCATED);
@@ -288,7 +296,7 @@ static void hostile_lengths_are_refused(void)
     size_t length = 0;
 
     begin();
-    for (unsigned field = 8; field < 24; field += 4)
+    for (unsigned field = 8; field < 24; field += 4) {
         for (unsigned i = 0; i < sizeof hostile / sizeof *hostile; i++) {
             uint32_t good = get_u32(image + field);
             status_t status;
@@ -300,6 +308,7 @@ static void hostile_lengths_are_refused(void)
             CHECK_EQUAL(image_parse(image, count, &view), status);
             put_u32(image + field, good);
         }
+    }
     /* Lengths that go together, and whose sums wrap round in 32 bits. */
     put_u32(image + 12, 0xFFFFFFD0);
     put_u32(image + 16, 0);
@@ -347,8 +356,9 @@ static void faults_behind_a_sound_signature_are_refused_by_name(void)
 
         *equals = 0;
         count = load(name, image);
-        if (verify() != (status_t)atoi(equals + 1))
+        if (verify() != (status_t)atoi(equals + 1)) {
             printf("image %s\n", name);
+        }
         CHECK_EQUAL(verify(), atoi(equals + 1));
         CHECK_EQUAL(image_parse(image, count, &view), atoi(equals + 1));
     }

@@ -53,32 +53,37 @@ static void memory_that_is_too_small_is_refused(void)
 static void nothing_is_lost_up_to_the_capacity(void)
 {
     start_empty();
-    for (uint32_t i = 0; i < CAPACITY; i++)
+    for (uint32_t i = 0; i < CAPACITY; i++) {
         add(i);
+    }
     CHECK_EQUAL(readings.dropped, 0);
     CHECK_EQUAL(readings.acknowledged, 0);
-    for (uint32_t i = 0; i < CAPACITY; i++)
+    for (uint32_t i = 0; i < CAPACITY; i++) {
         CHECK(holds(&readings, i));
+    }
     CHECK(!holds(&readings, CAPACITY));
 }
 
 static void beyond_the_capacity_the_oldest_go_and_are_counted(void)
 {
     start_empty();
-    for (uint32_t i = 0; i < CAPACITY + 3; i++)
+    for (uint32_t i = 0; i < CAPACITY + 3; i++) {
         add(i);
+    }
     CHECK_EQUAL(readings.dropped, 3);
     CHECK_EQUAL(readings.acknowledged, 3);
     CHECK(!holds(&readings, 2));
-    for (uint32_t i = 3; i < CAPACITY + 3; i++)
+    for (uint32_t i = 3; i < CAPACITY + 3; i++) {
         CHECK(holds(&readings, i));
+    }
 }
 
 static void acknowledged_readings_stay_until_overwritten_and_are_not_counted(void)
 {
     start_empty();
-    for (uint32_t i = 0; i < CAPACITY; i++)
+    for (uint32_t i = 0; i < CAPACITY; i++) {
         add(i);
+    }
     CHECK_EQUAL(ring_acknowledge(&readings, 2), STATUS_OK);
     CHECK(holds(&readings, 0));
     add(CAPACITY);
@@ -108,8 +113,9 @@ static void a_reset_finds_everything_again(void)
     start_empty();
     for (uint32_t i = 0; i < 12; i++) {
         add(i);
-        if (i == 7)
+        if (i == 7) {
             CHECK_EQUAL(ring_acknowledge(&readings, 6), STATUS_OK);
+        }
         CHECK_EQUAL(ring_attach(&again, memory, RING_BYTES(CAPACITY), NULL, NULL), STATUS_OK);
         CHECK_EQUAL(again.next, readings.next);
         CHECK_EQUAL(again.first, readings.first);
@@ -153,12 +159,14 @@ static void a_cut_at_any_byte_costs_at_most_the_reading_being_added(void)
         memset(survivor, 0, sizeof survivor);
         bytes_left = cut;
         CHECK_EQUAL(ring_attach(&readings, memory, RING_BYTES(CAPACITY), copy_until_cut, NULL), STATUS_OK);
-        for (uint32_t i = 0; i < READINGS; i++)
+        for (uint32_t i = 0; i < READINGS; i++) {
             add(i);
+        }
         CHECK_EQUAL(ring_attach(&again, survivor, sizeof survivor, NULL, NULL), STATUS_OK);
         CHECK_EQUAL(again.next, whole);
-        for (uint32_t number = again.first; number < again.next; number++)
+        for (uint32_t number = again.first; number < again.next; number++) {
             CHECK(holds(&again, number));
+        }
         CHECK_EQUAL(again.next - again.first, whole < CAPACITY ? whole : CAPACITY);
     }
 }

@@ -32,16 +32,18 @@ static int no_key;
 static status_t give_key(void *context, uint8_t key[32])
 {
     (void)context;
-    for (uint8_t i = 0; i < 32; i++)
+    for (uint8_t i = 0; i < 32; i++) {
         key[i] = i;
+    }
     return no_key ? STATUS_SESSION_PROOF : STATUS_OK;
 }
 
 static void give_nonce(void *context, uint8_t nonce[16])
 {
     (void)context;
-    for (uint8_t i = 0; i < 16; i++)
+    for (uint8_t i = 0; i < 16; i++) {
         nonce[i] = (uint8_t)(0xB0 + i);
+    }
 }
 
 static void give_state(void *context, session_state *state)
@@ -122,8 +124,9 @@ static void start(void)
     no_key = 0;
     session_start(&board, &port, &readings);
     session_connect(&board);
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < 3; i++) {
         (void)ring_add(&readings, &made[i]);
+    }
 }
 
 static void queue_forecast(void)
@@ -141,8 +144,9 @@ static void expect_frame(int number)
 
     CHECK(count >= from_board[number].count);
     CHECK_BYTES(bytes, from_board[number].bytes, from_board[number].count);
-    if (count >= from_board[number].count)
+    if (count >= from_board[number].count) {
         session_sent(&board, from_board[number].count);
+    }
 }
 
 static void expect_silence(void)
@@ -260,8 +264,9 @@ static void what_does_not_fit_is_refused_by_name(void)
     static const uint8_t message[1100];
 
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        if (cases[i].bytes > WIRE_PAYLOAD_MAX - SESSION_TAG_BYTES)
+        if (cases[i].bytes > WIRE_PAYLOAD_MAX - SESSION_TAG_BYTES) {
             continue;
+        }
         open_session();
         CHECK_EQUAL(outcome(cases[i].type, message, cases[i].bytes, 2), cases[i].status);
         CHECK_EQUAL(calls, 0);
@@ -348,14 +353,15 @@ static void the_session_cut_at_every_byte_loses_nothing(void)
         session_connect(&board);
         CHECK_EQUAL(board.sent_next, readings.acknowledged);
         CHECK_EQUAL(board.forecast_sent, 0);
-        if (check_failures > 0)
+        if (check_failures > 0) {
             return;
+        }
     }
 }
 
 static void no_damaged_bit_does_anything(void)
 {
-    for (int frame = 2; frame < HUB_FRAMES; frame++)
+    for (int frame = 2; frame < HUB_FRAMES; frame++) {
         for (size_t bit = 0; bit < 8 * from_hub[frame].count; bit++) {
             uint8_t *byte = &from_hub[frame].bytes[bit / 8];
 
@@ -366,18 +372,20 @@ static void no_damaged_bit_does_anything(void)
             CHECK_EQUAL(calls, 0);
             CHECK_EQUAL(readings.acknowledged, 0);
         }
+    }
 }
 
 /* Whoever repairs the CRC still lacks the tag. */
 static void no_forged_byte_does_anything(void)
 {
-    for (int frame = 2; frame < HUB_FRAMES; frame++)
+    for (int frame = 2; frame < HUB_FRAMES; frame++) {
         for (size_t at = 2; at < from_hub[frame].count - WIRE_CRC_BYTES; at++) {
             uint8_t forged[512];
             size_t payload = from_hub[frame].count - WIRE_HEADER_BYTES - WIRE_CRC_BYTES;
 
-            if (at == 8 || at == 9 || at == 10 || at == 11)
+            if (at == 8 || at == 9 || at == 10 || at == 11) {
                 continue; /* the length and the check of the header, which is repaired below */
+            }
             open_session();
             memcpy(forged, from_hub[frame].bytes, from_hub[frame].count);
             forged[at] ^= 0x41;
@@ -387,6 +395,7 @@ static void no_forged_byte_does_anything(void)
             CHECK_EQUAL(calls, 0);
             CHECK_EQUAL(readings.acknowledged, 0);
         }
+    }
 }
 
 static void a_refusal_by_the_hub_sends_everything_again(void)
@@ -420,8 +429,9 @@ static void what_is_not_acknowledged_is_sent_again_after_a_while(void)
 static void forecasts_beyond_the_queue_go_oldest_first_and_are_counted(void)
 {
     start();
-    for (int i = 0; i < SESSION_FORECASTS + 2; i++)
+    for (int i = 0; i < SESSION_FORECASTS + 2; i++) {
         queue_forecast();
+    }
     CHECK(!session_has_room(&board));
     CHECK_EQUAL(board.forecasts_dropped, 2);
     CHECK_EQUAL(board.forecast_count, SESSION_FORECASTS);
@@ -454,10 +464,12 @@ int main(void)
 {
     char *vectors = vectors_read(VECTORS_FOLDER "/wire.json");
 
-    for (int i = 0; i < HUB_FRAMES; i++)
+    for (int i = 0; i < HUB_FRAMES; i++) {
         from_hub[i].count = vectors_bytes(vectors, hub_names[i], from_hub[i].bytes, sizeof from_hub[i].bytes);
-    for (int i = 0; i < BOARD_FRAMES; i++)
+    }
+    for (int i = 0; i < BOARD_FRAMES; i++) {
         from_board[i].count = vectors_bytes(vectors, board_names[i], from_board[i].bytes, sizeof from_board[i].bytes);
+    }
     a_whole_session_equals_the_golden_bytes();
     what_does_not_fit_is_refused_by_name();
     an_acknowledgement_of_readings_never_sent_is_refused();

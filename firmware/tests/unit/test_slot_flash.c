@@ -29,18 +29,21 @@ static void every_refused_operation_leaves_a_sound_state(void)
         CHECK_EQUAL(boot(), STATUS_OK);
         check_runs(1, SLOT_STATE_CONFIRMED);
         status = install(2);
-        if (status == STATUS_OK)
+        if (status == STATUS_OK) {
             (void)boot();
-        if (status == STATUS_OK && image.state == SLOT_STATE_TEST)
+        }
+        if (status == STATUS_OK && image.state == SLOT_STATE_TEST) {
             status = slot_confirm(&slots);
+        }
         chip.refuse_at = chip.refuse_from = -1;
         CHECK(status == STATUS_OK || status == STATUS_SLOT_FLASH);
         CHECK_EQUAL(slots.record.lowest_version, slots.record.confirmed == 1 ? 2 : 1);
         CHECK_EQUAL(boot(), STATUS_OK);
-        if (image.state == SLOT_STATE_TEST)
+        if (image.state == SLOT_STATE_TEST) {
             CHECK_EQUAL(slot_confirm(&slots), STATUS_OK);
-        else if (image.view.version != 2)
+        } else if (image.view.version != 2) {
             install_and_confirm(2);
+        }
         CHECK_EQUAL(boot(), STATUS_OK);
         check_runs(2, SLOT_STATE_CONFIRMED);
         CHECK(chip.violation == NULL);
@@ -217,8 +220,9 @@ static void geometries_that_cannot_work_are_refused(void)
         chip.port.sectors = cases[i].sectors;
         chip.port.word_bytes = cases[i].word_bytes;
         CHECK_EQUAL(boot(), cases[i].status);
-        if (cases[i].status == STATUS_SLOT_GEOMETRY)
+        if (cases[i].status == STATUS_SLOT_GEOMETRY) {
             CHECK_EQUAL(slot_install_begin(&slots, 1, hashes[1], &next), STATUS_SLOT_GEOMETRY);
+        }
     }
 }
 
@@ -255,8 +259,9 @@ static void a_record_equals_the_golden_bytes(void)
     slots.record.sequence = 4;
     CHECK_EQUAL(journal_append(&slots, &record), STATUS_OK);
     CHECK_BYTES(chip.bytes, golden, sizeof golden);
-    for (uint32_t i = SLOT_RECORD_BYTES; i < BLOCK; i++)
+    for (uint32_t i = SLOT_RECORD_BYTES; i < BLOCK; i++) {
         CHECK_EQUAL(chip.bytes[i], 0xFF);
+    }
 }
 
 static void records_that_cannot_be_are_passed_over(void)
@@ -287,15 +292,18 @@ static void every_changed_byte_of_a_record_hides_it(void)
     uint8_t golden[SLOT_RECORD_BYTES];
 
     vectors_bytes(vectors, "journal_record", golden, sizeof golden);
-    for (unsigned at = 0; at < SLOT_RECORD_BYTES; at++)
+    for (unsigned at = 0; at < SLOT_RECORD_BYTES; at++) {
         for (unsigned change = 1; change < 256; change++) {
-            if (at == 0 && change == 1)
+            if (at == 0 && change == 1) {
                 open_chip(0);
+            }
             memcpy(chip.bytes, golden, sizeof golden);
             chip.bytes[at] ^= (uint8_t)change;
-            if (boot() != STATUS_SLOT_EMPTY || slots.record.sequence != 0)
+            if (boot() != STATUS_SLOT_EMPTY || slots.record.sequence != 0) {
                 CHECK_EQUAL(at * 1000 + change, -1);
+            }
         }
+    }
     CHECK_EQUAL(slots.record.confirmed, SLOT_NONE);
 }
 

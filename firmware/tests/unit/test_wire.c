@@ -42,8 +42,9 @@ static void frames_equal_the_golden_bytes(const char *vectors)
     expected = vectors_bytes(vectors, "frame_text", bytes, sizeof bytes);
     CHECK_EQUAL(count, expected);
     CHECK_BYTES(found, bytes, expected);
-    for (size_t i = 0; i < sizeof payload; i++)
+    for (size_t i = 0; i < sizeof payload; i++) {
         payload[i] = (uint8_t)i;
+    }
     CHECK_EQUAL(wire_encode(0x23, 0, 1, payload, sizeof payload, found, sizeof found, &count), STATUS_OK);
     expected = vectors_bytes(vectors, "frame_longest", bytes, sizeof bytes);
     CHECK_EQUAL(count, expected);
@@ -75,11 +76,12 @@ static int frames_found(size_t count, size_t part, int *refusals)
 
         at += wire_feed(&reader, bytes + at, left < part ? left : part);
         while ((status = wire_next(&reader, &frame)) != STATUS_WIRE_TRUNCATED) {
-            if (status != STATUS_OK)
+            if (status != STATUS_OK) {
                 ++*refusals;
-            else if (frame.type == 0x7E && frame.payload_bytes == 19 &&
-                     memcmp(frame.payload, "EL is no frame here", 19) == 0)
+            } else if (frame.type == 0x7E && frame.payload_bytes == 19 &&
+                       memcmp(frame.payload, "EL is no frame here", 19) == 0) {
                 found++;
+            }
         }
     }
     return found;
@@ -121,8 +123,9 @@ static void a_lost_byte_costs_at_most_the_next_frame(const char *vectors)
     for (size_t lost = 0; lost < one; lost++) {
         memcpy(bytes, frame, lost);
         memcpy(bytes + lost, frame + lost + 1, one - lost - 1);
-        for (size_t i = 0; i < 3; i++)
+        for (size_t i = 0; i < 3; i++) {
             memcpy(bytes + one - 1 + i * one, frame, one);
+        }
         CHECK(frames_found(4 * one - 1, 7, &refusals) >= 2);
         CHECK(refusals > 0);
     }
