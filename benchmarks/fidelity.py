@@ -28,8 +28,7 @@ from rich.console import Console
 from rich.table import Table
 
 from deployers.conversion.budget import ConversionConfig
-from deployers.conversion.conditions import Condition, failures
-from deployers.conversion.folder import finite
+from deployers.conversion.conditions import Condition, failures, finite
 from deployers.conversion.proof import prove
 
 if TYPE_CHECKING:

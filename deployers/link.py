@@ -35,6 +35,12 @@ _log = logging.getLogger(__name__)
 
 ANSWER_SECONDS = 10.0
 HANDSHAKE_SECONDS = 10.0
+# A board that takes nothing for so long is gone, whatever its connection says.
+SEND_SECONDS = 10.0
+# Connections on which no board has proven itself yet; beyond it the oldest is dropped, so that strangers who connect
+# and say nothing keep no board out.
+STRANGERS_MAX = 64
+_PAUSE_SECONDS = 0.1
 _ATTEMPTS = 3
 _RECEIVE_BYTES = 4096
 # The frame did not arrive as it was sent: the same request again is right. Anything else would be refused again.
@@ -90,6 +96,8 @@ class BoardLink:
         self._answers: dict[int, Answer | Refusal] = {}
         self._waiting: set[int] = set()
         self._closed = False
+        # On receiving, a timeout only means that the board has nothing to say.
+        self._connection.settimeout(SEND_SECONDS)
 
     @property
     def hello(self) -> Hello:
@@ -110,9 +118,9 @@ class BoardLink:
 
     def serve(self, opened: Callable[[BoardLink], None]) -> None:
         """Receive until the connection ends; `opened` is called once, when the board has proven itself."""
+        end = time.monotonic() + HANDSHAKE_SECONDS
         try:
-            self._connection.settimeout(HANDSHAKE_SECONDS)
-            while data := self._connection.recv(_RECEIVE_BYTES):
+            while data := self._receive(end):
                 with self._changed:
                     events = self._session.receive(data)
                     self._flush()
@@ -122,6 +130,13 @@ class BoardLink:
             _log.info("link lost: %s", error)
         finally:
             self.close()
+
+    def _receive(self, end: float) -> bytes:
+        """The next bytes; none once the connection has ended, or after `end` if the session is not open by then."""
+        while self._session.is_open or time.monotonic() < end:
+            with contextlib.suppress(TimeoutError):
+                return self._connection.recv(_RECEIVE_BYTES)
+        return b""
 
     def close(self) -> None:
         """Drop the connection; requests that wait end with `LinkLostError`."""
@@ -227,13 +242,16 @@ class BoardLink:
     def _flush(self) -> None:
         data = self._session.output()
         if data:
-            with contextlib.suppress(OSError):  # the receiving thread sees the end of the connection
+            try:
                 self._connection.sendall(data)
+            except OSError as error:
+                _log.info("nothing can be sent: %s", error)
+                with contextlib.suppress(OSError):  # the receiving thread sees the end of the connection
+                    self._connection.shutdown(socket.SHUT_RDWR)
 
     def _on_event(self, event: Event, opened: Callable[[BoardLink], None]) -> None:
         match event:
             case Opened():
-                self._connection.settimeout(None)
                 opened(self)
             case Arrived(first, readings):
                 self._sink.keep_readings(self.hello.board, first, readings)
@@ -277,7 +295,8 @@ class BoardListener:
     ) -> None:
         self._key_of, self._sink, self._clock = key_of, sink, clock
         self._links: dict[str, BoardLink] = {}
-        self._serving: set[BoardLink] = set()
+        self._serving: dict[BoardLink, None] = {}  # in the order in which they connected
+        self._is_closing = False
         self._changed = threading.Condition()
         self._socket = socket.create_server((host, port))
         self.port: int = self._socket.getsockname()[1]
@@ -292,6 +311,7 @@ class BoardListener:
 
     def close(self) -> None:
         """Stop listening and drop every link."""
+        self._is_closing = True
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
@@ -324,22 +344,35 @@ class BoardListener:
             return link
 
     def _accept(self) -> None:
-        while True:
+        while not self._is_closing:
             try:
                 connection, _ = self._socket.accept()
-            except OSError:
-                return
+                self._take(connection)
+            except (OSError, RuntimeError) as error:  # a peer that is gone already; no more files or threads
+                if not self._is_closing:
+                    _log.warning("a connection was not taken: %s", error)
+                    time.sleep(_PAUSE_SECONDS)
+
+    def _take(self, connection: socket.socket) -> None:
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(connection)
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             session = HubSession(self._key_of, os.urandom(messages.NONCE_BYTES), self._clock)
             link = BoardLink(connection, session, self._sink)
             threading.Thread(target=self._serve, args=(link,), name="board link", daemon=True).start()
+            stack.pop_all()
 
     def _serve(self, link: BoardLink) -> None:
         with self._changed:
-            self._serving.add(link)
-        link.serve(self._on_opened)
-        with self._changed:
-            self._serving.discard(link)
+            self._serving[link] = None
+            strangers = [one for one in self._serving if not one.is_open]
+        for stranger in strangers[:-STRANGERS_MAX]:
+            stranger.close()
+        try:
+            link.serve(self._on_opened)
+        finally:
+            with self._changed:
+                self._serving.pop(link, None)
 
     def _on_opened(self, link: BoardLink) -> None:
         board = link.hello.board

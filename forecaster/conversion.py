@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from deployers.conversion.budget import ConversionConfig
-from deployers.conversion.conditions import Condition, number
+from deployers.conversion.conditions import Condition, finite, number
 from deployers.exceptions import ConversionError as Unconvertible
 from deployers.exceptions import DeployerError, InputError, MissingTool
 from forecaster import errors
@@ -42,7 +42,7 @@ def dry_run(release: Path, config: ConversionConfig) -> tuple[dict[str, Any], st
         proof = prove(release, config, build_engine=False)  # it would write into the checkout, and fetch sources
     except DeployerError as error:
         raise _as_ours(error) from error
-    return _finite(proof.figures), proof.page
+    return finite(proof.figures), proof.page
 
 
 def fidelity_condition(figures: dict[str, Any]) -> Condition:
@@ -86,12 +86,3 @@ def _as_ours(error: DeployerError) -> errors.ForecasterError:
     }
     kind = next((ours for theirs, ours in pairs.items() if isinstance(error, theirs)), errors.ForecasterError)
     return kind(str(error))
-
-
-def _finite(value: Any) -> Any:
-    """None for every number that JSON does not know."""
-    if isinstance(value, dict):
-        return {key: _finite(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(each) for each in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

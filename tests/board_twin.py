@@ -43,7 +43,7 @@ class BoardTwin:
         self.image = bytearray()
         self.session_key = b""
         self.time_ms = 0
-        self._sequence = 0
+        self.sequence = 0
         self._reader = FrameReader()
         self._output = bytearray()
         self.send(Message.HELLO, self.hello)
@@ -55,12 +55,12 @@ class BoardTwin:
 
     def send(self, kind: int, message: bytes) -> None:
         if self.session_key and kind != Message.PROOF:
-            header = Frame(kind, self._sequence, message + bytes(8), TAGGED).header
+            header = Frame(kind, self.sequence, message + bytes(8), TAGGED).header
             message += messages.tag(self.session_key, b"B", header, message)
-            self._output += Frame(kind, self._sequence, message, TAGGED).encode()
+            self._output += Frame(kind, self.sequence, message, TAGGED).encode()
         else:
-            self._output += Frame(kind, self._sequence, message).encode()
-        self._sequence += 1
+            self._output += Frame(kind, self.sequence, message).encode()
+        self.sequence += 1
 
     def receive(self, data: bytes) -> None:
         for found in self._reader.read(data):

@@ -31,8 +31,7 @@ def check(*, folder: Path, as_json: bool) -> int:
     """
     from deployers.commands.progress import Stages  # noqa: PLC0415 - --help must not wait
     from deployers.conversion.checking import check_conversion  # noqa: PLC0415
-    from deployers.conversion.conditions import failures  # noqa: PLC0415
-    from deployers.conversion.folder import finite  # noqa: PLC0415
+    from deployers.conversion.conditions import failures, finite  # noqa: PLC0415
 
     with Stages(3, f"folder {folder}", shown=not as_json) as stages:
         found = check_conversion(folder, stages.begin)

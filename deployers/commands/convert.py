@@ -57,8 +57,7 @@ def convert(  # noqa: PLR0913 - a command's options
     as_json: bool,
 ) -> None:
     """Convert a release to cells for a microcontroller, prove them, and choose the cheapest type within budget."""
-    from deployers.conversion.budget import ConversionConfig  # noqa: PLC0415 - --help must not wait
-    from deployers.conversion.folder import require_free  # noqa: PLC0415
+    from deployers.conversion.folder import require_free  # noqa: PLC0415 - --help must not wait
     from deployers.registry import fetch_release, open_release  # noqa: PLC0415
 
     if (reference is None) == (release is None):
@@ -66,7 +65,7 @@ def convert(  # noqa: PLR0913 - a command's options
         msg = f"{given!r} given, expected exactly one of them: say which release to convert"
         raise InputError(msg)
     require_free(out, force=force)
-    config = ConversionConfig(types=types or TYPES, mae_growth=budget, timeout_seconds=timeout)
+    config = _config(types, budget, timeout)
     with tempfile.TemporaryDirectory(prefix="edgeloop-release-") as scratch:
         found = (
             open_release(release)
@@ -78,12 +77,28 @@ def convert(  # noqa: PLR0913 - a command's options
         click.echo(json.dumps(result))
 
 
+def _config(types: tuple[str, ...], budget: float, timeout: float) -> ConversionConfig:
+    """The settings; click lets through nan, which is in no range."""
+    from pydantic import ValidationError  # noqa: PLC0415
+
+    from deployers.conversion.budget import ConversionConfig  # noqa: PLC0415
+
+    try:
+        return ConversionConfig(types=types or TYPES, mae_growth=budget, timeout_seconds=timeout)
+    except ValidationError as error:
+        wrong = error.errors()[0]
+        option = {"mae_growth": "--budget", "timeout_seconds": "--timeout"}.get(str(wrong["loc"][0]), "--type")
+        msg = f"{option} {wrong['input']!r}: {wrong['msg']}, give another"
+        raise InputError(msg) from None
+
+
 def _converted(
     release: FetchedRelease, config: ConversionConfig, out: Path, *, force: bool, quiet: bool
 ) -> dict[str, Any]:
     """Prove, show, and write; the table comes also where nothing is within budget."""
     from deployers.commands.progress import Stages  # noqa: PLC0415
-    from deployers.conversion.folder import finite, write_conversion  # noqa: PLC0415
+    from deployers.conversion.conditions import finite  # noqa: PLC0415
+    from deployers.conversion.folder import write_conversion  # noqa: PLC0415
     from deployers.conversion.proof import prove  # noqa: PLC0415
 
     with Stages(STAGES + 2 * len(config.types), f"release {release.name}", shown=not quiet) as stages:

@@ -19,10 +19,12 @@ class ConversionConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     types: tuple[str, ...] = Field(TYPES, min_length=1, description="types that may be deployed")
-    mae_growth: Annotated[float, Field(ge=-1, le=1)] = Field(
+    mae_growth: Annotated[float, Field(ge=-1, le=1, allow_inf_nan=False)] = Field(
         0.01, description="largest share by which the test MAE may grow against float Keras"
     )
-    timeout_seconds: float = Field(600.0, gt=0, description="time that TensorFlow's converter may take")
+    timeout_seconds: float = Field(
+        600.0, gt=0, allow_inf_nan=False, description="time that TensorFlow's converter may take"
+    )
 
     @field_validator("types")
     @classmethod
@@ -44,7 +46,7 @@ def conditions(figures: Mapping[str, Mapping[str, Any]], config: ConversionConfi
     return {
         kind: Condition(
             f"MAE growth of {kind}",
-            round(100 * figures[kind]["mae_growth"], 4),
+            100 * figures[kind]["mae_growth"],
             "at most",
             100 * config.mae_growth,
             "%",

@@ -134,7 +134,7 @@ def _compared(file: bytes, series: list[Series], program: FeatureProgram) -> dic
 
 
 def _largest(one: Doubles, other: Doubles) -> float:
-    """NaN if either has one: `max` would pass over it."""
+    """Infinite if either has a value that is not finite: `max` would pass over NaN."""
     difference = np.abs(one - other)
     return float(difference.max()) if np.isfinite(difference).all() else float("inf")
 

@@ -37,8 +37,9 @@ class Condition:
 
     @property
     def passed(self) -> bool:
-        """Whether the value keeps the limit (NaN keeps none)."""
-        return self.value <= self.limit if self.bound == "at most" else self.value >= self.limit
+        """Whether the value is finite and keeps the limit."""
+        kept = self.value <= self.limit if self.bound == "at most" else self.value >= self.limit
+        return kept and math.isfinite(self.value)
 
     def sentence(self) -> str:
         """The condition in words: name, value, limit, detail."""
@@ -59,6 +60,15 @@ class Condition:
 def failures(conditions: Iterable[Condition]) -> list[Condition]:
     """The conditions that were not met, in their order."""
     return [condition for condition in conditions if not condition.passed]
+
+
+def finite(value: Any) -> Any:
+    """Plain values as JSON has them: None for every number that is not finite."""
+    if isinstance(value, dict):
+        return {key: finite(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def number(value: float) -> str:

@@ -88,7 +88,15 @@ def convert(
     if child.returncode or expired.is_set():
         _log.debug("the converter's last lines:\n%s", "\n".join(tail))
         raise ConversionError(_reason(said, child.returncode, process.timeout if expired.is_set() else None, tail))
-    return {kind: (out / f"cell_{kind}.tflite").read_bytes() for kind in types}
+    return {kind: _written(out / f"cell_{kind}.tflite") for kind in types}
+
+
+def _written(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        msg = f"the converter ended without {path.name!r} ({error.strerror}): run again with --debug"
+        raise ConversionError(msg) from error
 
 
 def _listen(child: subprocess.Popen[str], progress: Callable[[str], None]) -> dict[str, str]:

@@ -100,13 +100,12 @@ def errors_against_truth(residuals: Doubles, truth: Doubles) -> dict[str, Any]:
     """MAE and RMSE in °C over all forecasts, and by horizon.
 
     Args:
-        residuals: forecast changes in °C, `(rows, horizon)`.
+        residuals: forecast changes in °C, `(rows, horizon)`; one NaN makes the figures NaN.
         truth: likewise; NaN is left out.
     """
-    difference = residuals - truth
-    overall = difference[np.isfinite(difference)]
-    columns = [column[np.isfinite(column)] for column in difference.T]
-    return {**_mae_rmse(overall), "by_horizon": [_mae_rmse(column) for column in columns]}
+    difference, known = residuals - truth, np.isfinite(truth)
+    columns = [column[rows] for column, rows in zip(difference.T, known.T, strict=True)]
+    return {**_mae_rmse(difference[known]), "by_horizon": [_mae_rmse(column) for column in columns]}
 
 
 def _mae_rmse(difference: Doubles) -> dict[str, Any]:
@@ -186,7 +185,7 @@ def _drift(file: bytes, exact: bytes, features: Floats) -> tuple[NDArray[np.int6
         float_cell.step(x[row : row + 1])
         error = np.abs(tested.real_states() - float_cell.real_states())
         squares[row // DRIFT_WINDOW] += float((error**2).mean())
-        largest = max(largest, float(error.max()))
+        largest = float(np.maximum(largest, error.max()))  # NaN stays
     return np.arange(1, windows + 1) * DRIFT_WINDOW, np.sqrt(squares / DRIFT_WINDOW), largest
 
 

@@ -15,13 +15,13 @@ from __future__ import annotations
 
 import errno
 import json
-import math
 import secrets
 import shutil
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from deployers.conversion.c_object import c_header, c_source
+from deployers.conversion.conditions import finite
 from deployers.conversion.features import FeatureProgram, encode_program
 from deployers.conversion.golden import board_golden, golden_series
 from deployers.exceptions import InputError, ServiceUnavailable
@@ -120,15 +120,6 @@ def _facts(proof: Proof, chosen: str, program: FeatureProgram) -> dict[str, Any]
     }
 
 
-def finite(value: Any) -> Any:
-    """Plain values as JSON has them: None for every number that is not finite."""
-    if isinstance(value, dict):
-        return {key: finite(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [finite(each) for each in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
 @contextmanager
 def _whole(out: Path) -> Iterator[Path]:
     """A folder beside `out` that takes its name when everything in it is written."""
@@ -142,12 +133,12 @@ def _whole(out: Path) -> Iterator[Path]:
             out.replace(old)
         folder.replace(out)
     except (OSError, ManifestError) as error:
-        if old.exists() and not out.exists():
-            old.replace(out)
         full = isinstance(error, OSError) and error.errno == errno.ENOSPC
         advice = "free some space" if full else "check the folder's permissions"
         msg = f"--out {str(out)!r} cannot be written ({error}): {advice} and run again"
         raise ServiceUnavailable(msg) from error
     finally:
+        if old.exists() and not out.exists():  # also when it is interrupted between the two
+            old.replace(out)
         shutil.rmtree(folder, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)

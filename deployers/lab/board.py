@@ -27,8 +27,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-START_SECONDS = 20.0
-STOP_SECONDS = 5.0
+# Only a failure takes so long: the machine may be busy with other things.
+START_SECONDS = 60.0
+STOP_SECONDS = 60.0
+FEED_SECONDS = 180.0
 _POLL_SECONDS = 0.01
 
 
@@ -193,7 +195,7 @@ class VirtualBoard:
             raise LabError(msg)
         self._sensor.sendall(text.encode())
 
-    def feed(self, readings: Iterable[Reading], seconds: float = 60.0) -> list[Forecast]:
+    def feed(self, readings: Iterable[Reading], seconds: float = FEED_SECONDS) -> list[Forecast]:
         """Give readings to the sensor and wait until all have arrived here; returns the forecasts made at them.
 
         Raises:

@@ -196,12 +196,15 @@ class Readings:
         """The readings of one message.
 
         Raises:
-            MessageError: the count does not match the length.
+            MessageError: the count does not match the length, or a number is beyond 32 bits.
         """
         oldest, first, count = _unpack(_READINGS, message[: _READINGS.size], "readings")
         body = message[_READINGS.size :]
         if not 0 < count <= READINGS_MAX or len(body) != count * _READING.size:
             msg = f"{count!r} readings in {len(body)} bytes: expected 1 to {READINGS_MAX} of {_READING.size} bytes each"
+            raise MessageError(msg)
+        if first + count > NO_SEQUENCE:
+            msg = f"{count!r} readings from number {first!r} on: expected numbers below {NO_SEQUENCE}"
             raise MessageError(msg)
         return cls(oldest, first, tuple(Reading(*fields) for fields in _READING.iter_unpack(body)))
 

@@ -17,6 +17,9 @@ from deployers.protocol.status import Status
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+# Frames refused one after the other, with no sound one between them: what sends so many is not a board on a bad line.
+REFUSED_IN_A_ROW = 64
+
 
 @dataclass(frozen=True, slots=True)
 class Opened:
@@ -70,6 +73,7 @@ class HubSession:
         self._output = bytearray()
         self._send_sequence = 0
         self._receive_sequence = 0
+        self._refused = 0
         self._session_key = b""
         self._key = b""
         self._hello_bytes = b""
@@ -81,13 +85,13 @@ class HubSession:
         }
 
     def receive(self, data: bytes) -> list[Event]:
-        """What these bytes from the board bring about."""
+        """What these bytes from the board bring about; nothing once too many in a row were refused."""
         events: list[Event] = []
-        for found in self._reader.read(data):
-            if isinstance(found, Status):
-                self._refuse(messages.NO_SEQUENCE, found)
-            else:
-                events += self._on_frame(found)
+        found = self._reader.read(data)
+        while self._refused <= REFUSED_IN_A_ROW and (item := next(found, None)) is not None:
+            events += self._on_damage(item) if isinstance(item, Status) else self._on_frame(item)
+            if self._refused > REFUSED_IN_A_ROW:
+                events.append(Closed(Status.SESSION_FIELD, f"{self._refused} frames in a row made no sense"))
         return events
 
     def output(self) -> bytes:
@@ -117,22 +121,33 @@ class HubSession:
         self._output += frame.encode()
         self._send_sequence += 1
 
+    def _on_damage(self, status: Status) -> list[Event]:
+        self._refuse(messages.NO_SEQUENCE, status)
+        return []
+
     def _refuse(self, request: int, status: Status) -> None:
+        self._refused += 1
         self._send(Message.REFUSED, Answer(request, status).encode())
 
     def _on_frame(self, frame: Frame) -> list[Event]:
         try:
             message = self._authenticate(frame)
             self._receive_sequence = frame.sequence + 1
-            return self._on_message(frame.type, message)
+            events = self._on_message(frame.type, message)
         except MessageError as error:
-            self._refuse(frame.sequence, error.status)
+            # A refusal is never answered by another, or two sides that do not understand each other never are quiet.
+            if frame.type == Message.REFUSED:
+                self._refused += 1
+            else:
+                self._refuse(frame.sequence, error.status)
             fatal = not self.is_open and error.status is not Status.SESSION_TYPE
             return [Closed(error.status, str(error))] if fatal else []
+        self._refused = 0
+        return events
 
     def _authenticate(self, frame: Frame) -> bytes:
-        if frame.sequence < self._receive_sequence:
-            msg = f"frame {frame.sequence!r} after {self._receive_sequence - 1}: a repeat"
+        if frame.sequence < self._receive_sequence or frame.sequence == messages.NO_SEQUENCE:
+            msg = f"frame {frame.sequence!r} after {self._receive_sequence - 1}: a repeat, or beyond the last number"
             raise MessageError(msg, Status.SESSION_REPLAY)
         if not self.is_open:
             return frame.payload

@@ -65,7 +65,7 @@ def generate_keys(private: Path, public: Path, *, force: bool = False) -> bytes:
         The public point.
 
     Raises:
-        ImageError: a file exists and `force` is not given, or one cannot be written.
+        ImageError: a file exists and `force` is not given, or one cannot be written; the keys are as they were.
     """
     if private == public:
         msg = f"{str(private)!r} for both keys: expected two files, give the public one another name"
@@ -75,13 +75,15 @@ def generate_keys(private: Path, public: Path, *, force: bool = False) -> bytes:
     key = ec.generate_private_key(ec.SECP256R1())
     pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     point = public_point(key)
-    was_there = private.exists()
+    before = read_file(private, "private key") if private.exists() else None
     write_whole(private, pem, 0o600)
     try:
         write_whole(public, point, 0o644)
     except ImageError:
-        if not was_there:
+        if before is None:
             private.unlink()
+        else:
+            write_whole(private, before, 0o600)
         raise
     return point
 

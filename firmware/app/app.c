@@ -58,8 +58,11 @@ static status_t set_time(void *context, int64_t time_ms)
 {
     app *a = context;
 
+    if (time_ms < 0 || time_ms > FEATURES_TIME_MAX) {
+        return STATUS_SESSION_FIELD;
+    }
     /* Readings stamped by this clock would all be late: the series begins anew. */
-    if (a->clock_set && time_ms < app_time(a) - APP_CLOCK_BACK_MS) {
+    if (a->clock_set && time_ms < app_time(a) - MODEL_CLOCK_BACK_MS) {
         model_forget(&a->model);
     }
     a->clock_offset_ms = time_ms - now(a);
@@ -161,8 +164,8 @@ static void take_reading(app *a)
     ring_reading reading;
     uint32_t number;
 
-    /* A hub that is connected but slow holds a fast source back instead of losing its forecasts. */
-    if (a->link.phase == SESSION_OPEN && !session_has_room(&a->link)) {
+    /* A hub that is connected but slow holds back a source that can wait, instead of losing its forecasts. */
+    if (board->sensor_waits && a->link.phase == SESSION_OPEN && !session_has_room(&a->link)) {
         return;
     }
     if (!board->sensor(board->context, &reading)) {

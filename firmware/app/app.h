@@ -20,11 +20,10 @@
 #include "session/session.h"
 
 enum {
-    APP_RETRY_MS = 1000,       /* between two attempts to connect */
-    APP_HANDSHAKE_MS = 10000,  /* a hub that does not prove itself by then is left */
-    APP_CLOCK_BACK_MS = 60000, /* a clock that is set back by less is only corrected */
-    APP_SILENCE_MS = 120000,   /* a hub that says nothing for so long while something waits for it is gone */
-    APP_RESTART_MS = 2000      /* the last answer before a restart has this long to leave */
+    APP_RETRY_MS = 1000,      /* between two attempts to connect */
+    APP_HANDSHAKE_MS = 10000, /* a hub that does not prove itself by then is left */
+    APP_SILENCE_MS = 120000,  /* a hub that says nothing for so long while something waits for it is gone */
+    APP_RESTART_MS = 2000     /* the last answer before a restart has this long to leave */
 };
 
 typedef enum { LINK_IDLE, LINK_CONNECTING, LINK_UP } link_phase;

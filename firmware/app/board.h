@@ -20,6 +20,9 @@ typedef struct {
     int64_t (*now_ms)(void *context);
     /* 1 and a reading when a new one is there, else 0. A board without a calendar stamps it with app_time. */
     int (*sensor)(void *context, ring_reading *reading);
+    /* 1: a reading that is not asked for waits at its source (a file, lines of a test), so while forecasts wait for a
+     * slow hub none is asked for. 0: it would be lost, so it is taken, and the oldest forecast goes. */
+    uint8_t sensor_waits;
     void (*watchdog)(void *context);
 
     /* The provisioned key of the link, and bytes that never repeat. */

@@ -7,7 +7,10 @@
 enum {
     MODEL_ARENA_BYTES = 16384,
     MODEL_BUFFER_BYTES = 8192,
-    MODEL_REPLAY_MAX = 512 /* readings that rebuild the state: several days, more than a state remembers */
+    MODEL_REPLAY_READINGS = 512, /* that rebuild the state, beyond those that the feature program reaches back to:
+                                   * several days, more than a state remembers */
+    MODEL_CLOCK_BACK_MS = 60000, /* a clock that is set back by less is only corrected */
+    MODEL_STRAY_READINGS = 2     /* in a row without a place on the grid: it lies elsewhere now */
 };
 
 #endif

@@ -7,21 +7,59 @@ static void note(model_runner *m, const char *text, int64_t number)
     log_number(m->log, m->board->now_ms(m->board->context), text, number);
 }
 
+static void begin_anew(model_runner *m)
+{
+    forecast_reset(&m->forecast);
+    m->stray = 0;
+}
+
+/* The segment has ended before this reading, whatever it is. */
+static int is_after_a_gap(const forecast_t *f, int64_t time_ms)
+{
+    int64_t held = (int64_t)f->features.max_hold_steps + 1;
+
+    return time_ms - f->time_ms > held * f->features.cadence_seconds * 1000;
+}
+
+/* One reading into the model, in the same way when it comes and when it is replayed. The core keeps to its grid for
+ * ever, which a clock that was set, or one wild time, would leave the board without forecasts by. So the series begins
+ * anew with a reading from well before the last one used, and where readings keep missing the grid after a gap. */
+static status_t push(model_runner *m, const ring_reading *reading, float *celsius, int *made)
+{
+    forecast_t *f = &m->forecast;
+    status_t status;
+
+    if (f->started && reading->time_ms >= 0 && reading->time_ms < f->time_ms - MODEL_CLOCK_BACK_MS) {
+        begin_anew(m);
+    }
+    status = forecast_push(f, reading->time_ms, reading->microcelsius, celsius, made);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    m->stray = !*made && is_after_a_gap(f, reading->time_ms) ? m->stray + 1 : 0;
+    if (m->stray < MODEL_STRAY_READINGS) {
+        return STATUS_OK;
+    }
+    begin_anew(m);
+    return forecast_push(f, reading->time_ms, reading->microcelsius, celsius, made);
+}
+
 static void rebuild_state(model_runner *m)
 {
     float celsius[SESSION_HORIZON_MAX];
     uint32_t count = m->readings->next - m->readings->first;
+    uint32_t most = m->forecast.features.reach + MODEL_REPLAY_READINGS;
     ring_reading reading;
     int made;
 
-    forecast_reset(&m->forecast);
-    if (count > MODEL_REPLAY_MAX) {
-        count = MODEL_REPLAY_MAX;
+    begin_anew(m);
+    if (count > most) {
+        count = most;
     }
     for (uint32_t number = m->readings->next - count; number != m->readings->next; number++) {
         /* A reading that the model refused when it came (late, off the grid) is refused again. */
         if (ring_get(m->readings, number, &reading) == STATUS_OK) {
-            (void)forecast_push(&m->forecast, reading.time_ms, reading.microcelsius, celsius, &made);
+            (void)push(m, &reading, celsius, &made);
         }
         m->board->watchdog(m->board->context);
     }
@@ -97,7 +135,7 @@ int model_forecast(model_runner *m, uint32_t number, session_forecast *forecast)
     if (m->status != STATUS_OK || ring_get(m->readings, number, &reading) != STATUS_OK) {
         return 0;
     }
-    status = forecast_push(&m->forecast, reading.time_ms, reading.microcelsius, forecast->celsius, &made);
+    status = push(m, &reading, forecast->celsius, &made);
     if (status != STATUS_OK) {
         note(m, "no forecast, status", status);
     }
@@ -117,7 +155,7 @@ int model_forecast(model_runner *m, uint32_t number, session_forecast *forecast)
 void model_forget(model_runner *m)
 {
     if (m->status == STATUS_OK) {
-        forecast_reset(&m->forecast);
+        begin_anew(m);
     }
 }
 

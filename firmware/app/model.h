@@ -20,6 +20,7 @@ typedef struct {
     uint32_t version; /* of the image, 0 without one */
     nn_model nn;
     forecast_t forecast;
+    uint32_t stray;        /* readings in a row that found no place on the grid, after a gap that ends the segment */
     status_t status;       /* STATUS_OK while a model runs */
     uint32_t forecasts;    /* since the start */
     uint8_t forecast_made; /* by the model that runs, on a reading that came in after the start */

@@ -67,7 +67,7 @@ typedef enum {
     STATUS_SESSION_VERSION = -507,     /* confirm or revert names another model version than the one in test */
     STATUS_SESSION_NOT_PROVEN = -508,  /* confirm before the model in test has made a forecast */
     STATUS_SESSION_ACKNOWLEDGE = -509, /* an acknowledgement of readings that were never sent */
-    STATUS_RING_MEMORY = -510,         /* memory too small for a ring of two readings, or not aligned to 8 bytes */
+    STATUS_RING_MEMORY = -510,         /* memory too small for a ring of two readings, or of 4 GB and more */
     STATUS_RING_RANGE = -511,          /* a sequence outside what the ring keeps */
 
     /* features: the feature program */

@@ -11,15 +11,13 @@
 #include "cmsdk_watchdog.h"
 #include "lan9118.h"
 #include "semihosting.h"
+#include "systick.h"
 #include "tcp_link.h"
 #include "uart.h"
 #include "virtual.h"
 
 #define LAN9118_BASE 0xA0000000u
 #define WATCHDOG_BASE 0x40008000u
-#define SYSTICK_CONTROL (*(volatile uint32_t *)0xE000E010u)
-#define SYSTICK_RELOAD (*(volatile uint32_t *)0xE000E014u)
-#define SYSTICK_CURRENT (*(volatile uint32_t *)0xE000E018u)
 #define CLOCK_HZ 25000000u
 enum { CONFIGURATION_EXIT_CODE = 2 };
 /* QEMU's clock goes on while a busy machine gives it no time: many times what a board would take. */
@@ -30,7 +28,6 @@ enum { STAY_AWAKE_MS = 20 };
 uint32_t sys_now(void);
 uint32_t board_random(void);
 void board_panic(const char *reason);
-void SysTick_Handler(void);
 uint32_t stack_used(void);
 
 /* The flash chip of the virtual board, not memory of the program. */
@@ -40,25 +37,6 @@ static virtual_settings settings;
 static sensor_line line;
 static cmsdk_watchdog watchdog_device;
 static int busy;
-static volatile uint32_t milliseconds;
-
-void SysTick_Handler(void)
-{
-    milliseconds++;
-}
-
-static int64_t now_ms(void *context)
-{
-    static uint32_t last, rounds;
-    uint32_t now = milliseconds;
-
-    (void)context;
-    if (now < last) {
-        rounds++;
-    }
-    last = now;
-    return (int64_t)((uint64_t)rounds << 32 | now);
-}
 
 static void watchdog(void *context)
 {
@@ -68,7 +46,7 @@ static void watchdog(void *context)
 
 uint32_t sys_now(void)
 {
-    return milliseconds;
+    return systick_count();
 }
 
 uint32_t board_random(void)
@@ -178,13 +156,6 @@ static void start_network(void)
     tcp_link_start(&device, mac, &network);
 }
 
-static void start_clock(void)
-{
-    SYSTICK_RELOAD = CLOCK_HZ / 1000u - 1u;
-    SYSTICK_CURRENT = 0;
-    SYSTICK_CONTROL = 7u; /* the core's clock, interrupt, on */
-}
-
 int main(void)
 {
     board_port board;
@@ -196,7 +167,7 @@ int main(void)
     if (reason != NULL) {
         stop(reason);
     }
-    board.now_ms = now_ms;
+    board.now_ms = systick_now_ms;
     board.watchdog = watchdog;
     board.sensor = read_sensor;
     board.link_connect = link_connect;
@@ -204,7 +175,7 @@ int main(void)
     board.link_receive = link_receive;
     board.link_close = link_close;
     application.board = &board;
-    start_clock();
+    systick_start(CLOCK_HZ);
     cmsdk_watchdog_start(&watchdog_device, WATCHDOG_BASE, WATCHDOG_SECONDS * CLOCK_HZ);
     uart_start();
     start_network();
@@ -219,12 +190,12 @@ int main(void)
                 break;
             }
             if (busy) {
-                busy_until = milliseconds + STAY_AWAKE_MS;
-            } else if ((int32_t)(milliseconds - busy_until) >= 0) {
+                busy_until = systick_count() + STAY_AWAKE_MS;
+            } else if ((int32_t)(systick_count() - busy_until) >= 0) {
                 __asm volatile("wfi"); /* until the next millisecond */
             }
         } while (1);
-        log_number(&application.log, now_ms(NULL), "deepest stack", (int64_t)stack_used());
+        log_number(&application.log, systick_now_ms(NULL), "deepest stack", (int64_t)stack_used());
         tcp_link_poll();
     }
 }

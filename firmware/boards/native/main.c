@@ -141,6 +141,7 @@ int main(int count, char **words)
     }
     board.now_ms = now_ms;
     board.sensor = read_sensor;
+    board.sensor_waits = sensor_file < 0 || !isatty(sensor_file);
     board.link_connect = link_connect;
     board.link_send = link_send;
     board.link_receive = link_receive;

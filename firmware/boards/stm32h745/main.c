@@ -3,38 +3,17 @@
 #include <string.h>
 
 #include "app.h"
+#include "systick.h"
 
-#define SYSTICK_CONTROL (*(volatile uint32_t *)0xE000E010u)
-#define SYSTICK_RELOAD (*(volatile uint32_t *)0xE000E014u)
 #define IWDG1_KEY (*(volatile uint32_t *)0x58004800u)
 #define IWDG_RELOAD_KEY 0xAAAAu
 #define CLOCK_AFTER_RESET_HZ 64000000u /* HSI; a port that raises the clock changes this too */
 enum { READINGS = 4096, TEST_MS = 3600000 };
 
-void SysTick_Handler(void);
 extern const uint8_t slots_start[];
 
 __attribute__((section(".retained"))) static uint64_t ring_words[(RING_BYTES(READINGS) + 7) / 8];
 static app application;
-static volatile uint32_t milliseconds;
-
-void SysTick_Handler(void)
-{
-    milliseconds++;
-}
-
-static int64_t now_ms(void *context)
-{
-    static uint32_t last, rounds;
-    uint32_t now = milliseconds;
-
-    (void)context;
-    if (now < last) {
-        rounds++;
-    }
-    last = now;
-    return (int64_t)((uint64_t)rounds << 32 | now);
-}
 
 static void watchdog(void *context)
 {
@@ -126,8 +105,9 @@ int main(void)
     const slot_flash flash = {NULL, slots_start, 131072, 8, 32, flash_read, flash_program, flash_erase};
     board_port board = {
         .id = "stm32h745",
-        .now_ms = now_ms,
+        .now_ms = systick_now_ms,
         .sensor = read_sensor,
+        .sensor_waits = 0,
         .watchdog = watchdog,
         .key = give_key,
         .nonce = give_nonce,
@@ -143,8 +123,7 @@ int main(void)
         .test_ms = TEST_MS,
     };
 
-    SYSTICK_RELOAD = CLOCK_AFTER_RESET_HZ / 1000u - 1u;
-    SYSTICK_CONTROL = 7u; /* the core's clock, interrupt, on */
+    systick_start(CLOCK_AFTER_RESET_HZ);
     for (;;) {
         if (app_start(&application, &board) != STATUS_OK) {
             return 1;

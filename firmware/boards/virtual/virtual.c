@@ -99,6 +99,7 @@ const char *virtual_start(const virtual_settings *settings, uint8_t *flash, boar
     memset(board, 0, sizeof *board);
     memcpy(board->id, settings->id, sizeof board->id);
     board->watchdog = watchdog;
+    board->sensor_waits = 1;
     board->key = give_key;
     board->nonce = give_nonce;
     board->ring_memory = (uint8_t *)ring_words;

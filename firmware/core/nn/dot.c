@@ -33,30 +33,12 @@ void dot_pair_int16(uint32_t *paired, const int16_t *x, uint32_t columns)
     }
 }
 
-/* One row of any length, byte by byte; nothing behind the row is read. */
-static int32_t add_row(const int8_t *weights, const uint32_t *paired, uint32_t columns, int32_t sum)
-{
-    for (uint32_t i = 0; i < columns; i++) {
-        uint32_t word = paired[i / 4 * 2 + i % 2];
-        sum += weights[i] * (int16_t)(i & 2 ? word >> 16 : word);
-    }
-    return sum;
-}
-
-static void add_rows(const int8_t *const weights[3], const uint32_t *paired, uint32_t columns, uint32_t rows,
-                     int32_t *sums)
-{
-    for (uint32_t row = 0; row < rows; row++) {
-        for (uint32_t k = 0; k < 3; k++, sums++) {
-            *sums = add_row(weights[k] + row * columns, paired, columns, *sums);
-        }
-    }
-}
-
 #if defined(__ARM_FEATURE_DSP) && defined(__arm__)
 /* Whole functions in assembly: a compiler spills where fourteen registers just suffice, and loads words one by one. */
 void dot_rows_in_fours(const int8_t *const weights[3], const uint32_t *paired, uint32_t columns, uint32_t rows,
                        int32_t *sums);
+void dot_rows_of_any_length(const int8_t *const weights[3], const uint32_t *paired, uint32_t columns, uint32_t rows,
+                            int32_t *sums);
 
 /* Four weights in \w against the two words \even and \odd. */
 __asm__(".macro four_columns w, even, odd, sum\n"
@@ -73,9 +55,17 @@ __asm__(".macro four_columns w, even, odd, sum\n"
         ".macro last_columns row, sum\n"
         "ldr r8, [\\row], #4\n"
         "four_columns r8, r4, r5, \\sum\n"
+        ".endm\n"
+        ".macro one_column x, half\n"
+        "ldrsb r8, [r0], #1\n"
+        "smlab\\half r11, r8, \\x, r11\n"
+        "ldrsb r8, [r1], #1\n"
+        "smlab\\half r12, r8, \\x, r12\n"
+        "ldrsb r8, [r2], #1\n"
+        "smlab\\half lr, r8, \\x, lr\n"
         ".endm\n");
 
-/* As add_rows, for columns in fours and rows on words. r0-r2 rows, r3 vector, r11 r12 lr sums; on the stack the vector,
+/* For columns in fours and rows on words. r0-r2 rows, r3 vector, r11 r12 lr sums; on the stack the vector,
  * the end of its eights, the sums, the rows left, and whether four columns come after the eights. */
 __asm__(".pushsection .text.dot_rows_in_fours, \"ax\"\n"
         ".balign 4\n"
@@ -126,6 +116,51 @@ __asm__(".pushsection .text.dot_rows_in_fours, \"ax\"\n"
         "add sp, #20\n"
         "pop {r4-r11, pc}\n"
         ".size dot_rows_in_fours, . - dot_rows_in_fours\n"
+        ".popsection\n");
+
+/* For any columns and rows: LDR, unlike LDM, takes any address (ARM DDI 0403E, A3.2.1). Nothing behind a row is read. r6
+ * columns left, r7 rows left, r9 sums; on the stack the vector and its columns. */
+__asm__(".pushsection .text.dot_rows_of_any_length, \"ax\"\n"
+        ".balign 4\n"
+        ".global dot_rows_of_any_length\n"
+        ".type dot_rows_of_any_length, %function\n"
+        ".thumb_func\n"
+        "dot_rows_of_any_length:\n"
+        "push {r4-r11, lr}\n"
+        "sub sp, #12\n"
+        "ldr r9, [sp, #48]\n"
+        "strd r1, r2, [sp]\n"
+        "mov r7, r3\n"
+        "ldmia r0, {r0, r1, r2}\n"
+        "1:\n"
+        "ldmia r9, {r11, r12, lr}\n"
+        "ldrd r3, r6, [sp]\n"
+        "b 3f\n"
+        "2:\n"
+        "ldmia r3!, {r4, r5}\n"
+        "last_columns r0, r11\n"
+        "last_columns r1, r12\n"
+        "last_columns r2, lr\n"
+        "3:\n"
+        "subs r6, #4\n"
+        "bge 2b\n"
+        "adds r6, #4\n"
+        "beq 4f\n"
+        "ldmia r3, {r4, r5}\n"
+        "one_column r4, b\n"
+        "cmp r6, #2\n"
+        "blt 4f\n"
+        "one_column r5, b\n"
+        "cmp r6, #2\n"
+        "beq 4f\n"
+        "one_column r4, t\n"
+        "4:\n"
+        "stmia r9!, {r11, r12, lr}\n"
+        "subs r7, #1\n"
+        "bne 1b\n"
+        "add sp, #12\n"
+        "pop {r4-r11, pc}\n"
+        ".size dot_rows_of_any_length, . - dot_rows_of_any_length\n"
         ".popsection\n");
 
 /* r0-r2 rows, r3 vector, r4 its start, r5 the end of its eights, r6 sums, r7 rows left, r8 columns left behind the
@@ -209,16 +244,29 @@ void dot_rows_int8(const int8_t *const weights[3], const uint32_t *paired, uint3
 {
     uintptr_t addresses = (uintptr_t)weights[0] | (uintptr_t)weights[1] | (uintptr_t)weights[2];
     if ((columns | addresses) % 4) {
-        add_rows(weights, paired, columns, rows, sums);
+        dot_rows_of_any_length(weights, paired, columns, rows, sums);
     } else {
         dot_rows_in_fours(weights, paired, columns, rows, sums);
     }
 }
 #else
+static int32_t add_row(const int8_t *weights, const uint32_t *paired, uint32_t columns, int32_t sum)
+{
+    for (uint32_t i = 0; i < columns; i++) {
+        uint32_t word = paired[i / 4 * 2 + i % 2];
+        sum += weights[i] * (int16_t)(i & 2 ? word >> 16 : word);
+    }
+    return sum;
+}
+
 void dot_rows_int8(const int8_t *const weights[3], const uint32_t *paired, uint32_t columns, uint32_t rows,
                    int32_t *sums)
 {
-    add_rows(weights, paired, columns, rows, sums);
+    for (uint32_t row = 0; row < rows; row++) {
+        for (uint32_t k = 0; k < 3; k++, sums++) {
+            *sums = add_row(weights[k] + row * columns, paired, columns, *sums);
+        }
+    }
 }
 
 void dot_rows_float32(const float *const weights[3], const float *x, uint32_t columns, uint32_t rows, float *sums)

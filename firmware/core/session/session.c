@@ -197,7 +197,8 @@ static status_t authenticate(session *s, const wire_frame *frame, size_t *messag
 {
     uint8_t mac[32];
 
-    if (frame->sequence < s->receive_sequence) {
+    /* The last number would make the next one due 0: everything could be played again. */
+    if (frame->sequence < s->receive_sequence || frame->sequence == UINT32_MAX) {
         return STATUS_SESSION_REPLAY;
     }
     if (s->phase == SESSION_HELLO) {
@@ -239,7 +240,8 @@ static void handle_frame(session *s, const wire_frame *frame)
         s->receive_sequence = frame->sequence + 1u;
         status = handle_message(s, frame, count);
     }
-    if (status != STATUS_OK) {
+    /* A refusal is never answered by another, or two sides that do not understand each other would never be quiet. */
+    if (status != STATUS_OK && frame->type != MESSAGE_REFUSED) {
         session_refuse(s, frame->sequence, status);
     }
     if (status == STATUS_SESSION_PROOF) {

@@ -7,18 +7,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "hmac.h"
+#include "hub.h"
 #include "session/session.h"
-#include "wire/bytes.h"
 
-enum { CAPACITY = 16, ADDED = 40 };
+enum { CAPACITY = 16, ADDED = 40, KEY = 7 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static session board;
 static ring readings;
 static uint64_t ring_memory[(RING_BYTES(CAPACITY) + 7) / 8];
-static uint32_t send_sequence;
+static hub peer;
 static uint32_t received; /* bytes of a transfer */
 
 static void require(int holds)
@@ -31,7 +30,7 @@ static void require(int holds)
 static status_t give_key(void *context, uint8_t key[32])
 {
     (void)context;
-    memset(key, 7, 32);
+    memset(key, KEY, 32);
     return STATUS_OK;
 }
 
@@ -121,35 +120,34 @@ static void receive(const uint8_t *bytes, size_t count)
     }
 }
 
-static void receive_tagged(uint8_t type, const uint8_t *message, size_t count)
+/* What the hub has to say. */
+static void receive_hub(void)
 {
-    uint8_t frame[1 + WIRE_FRAME_MAX], mac[32];
+    size_t count = peer.output_bytes;
 
-    frame[0] = 'H';
-    wire_put_header(frame + 1, type, WIRE_FLAG_TAGGED, send_sequence++, count + SESSION_TAG_BYTES);
-    memcpy(frame + 1 + WIRE_HEADER_BYTES, message, count);
-    hmac_sha256(NULL, board.key, frame, 1 + WIRE_HEADER_BYTES, message, count, mac);
-    memcpy(frame + 1 + WIRE_HEADER_BYTES + count, mac, SESSION_TAG_BYTES);
-    receive(frame + 1, wire_close(frame + 1, count + SESSION_TAG_BYTES));
+    peer.output_bytes = 0;
+    receive(peer.output, count);
 }
 
 static void open_session(void)
 {
-    uint8_t frame[WIRE_FRAME_MAX], message[48], key[32], first[17] = {1}, welcome[8] = {1};
-    size_t count = 0;
+    const uint8_t *output;
+    size_t count;
 
     memset(ring_memory, 0, sizeof ring_memory);
     (void)ring_attach(&readings, ring_memory, RING_BYTES(CAPACITY), NULL, NULL);
     session_start(&board, &port, &readings);
     session_connect(&board);
-    memset(message, 3, 16);
-    memcpy(first + 1, message, 16);
-    (void)give_key(NULL, key);
-    hmac_sha256(NULL, key, first, sizeof first, board.hello, sizeof board.hello, message + 16);
-    (void)wire_encode(MESSAGE_CHALLENGE, 0, 0, message, sizeof message, frame, sizeof frame, &count);
-    receive(frame, count);
-    send_sequence = 1;
-    receive_tagged(MESSAGE_WELCOME, welcome, sizeof welcome);
+    hub_start(&peer, KEY);
+    hub_connect(&peer);
+    for (int message = 0; message < 2; message++) {
+        count = session_output(&board, &output);
+        hub_take(&peer, output, count);
+        session_sent(&board, count);
+        (void)session_receive(&board, peer.output, peer.output_bytes);
+        peer.output_bytes = 0;
+        session_step(&board, 0);
+    }
     require(board.phase == SESSION_OPEN);
     for (uint32_t i = 0; i < ADDED; i++) {
         ring_reading reading = {i, (int32_t)i};
@@ -172,7 +170,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             size_t count = get_u16(data + at + 1) % (WIRE_PAYLOAD_MAX - SESSION_TAG_BYTES + 1), left = size - at - 3;
 
             count = count < left ? count : left;
-            receive_tagged(data[at], data + at + 3, count);
+            hub_send(&peer, data[at], data + at + 3, count);
+            receive_hub();
             at += 3 + count;
         }
     }

@@ -363,15 +363,43 @@ static void the_clock_may_be_corrected_and_set_back(void)
 
     start();
     turn(5);
-    put_i64(time, app_time(&application) - APP_CLOCK_BACK_MS);
+    put_i64(time, app_time(&application) - MODEL_CLOCK_BACK_MS);
     ask(MESSAGE_TIME, time, sizeof time, STATUS_OK);
-    CHECK_EQUAL(app_time(&application), 1700000000000 - APP_CLOCK_BACK_MS);
+    CHECK_EQUAL(app_time(&application), 1700000000000 - MODEL_CLOCK_BACK_MS);
     put_i64(time, 1600000000000);
     ask(MESSAGE_TIME, time, sizeof time, STATUS_OK);
     CHECK_EQUAL(app_time(&application), 1600000000000);
 }
 
-static void the_sensor_is_not_read_while_forecasts_have_no_room(void)
+static void a_time_outside_the_calendar_is_refused_before_it_is_used(void)
+{
+    static const int64_t wrong[] = {-1, INT64_MIN, INT64_MAX, FEATURES_TIME_MAX + 1};
+    uint8_t time[8];
+
+    start();
+    peer.time_ms = INT64_MIN;
+    turn(5);
+    CHECK_EQUAL(application.link.phase, SESSION_PROVEN);
+    CHECK_EQUAL(peer.refusal, STATUS_SESSION_FIELD);
+    CHECK_EQUAL(application.clock_set, 0);
+    CHECK_EQUAL(app_time(&application), 1000);
+    start();
+    turn(5);
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        put_i64(time, wrong[i]);
+        ask(MESSAGE_TIME, time, sizeof time, STATUS_SESSION_FIELD);
+        CHECK_EQUAL(app_time(&application), 1700000000000);
+    }
+    put_i64(time, FEATURES_TIME_MAX);
+    ask(MESSAGE_TIME, time, sizeof time, STATUS_OK);
+    CHECK_EQUAL(app_time(&application), FEATURES_TIME_MAX);
+    put_i64(time, 0);
+    ask(MESSAGE_TIME, time, sizeof time, STATUS_OK);
+    CHECK_EQUAL(app_time(&application), 0);
+}
+
+/* A hub that answers, but acknowledges nothing. */
+static void fill_forecasts(void)
 {
     session_forecast forecast = {0, 1, 0, 2, 1, {1.0f}};
 
@@ -381,6 +409,22 @@ static void the_sensor_is_not_read_while_forecasts_have_no_room(void)
     for (int i = 0; i < SESSION_FORECASTS; i++) {
         session_add_forecast(&application.link, &forecast);
     }
+}
+
+static void a_real_sensor_is_read_while_forecasts_have_no_room(void)
+{
+    fill_forecasts();
+    has_reading = 1;
+    turn(5);
+    CHECK_EQUAL(readings_made, 5);
+    CHECK_EQUAL(application.readings.next, 5);
+    CHECK_EQUAL(application.readings.dropped, 0);
+}
+
+static void a_sensor_that_waits_is_not_read_while_forecasts_have_no_room(void)
+{
+    fill_forecasts();
+    board.sensor_waits = 1;
     sensor_calls = 0;
     turn(5);
     CHECK_EQUAL(sensor_calls, 0);
@@ -405,6 +449,8 @@ int main(void)
     readings_outlive_a_restart();
     requests_without_a_model_are_answered_by_name();
     the_clock_may_be_corrected_and_set_back();
-    the_sensor_is_not_read_while_forecasts_have_no_room();
+    a_time_outside_the_calendar_is_refused_before_it_is_used();
+    a_real_sensor_is_read_while_forecasts_have_no_room();
+    a_sensor_that_waits_is_not_read_while_forecasts_have_no_room();
     return check_result();
 }

@@ -213,7 +213,6 @@ static void messages_of_a_wrong_length_change_nothing(void)
         {MESSAGE_STATUS, 1},          {MESSAGE_TIME, 7},           {MESSAGE_TIME, 9},    {MESSAGE_TRANSFER_BEGIN, 35},
         {MESSAGE_TRANSFER_BEGIN, 37}, {MESSAGE_TRANSFER_CHUNK, 4}, {MESSAGE_INSTALL, 1}, {MESSAGE_CONFIRM, 3},
         {MESSAGE_CONFIRM, 5},         {MESSAGE_REVERT, 0},         {MESSAGE_LOG, 3},     {MESSAGE_ACKNOWLEDGE, 5},
-        {MESSAGE_REFUSED, 7},
     };
 
     open_session();
@@ -334,6 +333,51 @@ static void a_forecast_made_while_its_reading_waits_stays(void)
     CHECK_EQUAL(board.forecast_count, 1);
 }
 
+static void expect_silence(uint8_t flags, size_t count, session_phase phase)
+{
+    static const uint8_t message[64];
+    uint32_t before;
+
+    to_hub();
+    peer.output_bytes = 0;
+    before = peer.refusals;
+    hub_send_flagged(&peer, MESSAGE_REFUSED, flags, message, count);
+    to_board();
+    to_hub();
+    CHECK_EQUAL(peer.refusals, before);
+    CHECK_EQUAL(board.phase, phase);
+}
+
+static void a_refusal_is_never_answered_by_a_refusal(void)
+{
+    start(KEY);
+    peer.says_welcome = 0;
+    settle();
+    expect_silence(WIRE_FLAG_TAGGED, 8, SESSION_PROVEN);
+    expect_silence(0, 8, SESSION_PROVEN);
+    open_session();
+    expect_silence(WIRE_FLAG_TAGGED, 7, SESSION_OPEN);
+    expect_silence(WIRE_FLAG_TAGGED, 9, SESSION_OPEN);
+    expect_silence(0, 8, SESSION_OPEN);
+    expect_silence(2, 3, SESSION_OPEN);
+    peer.sequence = 0;
+    expect_silence(WIRE_FLAG_TAGGED, 8, SESSION_OPEN);
+}
+
+static void the_last_sequence_is_refused_and_nothing_can_be_repeated_after_it(void)
+{
+    open_session();
+    peer.sequence = UINT32_MAX;
+    expect_refusal(MESSAGE_STATUS, WIRE_FLAG_TAGGED, 0, STATUS_SESSION_REPLAY, SESSION_OPEN);
+    peer.sequence = 0;
+    expect_refusal(MESSAGE_STATUS, WIRE_FLAG_TAGGED, 0, STATUS_SESSION_REPLAY, SESSION_OPEN);
+    peer.sequence = UINT32_MAX - 1;
+    hub_send(&peer, MESSAGE_STATUS, NULL, 0);
+    to_board();
+    to_hub();
+    CHECK_EQUAL(peer.answers, 1);
+}
+
 static void a_closed_session_takes_and_says_nothing(void)
 {
     static const uint8_t noise[10] = {1};
@@ -386,6 +430,8 @@ int main(void)
     readings_that_were_overwritten_on_the_way_are_not_sent();
     forecasts_wait_and_the_oldest_go_first();
     a_forecast_made_while_its_reading_waits_stays();
+    a_refusal_is_never_answered_by_a_refusal();
+    the_last_sequence_is_refused_and_nothing_can_be_repeated_after_it();
     a_closed_session_takes_and_says_nothing();
     a_recorded_session_cannot_be_played_again();
     return check_result();

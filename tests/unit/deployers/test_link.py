@@ -5,19 +5,21 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 
 from deployers.link import BoardLink, BoardListener, LinkError, LinkLostError, LinkRefusedError
 from deployers.protocol.messages import Forecast, Message, Reading, Readings, SlotState
+from deployers.protocol.session import HubSession
 from deployers.protocol.status import Status
 from tests.board_twin import KEY, STATE, BoardTwin
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-SECONDS = 5.0
+SECONDS = 60.0  # only a failure takes so long
 IMAGE = bytes(i * 7 & 255 for i in range(3000))
 
 
@@ -201,9 +203,99 @@ def test_a_board_without_its_key_never_counts_as_connected(listener: BoardListen
     stranger.close()
 
 
-def test_a_link_that_has_said_nothing_has_no_hello() -> None:
-    from deployers.protocol.session import HubSession
+def strangers(listener: BoardListener, count: int) -> list[socket.socket]:
+    return [socket.create_connection(("127.0.0.1", listener.port), SECONDS) for _ in range(count)]
 
+
+def is_dropped(connection: socket.socket) -> bool:
+    try:
+        while connection.recv(4096):
+            pass
+    except ConnectionResetError:
+        pass
+    return True
+
+
+def test_garbage_of_one_board_ends_its_connection_and_no_other(
+    listener: BoardListener, link: BoardLink, twin: ConnectedTwin, kept: Kept
+) -> None:
+    (stranger,) = strangers(listener, 1)
+    with contextlib.suppress(OSError), stranger:
+        stranger.sendall(b"EL garbage of one board" * 1000)
+        assert is_dropped(stranger)
+    twin.send(Message.READINGS, Readings(0, 0, (Reading(10, 1),)).encode())
+    twin.wait("board.acknowledged == 1")
+    assert link.status() == STATE
+
+
+def test_a_board_that_says_nothing_or_little_is_dropped_in_time(
+    listener: BoardListener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("deployers.link.HANDSHAKE_SECONDS", 0.2)
+    monkeypatch.setattr("deployers.link.SEND_SECONDS", 0.1)
+    silent, slow = strangers(listener, 2)
+    with silent, slow:
+        for _ in range(20):
+            with contextlib.suppress(OSError):
+                slow.send(b"E")
+            time.sleep(0.02)
+        assert is_dropped(silent)
+        assert is_dropped(slow)
+
+
+def test_a_board_that_takes_nothing_loses_its_link_and_the_request_ends(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("deployers.link.SEND_SECONDS", 0.1)
+    here, there = socket.socketpair()
+    session = HubSession({"board-1": KEY}.get, bytes(16), lambda: 0)
+    board = BoardTwin()
+    link = BoardLink(here, session, kept)
+    while data := board.output():
+        session.receive(data)
+        board.receive(session.output())
+    thread = threading.Thread(target=link.serve, args=(lambda _: None,), daemon=True)
+    thread.start()
+    end = time.monotonic() + SECONDS
+    while thread.is_alive() and time.monotonic() < end:
+        with contextlib.suppress(LinkLostError):
+            link.request(Message.TRANSFER_CHUNK, bytes(1000), seconds=0)
+    assert not thread.is_alive()
+    assert not link.is_open
+    there.close()
+
+
+def test_strangers_who_stay_keep_no_board_out(listener: BoardListener, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("deployers.link.STRANGERS_MAX", 3)
+    first, *others = strangers(listener, 6)
+    twin = ConnectedTwin(listener.port, BoardTwin())
+    assert listener.wait_for("board-1", SECONDS).is_open
+    assert is_dropped(first)
+    twin.close()
+    for stranger in [first, *others]:
+        stranger.close()
+
+
+def test_a_connection_that_cannot_be_taken_does_not_end_the_listening(
+    listener: BoardListener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_threads(*_: object, **__: object) -> threading.Thread:
+        monkeypatch.undo()
+        msg = "can't start new thread"
+        raise RuntimeError(msg)
+
+    before = threading.Thread
+    monkeypatch.setattr("deployers.link.threading.Thread", no_threads)
+    (refused,) = strangers(listener, 1)
+    assert is_dropped(refused)
+    assert threading.Thread is before
+    twin = ConnectedTwin(listener.port, BoardTwin())
+    assert listener.wait_for("board-1", SECONDS).is_open
+    twin.close()
+    refused.close()
+
+
+def test_a_link_that_has_said_nothing_has_no_hello() -> None:
     here, there = socket.socketpair()
     link = BoardLink(here, HubSession({}.get, bytes(16), lambda: 0), Kept())
     with pytest.raises(LinkError, match="has not said hello"):

@@ -100,6 +100,8 @@ def test_a_real_budget_that_cannot_be_met_fails_the_gate(release: Path, tmp_path
         (["--release", "x", "--budget", "2"], 2, "is not in the range"),
         (["--release", "x", "--type", "int4"], 2, "'int4' is not one of"),
         (["--release", "x", "--timeout", "0"], 2, "is not in the range"),
+        (["--release", "x", "--budget", "nan"], 2, "--budget nan: Input should be a finite number, give another"),
+        (["--release", "x", "--timeout", "inf"], 2, "--timeout inf: Input should be a finite number, give another"),
         (["--relaese", "x"], 2, "No such option"),
     ],
 )

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deployers.conversion.conditions import Bound, Condition, failures
+from deployers.conversion.conditions import Bound, Condition, failures, finite
 
 GOOD = Condition("spikes", 0.0, "at most", 0.001, "share")
 HIGH = Condition("highest value", 75.2, "at most", 50.0, "°C", "values look like Fahrenheit")
@@ -29,6 +29,8 @@ FEW = Condition("number of readings", 12, "at least", 1000)
         (math.nan, "at least", False),
         (math.inf, "at most", False),
         (-math.inf, "at least", False),
+        (-math.inf, "at most", False),
+        (math.inf, "at least", False),
     ],
 )
 def test_limit_itself_passes_and_nan_never(value: float, bound: Bound, *, passed: bool) -> None:
@@ -62,6 +64,11 @@ conditions = st.builds(
 @given(condition=conditions)
 def test_json_round_trip(condition: Condition) -> None:
     assert Condition.from_dict(json.loads(json.dumps(condition.as_dict()))) == condition
+
+
+def test_what_json_does_not_know_becomes_none() -> None:
+    nan, infinity = float("nan"), float("inf")
+    assert finite({"a": [nan, 1.5, (infinity, "x")], "b": {"c": 2}}) == {"a": [None, 1.5, [None, "x"]], "b": {"c": 2}}
 
 
 @given(condition=conditions)

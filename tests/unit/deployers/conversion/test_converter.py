@@ -133,6 +133,11 @@ def test_the_files_are_read_back(tmp_path: Path) -> None:
     assert files == {"int8": b"int8", "float32": b"float32"}
 
 
+def test_a_child_that_leaves_out_a_file_is_told(tmp_path: Path) -> None:
+    message = attempt(tmp_path, child("pass"))
+    assert message.startswith("the converter ended without 'cell_int8.tflite' (No such file")
+
+
 def test_a_release_that_is_no_keras_model_ends_in_one_line(copied_release: Path, tmp_path: Path) -> None:
     (copied_release / "model.keras").write_bytes(b"no zip")
     out = tmp_path / "files"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from itertools import cycle
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +48,33 @@ def test_errors_are_told_by_horizon_and_over_all() -> None:
     assert found["rmse"] == pytest.approx(np.sqrt((1 + 9 + 0.25) / 3))
     assert [part["mae"] for part in found["by_horizon"]] == [2.0, 0.5]
     assert [part["count"] for part in found["by_horizon"]] == [2, 1]
+
+
+def test_a_forecast_that_is_no_number_is_not_left_out() -> None:
+    truth = np.array([[0.0, np.nan], [0.0, 1.0]])
+    found = errors_against_truth(np.array([[np.nan, 9.0], [0.0, 1.5]]), truth)
+    assert np.isnan(found["mae"])
+    assert np.isnan(found["by_horizon"][0]["mae"])
+    assert found["by_horizon"][1] == {"mae": 0.5, "rmse": 0.5, "count": 1}
+    assert np.isnan(fidelity._growth(found["mae"], 1.0))  # noqa: SLF001
+
+
+def test_drift_is_the_root_mean_square_of_each_window(monkeypatch, part: TestPart, forms) -> None:
+    real_states, file, off = TFLM.real_states, forms["gru"].files["float32"], cycle([0.5, 0.0])
+    monkeypatch.setattr(TFLM, "real_states", lambda self: 0 * real_states(self) + np.float32(next(off)))
+    _, drift, largest = fidelity._drift(file, file, part.features)  # noqa: SLF001
+    assert drift.tolist() == [0.5] * len(drift)
+    assert largest == 0.5
+
+
+def test_a_state_that_is_no_number_is_not_passed_over(monkeypatch, part: TestPart, forms) -> None:
+    real_states, file = TFLM.real_states, forms["gru"].files["float32"]
+    calls = iter([float("nan")])
+    monkeypatch.setattr(TFLM, "real_states", lambda self: real_states(self) + np.float32(next(calls, 0.0)))
+    _, drift, largest = fidelity._drift(file, file, part.features)  # noqa: SLF001
+    assert np.isnan(drift[0])
+    assert drift[-1] == 0
+    assert np.isnan(largest)
 
 
 def test_without_any_truth_nothing_is_measured() -> None:

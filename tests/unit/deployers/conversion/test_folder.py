@@ -6,11 +6,13 @@ import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from deployers.conversion import folder as folder_module
-from deployers.conversion.folder import finite, require_free, write_conversion
+from deployers.conversion.c_object import c_source
+from deployers.conversion.folder import require_free, write_conversion
 from deployers.conversion.stream import decode_golden
 from deployers.exceptions import GateFailed, InputError, ServiceUnavailable
 from deployers.protocol.manifest import CONVERSION, ManifestError, verify_manifest
@@ -106,17 +108,26 @@ def test_a_failure_leaves_the_conversion_that_was_there(monkeypatch, release: Pa
     assert left(copied.parent) == ["out"]
 
 
-def test_a_failure_of_the_last_rename_puts_the_old_one_back(monkeypatch, release: Path, proof, copied: Path) -> None:
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        (OSError(5, "Input/output error"), pytest.raises(ServiceUnavailable, match="Input/output error")),
+        (KeyboardInterrupt(), pytest.raises(KeyboardInterrupt)),
+    ],
+)
+def test_a_failure_of_the_last_rename_puts_the_old_one_back(
+    monkeypatch, release: Path, proof, copied: Path, fault: BaseException, told: Any
+) -> None:
     rename = Path.replace
 
     def fail(self: Path, target: Path) -> Path:
         if self.name.endswith(".new"):
-            raise OSError(5, "Input/output error")
+            raise fault
         return rename(self, target)
 
     before = (copied / "manifest.json").read_bytes()
     monkeypatch.setattr(Path, "replace", fail)
-    with pytest.raises(ServiceUnavailable, match="Input/output error"):
+    with told:
         write_conversion(release, proof, copied, {}, force=True)
     assert (copied / "manifest.json").read_bytes() == before
     assert left(copied.parent) == ["out"]
@@ -139,6 +150,13 @@ def test_a_new_or_empty_folder_is_free(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     require_free(tmp_path / "empty")
     require_free(tmp_path / "new" / "deep")
+
+
+@pytest.mark.parametrize("kind", ["int8", "int16x8"])
+def test_the_c_source_is_of_the_chosen_type(release: Path, proof, tmp_path: Path, kind: str) -> None:
+    assert write_conversion(release, replace(proof, chosen=kind), tmp_path / "out", {}) == kind
+    assert (tmp_path / "out" / "model.c").read_text() == c_source(proof.files[kind])
+    assert verify_manifest(tmp_path / "out", CONVERSION)["facts"]["chosen"] == kind
 
 
 def test_an_empty_folder_becomes_the_conversion(release: Path, proof, tmp_path: Path) -> None:
@@ -181,8 +199,3 @@ def test_force_does_not_take_a_file_that_was_put_beside(copied: Path) -> None:
     (copied / "notes.txt").write_text("mine")
     with pytest.raises(InputError, match="holds no conversion"):
         require_free(copied, force=True)
-
-
-def test_what_json_does_not_know_becomes_none() -> None:
-    nan, infinity = float("nan"), float("inf")
-    assert finite({"a": [nan, 1.5, (infinity, "x")], "b": {"c": 2}}) == {"a": [None, 1.5, [None, "x"]], "b": {"c": 2}}

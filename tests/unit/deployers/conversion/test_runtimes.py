@@ -154,7 +154,7 @@ def test_a_flipped_byte_is_refused_or_harmless(forms) -> None:
         file[at] ^= bit
         try:
             Engine(bytes(file)).stream(sequences(1)[0][:3, :3])
-        except (ConversionError, ValueError):
+        except ConversionError:
             refused += 1
         file[at] ^= bit
     assert refused > 50
@@ -164,14 +164,14 @@ def test_an_unknown_operator_is_named(forms) -> None:
     graph = Graph(forms["gru"].files["float32"])
     code = graph.model.operatorCodes[graph.named("TANH")[0].opcodeIndex]
     code.builtinCode = code.deprecatedBuiltinCode = 1  # AVERAGE_POOL_2D
-    with pytest.raises(ConversionError, match="NN_"):
+    with pytest.raises(ConversionError, match="NN_OPERATOR"):
         Engine(graph.pack(["x", "h0", "y", "h0_next"]))
 
 
 def test_states_of_other_scales_are_refused(forms) -> None:
     graph = Graph(forms["gru"].files["int8"])
     graph.quantise(graph.outputs[1], 1 / 64)
-    with pytest.raises(ConversionError, match="NN_"):
+    with pytest.raises(ConversionError, match="NN_STATE"):
         Engine(graph.pack(["x", "h0", "y", "h0_next"]))
 
 

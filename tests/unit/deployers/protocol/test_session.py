@@ -11,7 +11,7 @@ import pytest
 from deployers.protocol import messages
 from deployers.protocol.frame import Frame
 from deployers.protocol.messages import Answer, Forecast, Message, Reading, Readings, SlotState
-from deployers.protocol.session import Arrived, Closed, Event, HubSession, Opened, Refusal
+from deployers.protocol.session import REFUSED_IN_A_ROW, Arrived, Closed, Event, HubSession, Opened, Refusal
 from deployers.protocol.status import Status
 from tests.board_twin import KEY, STATE, BoardTwin
 
@@ -191,3 +191,55 @@ def test_the_session_cut_at_every_byte_gives_no_half_event() -> None:
         events = [event for at in range(cut) for event in session.receive(stream[at : at + 1])]
         whole = sum(end <= cut for end in ends)
         assert len(events) == max(0, whole - 1), cut
+
+
+def test_the_last_sequence_is_refused_for_no_other_could_follow_it() -> None:
+    session, board = opened()
+    board.sequence = messages.NO_SEQUENCE
+    board.send(Message.FORECAST, Forecast(0, 1, 0, SlotState.TEST, (1.0,)).encode())
+    assert session.receive(board.output()) == []
+    board.receive(session.output())
+    assert board.refusals == [Status.SESSION_REPLAY]
+
+
+@pytest.mark.parametrize("message", [b"", bytes(3)])
+def test_a_refusal_is_never_answered_by_a_refusal(message: bytes) -> None:
+    session, board = opened()
+    board.send(Message.REFUSED, message)
+    assert session.receive(board.output()) == []
+    session.receive(Frame(Message.REFUSED, 99, bytes(8)).encode())
+    session.receive(Frame(Message.REFUSED, 0, bytes(8), 1).encode())
+    assert session.output() == b""
+
+
+def test_a_refusal_that_cannot_be_read_ends_the_handshake_without_a_word() -> None:
+    session = hub()
+    (event,) = session.receive(Frame(Message.REFUSED, 0, b"short").encode())
+    assert isinstance(event, Closed)
+    assert session.output() == b""
+
+
+@pytest.mark.parametrize("is_open", [False, True])
+def test_who_sends_nothing_but_garbage_is_left(is_open: bool) -> None:
+    session = opened()[0] if is_open else hub()
+    session.output()
+    (event,) = session.receive(b"EL and nothing that follows from it" * 10_000)
+    assert event == Closed(Status.SESSION_FIELD, f"{REFUSED_IN_A_ROW + 1} frames in a row made no sense")
+    assert len(session.output()) < 64 * (REFUSED_IN_A_ROW + 1)
+    assert session.receive(VECTORS["board_0_hello"]) == []
+    assert session.output() == b""
+
+
+def test_a_sound_frame_now_and_then_is_enough_to_be_kept() -> None:
+    session, board = opened()
+    for number in range(3 * REFUSED_IN_A_ROW):
+        board.send(Message.FORECAST, Forecast(number, 1, 0, SlotState.TEST, (1.0,)).encode())
+        events = session.receive(b"garbage" + board.output())
+        assert [type(event) for event in events] == [Forecast]
+
+
+def test_readings_beyond_the_last_number_are_refused() -> None:
+    session, board = opened()
+    board.send(Message.READINGS, Readings(2**32 - 3, 2**32 - 3, READINGS).encode())
+    assert exchange(session, board) == []
+    assert board.refusals == [Status.SESSION_FIELD]

@@ -160,3 +160,23 @@ def test_a_disk_that_is_full_leaves_the_old_pair(tmp_path: Path, monkeypatch: py
         generate_keys(private, public, force=True)
     assert private.read_bytes() == before
     assert load_public_key(public) == public_point(load_private_key(private))
+
+
+def test_a_public_key_that_cannot_be_written_leaves_the_pair_that_was_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    private, public = tmp_path / "a.pem", tmp_path / "a.pub"
+    generate_keys(private, public)
+    written = signature.write_whole
+
+    def full(path: Path, data: bytes, mode: int) -> None:
+        if path == public:
+            msg = "no space"
+            raise ImageError(msg)
+        written(path, data, mode)
+
+    monkeypatch.setattr(signature, "write_whole", full)
+    with pytest.raises(ImageError, match="no space"):
+        generate_keys(private, public, force=True)
+    assert load_public_key(public) == public_point(load_private_key(private))
+    assert stat.S_IMODE(private.stat().st_mode) == 0o600
