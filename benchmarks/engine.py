@@ -6,9 +6,9 @@ Cells with random weights, 4 inputs and 6 outputs, run on QEMU's Cortex-M7; inst
 features to residuals, counted by SysTick under `-icount shift=0`. They are no cycles: a real core pairs some of them
 and waits for others. Code is what the linker keeps of the engine (`ld -r --gc-sections`), constants included and
 memcpy and memset not, for all three types and for each alone. Sizes of the whole firmware come from
-`make -C firmware sizes`. Results go to build/bench/engine.json. By the instructions a conversion chooses among types
-within budget (deployers/conversion/engine_cost.json); a table that says otherwise than what is measured is an error,
-and --write-costs renews it.
+`make -C firmware sizes`. Results go to build/bench/engine.json. A conversion chooses among types within budget by an
+estimate (deployers/conversion/engine_cost.json); one that is far from what is measured is an error, and --write-costs
+fits it anew, to cells of every form.
 """
 
 from __future__ import annotations
@@ -17,12 +17,17 @@ import argparse
 import json
 import subprocess
 import sys
+from itertools import product
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rich.console import Console
+from rich.progress import track
 from rich.table import Table
 
+from benchmarks.cells import FORMS, random_cell
+from deployers.conversion.cost import instructions, terms
 from tests.vectors.cells import gru_cell
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -32,6 +37,8 @@ COSTS = ROOT / "deployers" / "conversion" / "engine_cost.json"
 TYPES = {"float32": "float32", "int8": "int8", "int16x8": "int16"}
 UNITS = (16, 32)
 INPUTS, OUTPUTS = 4, 6
+FITTED_UNITS, FITTED_INPUTS = (6, 16, 28), (2, 4, 7)
+ESTIMATE_ERROR = 0.08
 BUDGET = {"float32": {16: 6000, 32: 14000}, "int8": {16: 6000, 32: 12000}, "int16x8": {16: 6000, 32: 12000}}
 CODE_BUDGET = {"all": 20 * 1024, **dict.fromkeys(TYPES, 12 * 1024)}
 ARENA_BUDGET = 2048
@@ -49,7 +56,7 @@ PEERS = {
 def main(arguments: list[str] | None = None) -> int:
     """Measure, print the tables, write the file; 1 if a budget is exceeded."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--write-costs", action="store_true", help="write the instructions into engine_cost.json")
+    parser.add_argument("--write-costs", action="store_true", help="fit engine_cost.json to cells of every form")
     write_costs = parser.parse_args(arguments).write_costs
     cells = OUTPUT / "cells"
     cells.mkdir(parents=True, exist_ok=True)
@@ -64,8 +71,8 @@ def main(arguments: list[str] | None = None) -> int:
     (OUTPUT / "engine.json").write_text(json.dumps(results, indent=1), encoding="utf-8")
     show(results)
     if write_costs:
-        write_cost_table(results["instructions"])
-    over = [*exceeded(results), *cost_differences(results["instructions"])]
+        COSTS.write_text(json.dumps(fit_costs(cells), indent=1) + "\n", encoding="utf-8")
+    over = [*exceeded(results), *cost_differences(cells, results["instructions"])]
     for line in over:
         sys.stderr.write(f"engine: {line}\n")
     return 1 if over else 0
@@ -76,6 +83,11 @@ def measure(folder: Path, name: str, units: int) -> dict[str, int]:
     cell = gru_cell(TYPES[name], INPUTS, units, OUTPUTS, seed=3)
     path = folder / f"{name}_{units}.tflite"
     path.write_bytes(cell.file)
+    return run_cell(path)
+
+
+def run_cell(path: Path) -> dict[str, int]:
+    """Instructions and arena of the cell in a file."""
     printed = _make("bench", f"MODEL={path}").split()
     instructions, arena, fused = (int(value) for value in printed[-3:])
     if not fused:
@@ -141,22 +153,48 @@ def exceeded(results: dict[str, Any]) -> list[str]:
     return over
 
 
-def write_cost_table(instructions: dict[str, dict[str, int]]) -> None:
-    """Renew the instructions of the table that conversions choose by."""
-    table = json.loads(COSTS.read_text(encoding="utf-8"))
-    table["instructions"] = instructions
-    COSTS.write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
+def fit_costs(folder: Path) -> dict[str, Any]:
+    """Measure cells of every form and fit what each term of their cost takes, by relative error.
+
+    Returns:
+        The table that `deployers.conversion.cost` reads.
+    """
+    rows: dict[str, list[tuple[dict[str, int], int]]] = {kind: [] for kind in TYPES}
+    sizes = list(product(FORMS, FITTED_UNITS, FITTED_INPUTS))
+    for form, units, inputs in track(sizes, "cells of every form", transient=True):
+        for kind, file in random_cell(form, inputs, units, OUTPUTS).files.items():
+            path = folder / f"{form}_{units}_{inputs}_{kind}.tflite"
+            path.write_bytes(file)
+            rows[kind].append((terms(kind, file), run_cell(path)["instructions"]))
+    fitted = {kind: _fitted(found) for kind, found in rows.items()}
+    return {
+        "measured_by": "python -m benchmarks.engine --write-costs",
+        "cells": len(sizes),
+        "largest_error": {kind: round(error, 3) for kind, (_, error) in fitted.items()},
+        "instructions": {kind: coefficients for kind, (coefficients, _) in fitted.items()},
+    }
 
 
-def cost_differences(instructions: dict[str, dict[str, int]]) -> list[str]:
-    """Where that table says something else."""
-    table = json.loads(COSTS.read_text(encoding="utf-8"))["instructions"]
-    return [
-        f"{name} with {units} units takes {count} instructions, {COSTS.name} says {table[name][units]}: --write-costs"
-        for name, row in instructions.items()
-        for units, count in row.items()
-        if table[name][units] != count
-    ]
+def _fitted(rows: list[tuple[dict[str, int], int]]) -> tuple[dict[str, float], float]:
+    names = list(rows[0][0])
+    amounts = np.array([[found[name] for name in names] for found, _ in rows], float)
+    measured = np.array([count for _, count in rows], float)
+    solved, *_ = np.linalg.lstsq(amounts / measured[:, None], np.ones(len(rows)), rcond=None)
+    error = float(np.abs(amounts @ solved / measured - 1).max())
+    return {name: round(float(value), 2) for name, value in zip(names, solved, strict=True)}, error
+
+
+def cost_differences(cells: Path, measured: dict[str, dict[str, int]]) -> list[str]:
+    """Where the table's estimates are further off than they are allowed to be."""
+    found = []
+    for name, row in measured.items():
+        for units, count in row.items():
+            estimate = instructions(name, (cells / f"{name}_{units}.tflite").read_bytes())
+            if abs(estimate / count - 1) > ESTIMATE_ERROR:
+                found.append(
+                    f"{name} with {units} units takes {count} instructions, estimated are {estimate}: --write-costs"
+                )
+    return found
 
 
 def _make(*arguments: str) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from deployers.conversion.conditions import Condition
-from deployers.conversion.cost import TYPES, instructions
+from deployers.conversion.cost import TYPES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -55,13 +55,12 @@ def conditions(figures: Mapping[str, Mapping[str, Any]], config: ConversionConfi
     }
 
 
-def choose(figures: Mapping[str, Mapping[str, Any]], config: ConversionConfig, macs: int) -> str | None:
-    """The cheapest type within budget, by the engine's instructions for one forecast; None if there is none.
+def choose(figures: Mapping[str, Mapping[str, Any]], config: ConversionConfig) -> str | None:
+    """The cheapest type within budget, by its instructions for one forecast; None if there is none.
 
     Args:
-        figures: of each type.
+        figures: of each type, with its instructions.
         config: the budget.
-        macs: multiply-accumulates of one forecast.
     """
     within = [kind for kind, condition in conditions(figures, config).items() if condition.passed]
-    return min(within, key=lambda kind: (instructions(kind, macs), figures[kind]["file_bytes"]), default=None)
+    return min(within, key=lambda kind: (figures[kind]["instructions"], figures[kind]["file_bytes"]), default=None)

@@ -114,9 +114,10 @@ def _proof(  # noqa: PLR0913, PLR0917 - everything that a report is made of
     facts: dict[str, Any],
     reference: Any,
 ) -> Proof:
-    macs = int(facts["macs_per_forecast"])
-    types = {found.kind: {**found.figures, "instructions": instructions(found.kind, macs)} for found in measured}
-    conditions, chosen = budget.conditions(types, config), budget.choose(types, config, macs)
+    types = {
+        found.kind: {**found.figures, "instructions": instructions(found.kind, files[found.kind])} for found in measured
+    }
+    conditions, chosen = budget.conditions(types, config), budget.choose(types, config)
     figures = {
         "release": name,
         "digest": facts["digest"],
@@ -125,7 +126,7 @@ def _proof(  # noqa: PLR0913, PLR0917 - everything that a report is made of
         "conditions": {kind: condition.as_dict() for kind, condition in conditions.items()},
         "test_part": {"steps": len(part.time), "segments": len(part.starts), "horizon": part.program.horizon},
         "keras": errors_against_truth(reference, part.truth),
-        "macs": macs,
+        "macs": int(facts["macs_per_forecast"]),
         "types": types,
     }
     json.dumps(figures, allow_nan=True)  # plain values only
