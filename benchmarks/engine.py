@@ -166,7 +166,7 @@ def fit_costs(folder: Path) -> dict[str, Any]:
             path = folder / f"{form}_{units}_{inputs}_{kind}.tflite"
             path.write_bytes(file)
             rows[kind].append((terms(kind, file), run_cell(path)["instructions"]))
-    fitted = {kind: _fitted(found) for kind, found in rows.items()}
+    fitted = {kind: fit_terms(found) for kind, found in rows.items()}
     return {
         "measured_by": "python -m benchmarks.engine --write-costs",
         "cells": len(sizes),
@@ -175,7 +175,12 @@ def fit_costs(folder: Path) -> dict[str, Any]:
     }
 
 
-def _fitted(rows: list[tuple[dict[str, int], int]]) -> tuple[dict[str, float], float]:
+def fit_terms(rows: list[tuple[dict[str, int], int]]) -> tuple[dict[str, float], float]:
+    """Least squares of relative errors: instructions a term, and the largest error.
+
+    Args:
+        rows: terms of each cell, and what it took.
+    """
     names = list(rows[0][0])
     amounts = np.array([[found[name] for name in names] for found, _ in rows], float)
     measured = np.array([count for _, count in rows], float)

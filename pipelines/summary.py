@@ -87,7 +87,7 @@ def _deployed(conversion: Mapping[str, Any]) -> str:
     """The chosen type, its cost, and how much worse than float Keras it and the others are."""
     types, chosen = conversion["types"], conversion["chosen"]
     others = ", ".join(f"{kind} {_share(found['mae_growth'])}" for kind, found in types.items() if kind != chosen)
-    own = f"{chosen}, {types[chosen]['instructions']:,} instructions a forecast on the board"
+    own = f"{chosen}, about {types[chosen]['instructions']:,} instructions a forecast on the board"
     return f"{own}; MAE grows by {_share(types[chosen]['mae_growth'])}" + (f" ({others})" if others else "")
 
 

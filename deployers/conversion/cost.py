@@ -1,7 +1,8 @@
 """What one forecast costs on the board, estimated from what the engine was measured to take.
 
-`engine_cost.json` holds, for each type, instructions for each term of a cell; `python -m benchmarks.engine --write-costs`
-fits them to cells of every form and many sizes that ran on QEMU's Cortex-M7, and says how far off the worst estimate was.
+`engine_cost.json` holds, for each type, the instructions that each term of a cell takes. `python -m benchmarks.engine
+--write-costs` fits them to cells of every form and of several sizes, run on QEMU's Cortex-M7, and notes by how much the
+worst estimate was off.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ def instructions(kind: str, file: bytes) -> int:
         kind: float32, int8 or int16x8.
         file: the cell.
     """
-    coefficients = _table()["instructions"][kind]
+    coefficients: dict[str, float] = _table()["instructions"][kind]
     return max(0, round(sum(coefficients[name] * amount for name, amount in terms(kind, file).items())))
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import copy
-import json
 from typing import Any
 
 import pytest
 
 from benchmarks import engine
+from deployers.conversion.cost import instructions
+from tests.vectors.cells import gru_cell
 
 RESULTS: dict[str, Any] = {
     "instructions": {
@@ -53,29 +54,30 @@ def test_a_figure_beyond_its_budget_is_named(path, value, said):
     assert engine.exceeded(changed(*path, value=value)) == [said]
 
 
-def test_the_table_of_costs_is_renewed_and_then_agrees(tmp_path, monkeypatch):
-    table = tmp_path / "engine_cost.json"
-    table.write_text(engine.COSTS.read_text(encoding="utf-8"), encoding="utf-8")
-    monkeypatch.setattr(engine, "COSTS", table)
-    assert engine.cost_differences(RESULTS["instructions"])
-    engine.write_cost_table(RESULTS["instructions"])
-    assert engine.cost_differences(RESULTS["instructions"]) == []
-    assert json.loads(table.read_text(encoding="utf-8"))["macs"] == {"16": 1104, "32": 3744}
+def test_costs_are_fitted_by_relative_error():
+    exact = {"step": 100.0, "gru_units": 50.0, "products": 1.5}
+    rows = []
+    for units, products in ((6, 90), (16, 400), (28, 2000), (32, 900)):
+        found = {"step": 1, "gru_units": units, "products": products}
+        rows.append((found, round(sum(exact[name] * amount for name, amount in found.items()))))
+    fitted, error = engine.fit_terms(rows)
+    assert fitted == pytest.approx(exact, rel=0.01)
+    assert error < 0.001
 
 
-def test_a_cost_that_differs_is_named(tmp_path, monkeypatch):
-    table = tmp_path / "engine_cost.json"
-    table.write_text(json.dumps({"instructions": changed("instructions", "int8", "16", value=1)["instructions"]}))
-    monkeypatch.setattr(engine, "COSTS", table)
-    said = "int8 with 16 units takes 5000 instructions, engine_cost.json says 1: --write-costs"
-    assert engine.cost_differences(RESULTS["instructions"]) == [said]
+def test_an_estimate_that_is_far_off_is_named(tmp_path):
+    cell = gru_cell("float32", 4, 16, 6, seed=3).file
+    (tmp_path / "float32_16.tflite").write_bytes(cell)
+    estimate = instructions("float32", cell)
+    assert engine.cost_differences(tmp_path, {"float32": {"16": round(estimate * 1.05)}}) == []
+    (line,) = engine.cost_differences(tmp_path, {"float32": {"16": 2 * estimate}})
+    assert line.startswith(f"float32 with 16 units takes {2 * estimate} instructions, estimated are {estimate}")
 
 
-def test_one_cell_is_measured_as_the_table_of_costs_says(tmp_path):
+def test_one_cell_is_measured_about_as_estimated(tmp_path):
     measured = engine.measure(tmp_path, "float32", 16)
-    stored = json.loads(engine.COSTS.read_text(encoding="utf-8"))["instructions"]["float32"]["16"]
-    # Another compiler places a few instructions elsewhere.
-    assert measured["instructions"] == pytest.approx(stored, rel=0.03)
+    estimate = instructions("float32", (tmp_path / "float32_16.tflite").read_bytes())
+    assert measured["instructions"] == pytest.approx(estimate, rel=engine.ESTIMATE_ERROR)
     assert 0 < measured["arena_bytes"] <= engine.ARENA_BUDGET
 
 

@@ -3,41 +3,19 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
 import pytest
 
+from benchmarks import cells
+from benchmarks.cells import FORMS, Converted
 from deployers.conversion.budget import ConversionConfig
 from deployers.conversion.cost import TYPES
 from deployers.conversion.folder import write_conversion
 from deployers.conversion.proof import Proof, prove
-from deployers.conversion.runtimes import LiteRT
 
-if TYPE_CHECKING:
-    from deployers.conversion.cell import Cell
-
-FORMS = ("gru", "conv_gru", "gru_dense", "gru_gru")
 INPUTS, HORIZON, UNITS = 3, 4, 6
-
-
-@dataclass(frozen=True)
-class Converted:
-    """One form with random weights, in every type.
-
-    Attributes:
-        model: the Keras sequence model.
-        cell: its step.
-        features: calibration sequences, `(sequences, steps, inputs)`.
-        files: by type.
-    """
-
-    model: Any
-    cell: Cell
-    features: Any
-    files: dict[str, bytes]
 
 
 @pytest.fixture(scope="session")
@@ -48,29 +26,12 @@ def forms() -> dict[str, Converted]:
 
 def sequences(seed: int = 0, steps: int = 48) -> Any:
     """Features that walk, with jumps."""
-    rng = np.random.default_rng(seed)
-    jumps = rng.normal(size=(4, steps, INPUTS)) * (rng.random((4, steps, INPUTS)) < 0.1) * 3
-    return (np.sin(np.arange(steps)[None, :, None] / 7 + rng.normal(size=(4, 1, INPUTS))) + jumps).astype(np.float32)
+    return cells.sequences(INPUTS, seed, steps)
 
 
 def converted(form: str) -> Converted:
-    from deployers.conversion.calibration import calibration_steps
-    from deployers.conversion.cell import Cell
-    from deployers.conversion.child import unfinished_cell
-    from deployers.conversion.quantisation import finish_cell
-    from forecaster.gru.architecture import Architecture
-    from forecaster.gru.keras_model import keras_model
-
-    architecture = Architecture(INPUTS, HORIZON, UNITS, form)
-    weights = np.random.default_rng(1).normal(size=architecture.parameters) * 0.5
-    model = keras_model(architecture, weights.astype(np.float32))
-    cell, features = Cell.of(model), sequences()
-    files = {"float32": finish_cell(unfinished_cell(cell, "float32"), cell, "float32")}
-    runtime = LiteRT(files["float32"])
-    for kind in ("int8", "int16x8"):
-        samples = list(calibration_steps(runtime, cell.states, features, kind))
-        files[kind] = finish_cell(unfinished_cell(cell, kind, samples), cell, kind)
-    return Converted(model, cell, features, files)
+    """One form with random weights, in every type."""
+    return cells.random_cell(form, INPUTS, UNITS, HORIZON)
 
 
 @pytest.fixture(scope="session")
