@@ -145,7 +145,7 @@ def test_train_shows_every_figure() -> None:
     assert fact(text, "reads") == "value, difference:1"
     assert fact(text, "search") == "28 evaluations, ended after all evaluations"
     assert fact(text, "CPU seconds").startswith("71.25 ")
-    own = "int8, 12,002 instructions a forecast on the board; MAE grows by 0.96 %"
+    own = "int8, about 12,002 instructions a forecast on the board; MAE grows by 0.96 %"
     assert fact(text, "deployed as") == f"{own} (float32 0.00 %, int16x8 –)"
     assert fact(text, "trained on") == "attic:7"
     assert fact(text, "release") == "/somewhere/release"
