@@ -106,9 +106,12 @@ def _all(console: Console, result: Mapping[str, Any]) -> None:
     console.print("\nNext:")
     for command, meaning in {
         f"python run.py show --set training.model={result['model_name']}": "versions, aliases, datasets, runs",
-        f". .venv/bin/activate; export MLFLOW_TRACKING_URI={result['mlflow_uri']}": "for the two commands below",
+        f". .venv/bin/activate; export MLFLOW_TRACKING_URI={result['mlflow_uri']}": "for the commands below",
         "mlflow ui --backend-store-uri $MLFLOW_TRACKING_URI": "runs, metrics, reports",
         f"mlflow models serve -m {champion} --env-manager local -p 5001": "forecasts over HTTP",
+        f"python -m deployers convert --version champion --model {result['model_name']} --out out/": (
+            "cells for a microcontroller, and proof that they say the same"
+        ),
     }.items():
         console.print(f"  {command}\n      {meaning}", markup=False)
 
