@@ -105,7 +105,7 @@ def simple(operator: str = "ADD", dtype: str = "int8", **changes: Any) -> bytes:
     """X + a state that stays, with one thing changed."""
     scale = {"float32": None, "int8": 0.05, "int16": 0.001}.get(dtype, 0.05)
     file = TfliteFile()
-    x = file.tensor((1, 4), dtype, changes.get("x_scale", scale), changes.get("x_zero", 0))
+    x = file.tensor(changes.get("x_shape", (1, 4)), dtype, changes.get("x_scale", scale), changes.get("x_zero", 0))
     state = file.tensor((1, 4), dtype, scale)
     y = file.tensor(changes.get("y_shape", (1, 4)), changes.get("y_dtype", dtype), changes.get("y_scale", scale))
     kept = file.tensor(
@@ -149,6 +149,8 @@ def slice_of(begin=(0, 2), end=(0, 6), stride=(1, 1), **masks: int) -> bytes:
         (simple(y_dtype="int16", y_scale=0.1), Status.NN_TYPE),
         (simple(dtype="int32"), Status.NN_TYPE),
         (simple(y_shape=(1, 5)), Status.NN_SHAPE),
+        (simple(x_shape=(1, 3)), Status.NN_SHAPE),
+        (simple(x_shape=(1, 5)), Status.NN_SHAPE),
         (simple(y_shape=(1, 0)), Status.NN_SHAPE),
         (simple(y_shape=(1, 1, 1, 1, 4)), Status.NN_SHAPE),
         (simple(y_shape=(1, 100_000)), Status.NN_SHAPE),
@@ -224,6 +226,30 @@ def input_written(file, x, s, y, kept):
     file.operators[1].outputs = [s]
 
 
+def nothing_makes_y(file, x, s, y, kept):
+    del file.operators[0]
+
+
+def nothing_makes_the_state(file, x, s, y, kept):
+    del file.operators[1]
+
+
+def reshapes_nothing(file, x, s, y, kept):
+    file.operators[1].inputs = []
+
+
+def reshapes_three(file, x, s, y, kept):
+    file.operators[1].inputs = [s, s, s]
+
+
+def joined(axis: int, **options: int) -> Any:
+    def change(file, x, s, y, kept) -> None:
+        wide = file.tensor((1, 8), "int8", 0.05)
+        file.operator("CONCATENATION", [x, s], [wide], axis=axis, **options)
+
+    return change
+
+
 def too_many_operators(file, x, s, y, kept):
     for _ in range(64):
         file.operator("ADD", [x, s], [file.tensor((1, 4), "int8", 0.05)])
@@ -240,11 +266,23 @@ def too_many_operators(file, x, s, y, kept):
         (read_before_made, Status.NN_STRUCTURE),
         (written_twice, Status.NN_STRUCTURE),
         (input_written, Status.NN_STRUCTURE),
+        (nothing_makes_y, Status.NN_STRUCTURE),
+        (nothing_makes_the_state, Status.NN_STRUCTURE),
+        (reshapes_nothing, Status.NN_STRUCTURE),
+        (reshapes_three, Status.NN_STRUCTURE),
+        (joined(0), Status.NN_OPTION),
+        (joined(2), Status.NN_OPTION),
+        (joined(1, fusedActivationFunction=1), Status.NN_OPTION),
         (too_many_operators, Status.NN_TOO_LARGE),
     ],
 )
 def test_a_graph_that_does_not_hold_together_is_refused(engine_library, change, status):
     assert refusal(engine_library, broken(change)) is status
+
+
+@pytest.mark.parametrize("axis", [1, -1])
+def test_what_is_joined_along_the_last_axis_loads(engine_library, axis):
+    assert RawEngine(broken(joined(axis)), engine_library).arena_bytes > 0
 
 
 def test_float_cells_differ_from_the_reference_by_rounding_alone(engine_library):
