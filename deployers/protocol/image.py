@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from deployers.protocol.signature import SIGNATURE_BYTES, is_signed, key_id, public_point, sign
 from deployers.protocol.status import Status
-from deployers.protocol.tlv import ImageError, Tlv, aligned, decode_tlvs, encode_tlvs
+from deployers.protocol.tlv import ImageError, Tlv, aligned, decode_tlvs, encode_tlvs, firmware_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -212,16 +212,18 @@ def _layout(image: bytes) -> _Layout:
     magic, form, header, total, tlvs, offset, model, key, algorithm, zeros = HEADER.unpack_from(image)
     if magic != MAGIC:
         raise _refusal(Status.IMAGE_MAGIC, f"the file begins with {magic!r}, expected {MAGIC!r}")
-    found, known = (form, header, algorithm), (FORMAT, HEADER.size, ALGORITHM)
-    if found != known:
-        raise _refusal(Status.IMAGE_FORMAT, f"format, header and algorithm are {found!r}, expected {known!r}")
+    if (form, header, algorithm) != (FORMAT, HEADER.size, ALGORITHM):
+        found = f"format {form!r} with a header of {header!r} bytes and signature algorithm {algorithm!r}"
+        raise _refusal(Status.IMAGE_FORMAT, f"{found}, expected {FORMAT}, {HEADER.size} and {ALGORITHM}")
     due = aligned(HEADER.size + tlvs, ALIGNMENT)
     end = aligned(offset + model, ALIGNMENT)
     if tlvs % 8 or not model or offset != due or total != end + SIGNATURE_BYTES or any(zeros):
-        lengths = {"bytes": total, "tlv_bytes": tlvs, "model_offset": offset, "model_bytes": model}
-        raise _refusal(Status.IMAGE_STRUCTURE, f"the header's lengths {lengths!r} do not go together")
+        lengths = f"{total} bytes in all, {tlvs} of TLVs, {model} of model at {offset}"
+        reason = f"the header says {lengths}, then {zeros.hex()}; expected lengths that go together, then zeros"
+        raise _refusal(Status.IMAGE_STRUCTURE, reason)
     if total != len(image):
-        raise _refusal(Status.IMAGE_TRUNCATED, f"{len(image)!r} bytes, expected {total} by its header")
+        wrong = "too long" if len(image) > total else "cut short"
+        raise _refusal(Status.IMAGE_TRUNCATED, f"{wrong}: {len(image)!r} bytes, expected {total} by its header")
     return _Layout(key, HEADER.size + tlvs, offset, offset + model, end)
 
 
@@ -275,8 +277,8 @@ def _decode_tensors(value: bytes) -> tuple[Tensor, ...]:
     tensors = []
     for kind, form, zero, elements, scale, zero_point in TENSOR.iter_unpack(value):
         if kind not in set(TensorKind) or form not in set(TensorType) or zero or not elements:
-            found = (kind, form, zero, elements)
-            raise _refusal(Status.IMAGE_TLV, f"tensor {found!r}, expected a known kind and type, 0, and elements")
+            found = f"tensor of kind {kind!r} and type {form!r} with {elements!r} elements and {zero!r} behind the type"
+            raise _refusal(Status.IMAGE_TLV, f"{found}, expected a known kind and type, 1 element or more, and 0")
         tensors.append(Tensor(TensorKind(kind), TensorType(form), elements, scale, zero_point))
     return tuple(tensors)
 
@@ -286,11 +288,13 @@ def _check_policy(parts: ImageParts, policy: Policy) -> None:
         reason = f"version {parts.version!r} is older than the confirmed one, expected {policy.lowest_version} or more"
         raise _refusal(Status.IMAGE_VERSION, reason)
     if parts.minimum_firmware > policy.firmware_version:
-        reason = f"needs firmware {parts.minimum_firmware:#08x}, the board has {policy.firmware_version:#08x}"
+        needs, has = firmware_text(parts.minimum_firmware), firmware_text(policy.firmware_version)
+        reason = f"needs firmware {needs} or newer, the board has {has}"
         raise _refusal(Status.IMAGE_FIRMWARE, reason)
-    needs, has = (parts.arena_bytes, parts.buffer_bytes), (policy.arena_bytes, policy.buffer_bytes)
-    if needs[0] > has[0] or needs[1] > has[1]:
-        raise _refusal(Status.IMAGE_LIMIT, f"needs {needs!r} bytes of arena and buffer, the board has {has!r}")
+    for what in ("arena", "buffer"):
+        needed, there = getattr(parts, f"{what}_bytes"), getattr(policy, f"{what}_bytes")
+        if needed > there:
+            raise _refusal(Status.IMAGE_LIMIT, f"needs {needed!r} bytes of {what}, the board has {there}")
     if parts.model_type not in policy.model_types:
         known = [kind.name for kind in sorted(policy.model_types)]
         raise _refusal(Status.IMAGE_TYPE, f"model of type {parts.model_type.name!r}, the board runs {known!r}")

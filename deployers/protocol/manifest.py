@@ -79,7 +79,7 @@ def verify_manifest(folder: Path, form: Form = RELEASE) -> dict[str, Any]:
         f"{name} differs" for name in sorted(listed.keys() & present.keys()) if listed[name] != _entry(present[name])
     ]
     if wrong:
-        msg = f"{form.noun} {folder.name!r} does not match its manifest: {'; '.join(wrong)}: {form.advice}"
+        msg = f"{form.noun} {str(folder)!r} does not match its manifest: {'; '.join(wrong)}: {form.advice}"
         raise ManifestError(msg)
     return manifest
 
@@ -90,20 +90,24 @@ def _read(folder: Path, form: Form) -> dict[str, Any]:
         manifest = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         again = "register the model again" if form is RELEASE else form.advice
-        msg = f"{form.noun} {folder.name!r} has no {NAME}, it was not written to its end: {again}"
+        msg = f"{form.noun} {str(folder)!r} has no {NAME}, it was not written to its end: {again}"
+        raise ManifestError(msg) from None
+    except OSError as error:
+        told = f"cannot be read ({error.strerror}): check the folder and its permissions"
+        msg = f"{NAME} of {form.noun} {str(folder)!r} {told}"
         raise ManifestError(msg) from None
     except (ValueError, RecursionError) as error:
-        msg = f"{NAME} of {form.noun} {folder.name!r} is not JSON ({error}): {form.advice}"
+        msg = f"{NAME} of {form.noun} {str(folder)!r} is not JSON ({error}): {form.advice}"
         raise ManifestError(msg) from None
     found = (manifest.get("format"), manifest.get("version")) if isinstance(manifest, dict) else manifest
     expected = (form.format, VERSION)
     if found != expected:
-        msg = f"{NAME} of {form.noun} {folder.name!r} has format {found!r}, expected {expected!r}: give such a folder"
+        msg = f"{NAME} of {form.noun} {str(folder)!r} has format {found!r}, expected {expected!r}: give such a folder"
         raise ManifestError(msg)
     for name in ("facts", "files"):
         if not isinstance(manifest.get(name), dict):
             told = f"{name} {manifest.get(name)!r}, expected a JSON object: {form.advice}"
-            msg = f"{NAME} of {form.noun} {folder.name!r} has {told}"
+            msg = f"{NAME} of {form.noun} {str(folder)!r} has {told}"
             raise ManifestError(msg)
     return dict(manifest)
 

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 
-from deployers.protocol.files import read_file, require_absent, write_whole
+from deployers.protocol.files import NewFile, read_file, require_absent, require_other, write_together
 from deployers.protocol.tlv import ImageError
 
 if TYPE_CHECKING:
@@ -59,32 +59,22 @@ def generate_keys(private: Path, public: Path, *, force: bool = False) -> bytes:
     Args:
         private: file of the private key.
         public: file of the public one.
-        force: replace keys that are there.
+        force: replace keys that are there, both or neither.
 
     Returns:
         The public point.
 
     Raises:
-        ImageError: a file exists and `force` is not given, or one cannot be written; the keys are as they were.
+        ImageError: both are one file, a file exists and `force` is not given, or one cannot be written; the keys are as
+            they were.
     """
-    if private == public:
-        msg = f"{str(private)!r} for both keys: expected two files, give the public one another name"
-        raise ImageError(msg)
+    require_other(public, "public key", private, "private key")
     require_absent(private, "private key", force=force)
     require_absent(public, "public key", force=force)
     key = ec.generate_private_key(ec.SECP256R1())
     pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     point = public_point(key)
-    before = read_file(private, "private key") if private.exists() else None
-    write_whole(private, pem, 0o600)
-    try:
-        write_whole(public, point, 0o644)
-    except ImageError:
-        if before is None:
-            private.unlink()
-        else:
-            write_whole(private, before, 0o600)
-        raise
+    write_together(NewFile(private, pem, 0o600), NewFile(public, point, 0o644))
     return point
 
 

@@ -55,6 +55,11 @@ class ImageError(Exception):
         self.status = status
 
 
+def firmware_text(number: int) -> str:
+    """Firmware major << 16 | minor << 8 | patch as people write it: 1.2.3."""
+    return f"{number >> 16}.{number >> 8 & 255}.{number & 255}"
+
+
 def aligned(count: int, alignment: int) -> int:
     """The next multiple of the alignment."""
     return -(-count // alignment) * alignment
