@@ -26,7 +26,17 @@ class Cell:
     units: int
 
 
-def gru_cell(dtype: str, inputs: int, units: int, outputs: int, seed: int, *, general: bool = False) -> Cell:
+def gru_cell(
+    dtype: str,
+    inputs: int,
+    units: int,
+    outputs: int,
+    seed: int,
+    *,
+    general: bool = False,
+    zeros: bool = False,
+    stray: str = "",
+) -> Cell:
     """One GRU step and a dense output.
 
     Args:
@@ -34,10 +44,12 @@ def gru_cell(dtype: str, inputs: int, units: int, outputs: int, seed: int, *, ge
         inputs, units, outputs: sizes.
         seed: of the weights.
         general: scales that no fused form knows, so that every operator runs alone.
+        zeros: zero points other than zero wherever the fused int8 form takes them.
+        stray: a gate, w, r or c, that reads the state where it should read x; inputs and units are equal then.
     """
     rng = np.random.default_rng(seed)
     file = TfliteFile()
-    scale = _scales(dtype, rng, general=general)
+    scale = _scales(dtype, rng, general=general, zeros=zeros)
     x, h = (file.tensor((1, size), dtype, *scale(name)) for name, size in (("x", inputs), ("h", units)))
 
     def dense(source: int, columns: int, rows: int, name: str) -> int:
@@ -53,7 +65,10 @@ def gru_cell(dtype: str, inputs: int, units: int, outputs: int, seed: int, *, ge
         return out
 
     def gate(name: str, second: Callable[[int], int], curve: str) -> int:
-        sources = [dense(x, inputs, units, f"sum {name}"), second(dense(h, units, units, f"sum {name}"))]
+        sources = [
+            dense(h if name == stray else x, inputs, units, f"sum {name}"),
+            second(dense(h, units, units, f"sum {name}")),
+        ]
         return apply(curve, [apply("ADD", sources, f"total {name}", potScaleInt16=False)], curve)
 
     w = gate("w", lambda part: part, "LOGISTIC")
@@ -67,7 +82,7 @@ def gru_cell(dtype: str, inputs: int, units: int, outputs: int, seed: int, *, ge
     return Cell(file.pack([x, h], [y, following]), dtype, inputs, units)
 
 
-def _scales(dtype: str, rng: np.random.Generator, *, general: bool) -> Callable[[str], tuple[Any, int]]:
+def _scales(dtype: str, rng: np.random.Generator, *, general: bool, zeros: bool) -> Callable[[str], tuple[Any, int]]:
     if dtype == "float32":
         return lambda _: (None, 0)
     fixed = {"h": STATE[dtype], "LOGISTIC": GATE[dtype], "TANH": STATE[dtype]}
@@ -84,7 +99,7 @@ def _scales(dtype: str, rng: np.random.Generator, *, general: bool) -> Callable[
             return fixed[name]
         value = ordinary.get(name, base)
         if not general:
-            return value, 0
+            return value, int(rng.integers(-20, 20)) if zeros and dtype == "int8" and name != "change" else 0
         zero = int(rng.integers(-20, 20)) if dtype == "int8" else 0
         return chosen.setdefault(name + str(len(chosen)), (float(value * rng.uniform(0.7, 1.3)), zero))
 

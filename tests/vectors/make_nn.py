@@ -117,8 +117,10 @@ def one_input(rng: np.random.Generator, operator: str, dtype: str, scale: float 
     return Case(f"{operator} {dtype} {'' if scale is None else format(scale, '.3g')}", file.pack([x], [y]), [[inputs]])
 
 
-def dense(rng: np.random.Generator, dtype: str, columns: int, rows: int, *, channels: bool, relu: bool) -> Case:
-    """FULLY_CONNECTED with one weight scale or one a row."""
+def dense(
+    rng: np.random.Generator, dtype: str, columns: int, rows: int, *, channels: bool, relu: bool, bias: bool = True
+) -> Case:
+    """FULLY_CONNECTED with one weight scale or one a row, with a bias or without."""
     file = TfliteFile()
     x_scale, y_scale = scales(rng, dtype, power=False), scales(rng, dtype, power=False)
     weights = rng.integers(-127, 128, (rows, columns))
@@ -137,6 +139,7 @@ def dense(rng: np.random.Generator, dtype: str, columns: int, rows: int, *, chan
         ]
         y_scale = (float(np.float32(x_scale[0] * 0.01 * 60 * columns**0.5)), y_scale[1])
     y = file.tensor((1, rows), dtype, *y_scale)
+    parameters[1] = parameters[1] if bias else -1
     file.operator("FULLY_CONNECTED", [x, *parameters], [y], fusedActivationFunction=int(relu))
     name = f"FULLY_CONNECTED {dtype} {columns}x{rows}{' channels' if channels else ''}{' relu' if relu else ''}"
     return Case(name, file.pack([x], [y]), [[values(rng, dtype, columns)] for _ in range(3)])
@@ -160,9 +163,9 @@ def moving(rng: np.random.Generator, dtype: str) -> Case:
     return Case(f"moving {dtype}", file.pack([x, window], [y, following]), steps)
 
 
-def cell(rng: np.random.Generator, dtype: str, sizes: tuple[int, int, int], *, general: bool) -> Case:
-    """A GRU cell along its own trajectory, thrown to a random state now and then."""
-    made = gru_cell(dtype, *sizes, seed=sum(sizes), general=general)
+def cell(rng: np.random.Generator, dtype: str, sizes: tuple[int, int, int], *, general: bool, **options: Any) -> Case:
+    """A GRU cell along its own trajectory, thrown to a random state now and then; options as of `gru_cell`."""
+    made = gru_cell(dtype, *sizes, seed=sum(sizes), general=general, **options)
     interpreter = reference(made.file)
     state = np.zeros((1, made.units), dtype)
     steps = []

@@ -83,6 +83,28 @@ def test_cells_have_the_reference_s_bits_fused_or_not(engine_library, dtype, siz
     assert RawEngine(case.file, engine_library).fused == (not general)
 
 
+@pytest.mark.parametrize("sizes", [(4, 16, 6), (5, 12, 3), (8, 9, 1)])
+def test_a_fused_cell_with_zero_points_has_the_reference_s_bits(engine_library, sizes):
+    case = make_nn.cell(np.random.default_rng(3), "int8", sizes, general=False, zeros=True)
+    assert RawEngine(case.file, engine_library).fused == 1
+    assert largest_difference(engine_library, case) == 0
+
+
+@pytest.mark.parametrize("gate", ["w", "r", "c"])
+@pytest.mark.parametrize("dtype", ["int8", "int16", "float32"])
+def test_what_only_looks_like_a_cell_runs_operator_by_operator(engine_library, dtype, gate):
+    case = make_nn.cell(np.random.default_rng(4), dtype, (8, 8, 3), general=False, stray=gate)
+    assert RawEngine(case.file, engine_library).fused == 0
+    assert largest_difference(engine_library, case) <= (1e-6 if dtype == "float32" else 0)
+
+
+@pytest.mark.parametrize("dtype", ["int8", "int16", "float32"])
+def test_dense_layers_without_a_bias_have_the_reference_s_bits(engine_library, dtype):
+    for columns, rows in ((4, 3), (17, 8), (32, 1)):
+        case = make_nn.dense(np.random.default_rng(5), dtype, columns, rows, channels=False, relu=False, bias=False)
+        assert largest_difference(engine_library, case) <= (1e-5 if dtype == "float32" else 0)
+
+
 def test_the_stored_vectors_are_what_the_reference_answers_today(engine_library, tmp_path, monkeypatch):
     target = tmp_path / "nn.bin"
     monkeypatch.setattr("sys.argv", ["make_nn.py", str(target)])
