@@ -1,7 +1,8 @@
 """Command line of everything that runs outside ZenML: convert, check, image.
 
-Exit codes: 0 done; 1 the runtimes do not agree, or internal error; 2 bad input; 3 failed gate; 4 a tool is not on this
-machine; 5 a registry, device or disk does not answer; 7 the model cannot be converted; 130 interrupted.
+Exit codes: 0 done; 1 internal error; 2 bad input; 3 a gate failed, or runtimes do not agree; 4 a tool is not on this
+machine; 5 a registry, device or disk does not answer; 7 the model cannot be converted; 130 interrupted by Ctrl-C;
+143 ended by SIGTERM, 129 by SIGHUP.
 """
 
 from __future__ import annotations
@@ -11,21 +12,29 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+from deployers.environment import enter
+
+if __name__ == "__main__":  # before the imports that another Python may not have
+    enter("deployers")
+
 import click
 
 from deployers.exceptions import DeployerError
+from deployers.processes import interruptible
 
 if TYPE_CHECKING:
+    import signal
     from collections.abc import Sequence
 
 INTERNAL_ERROR, INTERRUPTED = 1, 130
+SIGNALLED = 128  # and the signal's number, as shells have it
 COMMANDS = ("convert", "check", "image")
 EXIT_CODES = """\b
 Exit codes:
   0 done             4 a library, runtime or compiler is missing
   1 internal error   5 a registry, a device or the disk does not answer
   2 bad input        7 the model cannot be converted
-  3 failed gate      130 interrupted"""
+  3 failed gate      130 interrupted; 143 ended by SIGTERM, 129 by SIGHUP"""
 
 
 class Commands(click.Group):
@@ -70,17 +79,26 @@ def run(group: click.Group, name: str, arguments: Sequence[str] | None = None) -
         arguments: those of the process if not given.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
+    came: list[signal.Signals] = []
     try:
-        code = group.main(given, prog_name=name, standalone_mode=False)
+        with interruptible(came):
+            code = group.main(given, prog_name=name, standalone_mode=False)
     except click.ClickException as error:
         error.show()
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        click.echo("error: interrupted", err=True)
-        return INTERRUPTED
+        return _interrupted(came)
     except Exception as error:  # noqa: BLE001 - the command line is where everything ends
         return _failed(error, debug="--debug" in given)
     return code if isinstance(code, int) else 0
+
+
+def _interrupted(came: list[signal.Signals]) -> int:
+    if came:
+        click.echo(f"error: ended by {came[0].name}", err=True)
+        return SIGNALLED + came[0]
+    click.echo("error: interrupted", err=True)
+    return INTERRUPTED
 
 
 def _failed(error: Exception, *, debug: bool) -> int:

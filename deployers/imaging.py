@@ -8,10 +8,12 @@ import numpy as np
 
 from deployers.conversion.board import HostBoard
 from deployers.conversion.checking import check_conversion
+from deployers.conversion.features import decode_program
 from deployers.conversion.runtimes import LiteRT
-from deployers.exceptions import InputError, ReleaseError
+from deployers.exceptions import ConversionError, InputError, ReleaseError
 from deployers.protocol.image import ImageParts, ModelType, Tensor, TensorKind, TensorType, create_image
 from deployers.protocol.manifest import CONVERSION, ManifestError, verify_manifest
+from deployers.protocol.status import Status
 from deployers.protocol.tlv import ImageError
 
 if TYPE_CHECKING:
@@ -70,7 +72,7 @@ def _parts(folder: Path, version: int, minimum_firmware: int, description: str) 
         raise ReleaseError(str(error)) from None
     kind = str(facts["chosen"])
     model, program = (folder / f"cell_{kind}.tflite").read_bytes(), (folder / "program.bin").read_bytes()
-    board = HostBoard(model, program, int(facts["horizon"]))
+    board = HostBoard(model, program, decode_program(program)[0].horizon)
     return ImageParts(
         model=model,
         program=program,
@@ -94,8 +96,37 @@ def _release_hash(folder: Path, facts: dict[str, Any]) -> bytes:
     except ValueError:
         pass
     expected = f"{SHA256_DIGITS} hexadecimal digits"
-    msg = f"release_sha256 of conversion {folder.name!r} is {digits!r}, expected {expected}: convert the release again"
+    msg = f"release_sha256 of conversion {str(folder)!r} is {digits!r}, expected {expected}: convert the release again"
     raise ReleaseError(msg)
+
+
+def run_image(parts: ImageParts) -> float:
+    """Run an image's golden vectors as a board does before it takes it, in its engine built for this machine.
+
+    Returns:
+        The largest difference from its forecasts in °C.
+
+    Raises:
+        ImageError: the engine refuses the model or the program, needs more memory than the image says, or makes other
+            forecasts.
+        MissingTool: the engine cannot be built.
+    """
+    try:
+        board = HostBoard(parts.model, parts.program, decode_program(parts.program)[0].horizon)
+    except (ConversionError, InputError) as error:
+        raise ImageError(str(error)) from None
+    for what, need in (("arena", board.engine.arena_bytes), ("buffer", board.buffer_bytes)):
+        said = getattr(parts, f"{what}_bytes")
+        if need > said:
+            msg = f"{need!r} bytes of {what} are needed, the image says {said}: make the image again"
+            raise ImageError(msg, Status.IMAGE_LIMIT)
+    status, worst = board.golden(parts.golden)
+    if status != Status.OK:
+        msg = (
+            f"the firmware refuses the golden vectors, {worst:.3g} °C off: convert the release and make the image again"
+        )
+        raise ImageError(msg, status)
+    return worst
 
 
 def tensors_of(model: bytes) -> tuple[Tensor, ...]:

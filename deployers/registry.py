@@ -12,6 +12,7 @@ import re
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
 from deployers.exceptions import InputError, MissingTool, ReleaseError, ServiceUnavailable
@@ -27,6 +28,8 @@ CREDENTIALS = re.compile(r"(://[^:/@\s]*:)[^@\s]*@")
 # How MLflow words a request that got no answer, or an answer of a server in trouble; a 4xx is a refusal.
 UNREACHED = re.compile(r"API request to .* failed with (exception|error code 5)", re.DOTALL)
 DIGITS = 9
+SQLITE = b"SQLite format 3\0"  # https://www.sqlite.org/fileformat.html, 1.3.1
+REASON_CHARACTERS = 200
 UNKNOWN = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 # Minutes of retries help nobody who waits at a command line.
 SETTINGS = {
@@ -70,7 +73,7 @@ def tracking_uri(given: str | None = None) -> str:
     """The registry that is asked.
 
     Raises:
-        InputError: it is a SQLite file that does not exist, which MLflow would silently create.
+        InputError: it is a SQLite file that does not exist, which MLflow would silently create, or is no database.
     """
     home = Path(os.environ.get("EDGELOOP_HOME") or CHECKOUT / ".edgeloop").expanduser().resolve()
     uri = given or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home / 'mlflow' / 'mlflow.db'}"
@@ -81,7 +84,19 @@ def tracking_uri(given: str | None = None) -> str:
             "train first, or give --tracking-uri or EDGELOOP_HOME"
         )
         raise InputError(msg)
+    if file is not None and not _is_database(file):
+        msg = f"{uri!r} is no SQLite database, expected the one of MLflow: give another --tracking-uri"
+        raise InputError(msg)
     return uri
+
+
+def _is_database(file: Path) -> bool:
+    """By its first bytes; an empty file becomes one when it is first used."""
+    try:
+        with file.open("rb") as opened:
+            return opened.read(len(SQLITE)) in {SQLITE, b""}
+    except OSError:
+        return False
 
 
 def open_release(folder: Path) -> FetchedRelease:
@@ -158,12 +173,20 @@ def _unknown(client: Any, model: str, reference: str, address: str) -> str:
 
 
 def _downloaded(mlflow: Any, source: str, folder: Path, address: str) -> Path:
+    from mlflow.exceptions import MlflowException  # noqa: PLC0415 - only where MLflow is
+    from requests.exceptions import RequestException  # noqa: PLC0415
+
     try:
         return Path(mlflow.artifacts.download_artifacts(source, dst_path=str(folder), tracking_uri=address))
-    except OSError as error:
-        if isinstance(error, ConnectionError):
+    except (OSError, MlflowException) as error:
+        gone = isinstance(error, OSError) or error.error_code == "RESOURCE_DOES_NOT_EXIST"
+        if isinstance(error, ConnectionError | RequestException) or not gone:
             raise
-        msg = f"release {source!r} cannot be read ({error.strerror or error}): check that its artifacts are still there"
+        reason = f" ({error.strerror})" if isinstance(error, OSError) and error.strerror else ""
+        msg = (
+            f"the release's files are not at {_shown(source)!r}{reason}, expected what training stored there: "
+            "put the artifacts back, or give another --version"
+        )
         raise ReleaseError(msg) from error
 
 
@@ -183,6 +206,11 @@ def _answering(address: str) -> Iterator[None]:
 
     try:
         yield
+    except ModuleNotFoundError as error:
+        msg = (
+            f"MLflow at {_shown(address)!r} needs the Python module {error.name!r}, which is not installed: install it"
+        )
+        raise MissingTool(msg) from error
     except (RequestException, ConnectionError, SQLAlchemyError) as error:
         raise ServiceUnavailable(_outage(address, error, "start it and run the same command again")) from error
     except MlflowException as error:
@@ -194,7 +222,7 @@ def _answering(address: str) -> Iterator[None]:
 
 
 def _outage(address: str, error: Exception, advice: str) -> str:
-    reason = CREDENTIALS.sub(r"\1***@", " ".join(str(error).split()))[:200]
+    reason = shorten(CREDENTIALS.sub(r"\1***@", str(error)), REASON_CHARACTERS, placeholder=" …")  # whole words
     return f"MLflow at {_shown(address)!r} does not give the release ({reason}): {advice}"
 
 

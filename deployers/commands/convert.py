@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import shlex
 import sys
 import tempfile
 from pathlib import Path
@@ -20,6 +22,11 @@ if TYPE_CHECKING:
 
 # TensorFlow, the float cell, Keras' forecasts; each type is made and measured.
 STAGES = 3
+TIMEOUT = 600.0  # seconds
+BUDGET = click.option(
+    "--budget", type=click.FloatRange(-1, 1), default=0.01, show_default=True,
+    help="Largest share by which the test MAE may grow against float Keras.",
+)  # fmt: skip
 
 
 @click.command(
@@ -35,12 +42,9 @@ Examples:
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder to write; new or empty.")
 @click.option("--model", default="temperature-forecaster", show_default=True, help="Registered model's name.")
 @click.option("--tracking-uri", help="MLflow; MLFLOW_TRACKING_URI or the home folder's database if not given.")
-@click.option(
-    "--budget", type=click.FloatRange(-1, 1), default=0.01, show_default=True,
-    help="Largest share by which the test MAE may grow against float Keras.",
-)  # fmt: skip
+@BUDGET
 @click.option("--type", "types", multiple=True, type=click.Choice(TYPES), help="Only this type; may be repeated.")
-@click.option("--timeout", type=click.FloatRange(min=1), default=600.0, show_default=True, help="Seconds to convert.")
+@click.option("--timeout", type=click.FloatRange(min=1), default=TIMEOUT, show_default=True, help="Seconds to convert.")
 @click.option("--force", is_flag=True, help="Replace a conversion that is in the folder.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
 def convert(  # noqa: PLR0913 - a command's options
@@ -60,12 +64,9 @@ def convert(  # noqa: PLR0913 - a command's options
     from deployers.conversion.folder import require_free  # noqa: PLC0415 - --help must not wait
     from deployers.registry import fetch_release, open_release  # noqa: PLC0415
 
-    if (reference is None) == (release is None):
-        given = {"--version": reference, "--release": None if release is None else str(release)}
-        msg = f"{given!r} given, expected exactly one of them: say which release to convert"
-        raise InputError(msg)
+    require_one_source(reference, release)
     require_free(out, force=force)
-    config = _config(types, budget, timeout)
+    config = settings(types, budget, timeout)
     with tempfile.TemporaryDirectory(prefix="edgeloop-release-") as scratch:
         found = (
             open_release(release)
@@ -77,8 +78,25 @@ def convert(  # noqa: PLR0913 - a command's options
         click.echo(json.dumps(result))
 
 
-def _config(types: tuple[str, ...], budget: float, timeout: float) -> ConversionConfig:
-    """The settings; click lets through nan, which is in no range."""
+def require_one_source(reference: str | None, release: Path | None) -> None:
+    """Refuse both of --version and --release, and neither.
+
+    Raises:
+        InputError: not exactly one is given.
+    """
+    if (reference is None) == (release is None):
+        both = f"--version {reference!r} and --release {str(release)!r} are both given"
+        given = "neither --version nor --release is given" if reference is None else both
+        msg = f"{given}, expected exactly one of them: say which release to convert"
+        raise InputError(msg)
+
+
+def settings(types: tuple[str, ...], budget: float, timeout: float = TIMEOUT) -> ConversionConfig:
+    """The settings; click lets through nan, which is in no range.
+
+    Raises:
+        InputError: one is out of its range.
+    """
     from pydantic import ValidationError  # noqa: PLC0415
 
     from deployers.conversion.budget import ConversionConfig  # noqa: PLC0415
@@ -108,7 +126,7 @@ def _converted(
     chosen = write_conversion(release.path, proof, out, release.facts, force=force)
     if not quiet:
         click.echo(f"{chosen} is chosen; written to {out}, the report is {out / 'fidelity.html'}")
-        click.echo(f"next: python -m deployers check {out}")
+        click.echo(f"next: python -m deployers check {shlex.quote(str(out))}")
     figures: dict[str, Any] = finite(proof.figures)
     return {"out": str(out), "chosen": chosen, **release.facts, "fidelity": figures}
 
@@ -120,15 +138,15 @@ def _show(proof: Proof) -> None:
     from deployers.conversion.conditions import number  # noqa: PLC0415
 
     table = Table(title=f"float Keras: MAE {number(proof.figures['keras']['mae'] or float('nan'))} °C")
-    for column in ("type", "MAE °C", "MAE growth %", "bytes", "arena", "instructions", ""):
+    for column in ("type", "MAE °C", "MAE growth %", "bytes", "arena", "about instructions", ""):
         table.add_column(column, justify="left" if column == "type" else "right")
     for kind, found in proof.figures["types"].items():
-        mae, arena = found["metrics"]["mae"], found["arena_bytes"]
+        mae, growth, arena = found["metrics"]["mae"], found["mae_growth"], found["arena_bytes"]
         verdict = "chosen" if kind == proof.chosen else "" if proof.conditions[kind].passed else "over budget"
         table.add_row(
             kind,
             "not measured" if mae is None else f"{mae:.5f}",
-            f"{round(100 * found['mae_growth'], 3) + 0.0:+.3f}",
+            "not measured" if math.isnan(growth) else f"{round(100 * growth, 3) + 0.0:+.3f}",
             f"{found['file_bytes']:,}",
             "not built" if arena is None else f"{arena:,}",
             f"{found['instructions']:,}",

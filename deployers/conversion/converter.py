@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deployers.exceptions import ConversionError
+from deployers.processes import bound
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -66,7 +67,8 @@ def convert(
         ConversionError: the converter crashed, took longer than `process.timeout`, or refused the model.
     """
     with tempfile.TemporaryFile() as log:
-        command = [*process.command, str(release), str(out), *types]
+        # Made absolute: the process is at home in the checkout.
+        command = bound([*process.command, str(release.absolute()), str(out.absolute()), *types], os.getpid())
         with subprocess.Popen(  # noqa: S603 - our own module
             command, stdout=subprocess.PIPE, stderr=log, text=True, cwd=ROOT, env={**ENVIRONMENT, **os.environ}
         ) as child:

@@ -15,21 +15,23 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import secrets
 import shutil
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deployers.conversion.c_object import c_header, c_source
 from deployers.conversion.conditions import finite
 from deployers.conversion.features import FeatureProgram, encode_program
-from deployers.conversion.golden import board_golden, golden_series
+from deployers.conversion.golden import board_golden, golden_series, keras_difference
+from deployers.conversion.page import named
 from deployers.exceptions import InputError, ServiceUnavailable
 from deployers.protocol.manifest import CONVERSION, NAME, ManifestError, verify_manifest, write_manifest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from deployers.conversion.proof import Proof
 
@@ -40,8 +42,30 @@ def require_free(out: Path, *, force: bool = False) -> None:
     """Refuse a folder that would be overwritten; before the work, so that nobody waits for a refusal.
 
     Raises:
-        InputError: something is there, and it is no conversion or `force` is not given.
+        InputError: something is there, and it is no conversion or `force` is not given; or it cannot be renamed.
+        ServiceUnavailable: nothing can be written beside it.
     """
+    with _explained(out):
+        _require_unused(out, force=force)
+        target, here = out.resolve(), Path.cwd()
+        if target == here or target in here.parents:
+            msg = f"--out {str(out)!r} is the current folder or above it, and is replaced as a whole: give one in it"
+            raise InputError(msg)
+        if os.path.ismount(target):
+            msg = f"--out {str(out)!r} is a mount point, expected a folder that can be renamed: give one in it"
+            raise InputError(msg)
+        _try_beside(target)
+
+
+def _try_beside(target: Path) -> None:
+    """Make and remove a folder with as long a name as the one that is written first: permissions alone do not tell."""
+    parent = next(folder for folder in target.parents if folder.exists())
+    probe = parent / _name_beside(target, "new")
+    probe.mkdir()
+    probe.rmdir()
+
+
+def _require_unused(out: Path, *, force: bool) -> None:
     if not out.exists() and not out.is_symlink():
         return
     if not out.is_dir():
@@ -87,7 +111,7 @@ def write_conversion(release: Path, proof: Proof, out: Path, facts: dict[str, An
     """
     chosen = proof.require()
     require_free(out, force=force)
-    with _whole(out) as folder:
+    with _explained(out), _whole(out.resolve()) as folder:  # a link stays one
         for name in COPIED:
             shutil.copyfile(release / name, folder / name)
         fields = json.loads((release / "features.json").read_text(encoding="utf-8"))
@@ -100,9 +124,11 @@ def write_conversion(release: Path, proof: Proof, out: Path, facts: dict[str, An
             (folder / f"golden_{kind}.bin").write_bytes(board_golden(file, series, program))
         (folder / "model.h").write_text(c_header(), encoding="utf-8")
         (folder / "model.c").write_text(c_source(proof.files[chosen]), encoding="utf-8")
-        report = json.dumps(finite(proof.figures), indent=1, sort_keys=True, allow_nan=False)
+        apart = {kind: keras_difference(file, series, program) for kind, file in proof.files.items()}
+        figures = finite({**proof.figures, "golden_difference": apart})
+        report = json.dumps(figures, indent=1, sort_keys=True, allow_nan=False)
         (folder / "fidelity.json").write_text(report, encoding="utf-8")
-        (folder / "fidelity.html").write_text(proof.page, encoding="utf-8")
+        (folder / "fidelity.html").write_text(named(proof.page, facts), encoding="utf-8")
         write_manifest(folder, {**_facts(proof, chosen, program), **facts}, CONVERSION)
         verify_manifest(folder, CONVERSION)
     return chosen
@@ -120,11 +146,27 @@ def _facts(proof: Proof, chosen: str, program: FeatureProgram) -> dict[str, Any]
     }
 
 
+def _name_beside(target: Path, what: str) -> str:
+    return f".{target.name}.{secrets.token_hex(4)}.{what}"
+
+
+@contextmanager
+def _explained(out: Path) -> Iterator[None]:
+    """Turn what the disk refuses into our own error."""
+    try:
+        yield
+    except (OSError, ManifestError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        full = isinstance(error, OSError) and error.errno == errno.ENOSPC
+        advice = "free some space and run again" if full else "check the folder's permissions, or give another"
+        msg = f"--out {str(out)!r} cannot be written ({reason}): {advice}"
+        raise ServiceUnavailable(msg) from error
+
+
 @contextmanager
 def _whole(out: Path) -> Iterator[Path]:
     """A folder beside `out` that takes its name when everything in it is written."""
-    mark = secrets.token_hex(4)
-    folder, old = (out.parent / f".{out.name}.{mark}.{what}" for what in ("new", "old"))
+    folder, old = (out.parent / _name_beside(out, what) for what in ("new", "old"))
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         folder.mkdir()
@@ -132,11 +174,6 @@ def _whole(out: Path) -> Iterator[Path]:
         if out.exists():
             out.replace(old)
         folder.replace(out)
-    except (OSError, ManifestError) as error:
-        full = isinstance(error, OSError) and error.errno == errno.ENOSPC
-        advice = "free some space" if full else "check the folder's permissions"
-        msg = f"--out {str(out)!r} cannot be written ({error}): {advice} and run again"
-        raise ServiceUnavailable(msg) from error
     finally:
         if old.exists() and not out.exists():  # also when it is interrupted between the two
             old.replace(out)

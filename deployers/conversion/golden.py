@@ -101,6 +101,23 @@ def board_golden(file: bytes, series: list[Series], program: FeatureProgram) -> 
     return encode_golden(vectors)
 
 
+def keras_difference(file: bytes, series: list[Series], program: FeatureProgram) -> dict[str, Any]:
+    """How far a cell is from float Keras on the readings of the golden vectors.
+
+    Returns:
+        The `runtime` that it ran in, and the largest difference in `celsius`; infinite if a forecast is not finite.
+    """
+    runtime = board_runtime(file)
+    found = [largest(each.forecasts(runtime, program)[each.rows], each.keras) for each in series]
+    return {"runtime": runtime.name, "celsius": max(found)}
+
+
+def largest(one: Doubles, other: Doubles) -> float:
+    """The largest difference; infinite if either has a value that is not finite, since `max` would pass over NaN."""
+    difference = np.abs(one - other)
+    return float(difference.max()) if np.isfinite(difference).all() else float("inf")
+
+
 def _kept(readings: int, forecasts: int, horizon: int, room: int) -> NDArray[np.int64]:
     """Evenly spread forecasts that fit into `room` bytes with all readings, the last one always."""
     fitting = max(1, (room - 12 * readings) // (8 + 4 * horizon))

@@ -5,13 +5,14 @@ from __future__ import annotations
 import base64
 import html
 import io
+import math
 import numbers
 from typing import TYPE_CHECKING, Any
 
 from deployers.conversion.conditions import number
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from matplotlib.figure import Figure
 
@@ -24,7 +25,7 @@ h1{font-size:1.6rem;margin:0}h2{font-size:1.15rem;margin:2rem 0 .5rem;border-bot
 table{border-collapse:collapse;margin:.5rem 0;font-variant-numeric:tabular-nums}
 th,td{padding:.25rem .75rem;border-bottom:1px solid #e4e8ec;text-align:left}td.n{text-align:right;white-space:nowrap}
 th{background:#f4f6f8}figure{margin:1rem 0}img{max-width:100%}figcaption{color:#55606c;font-size:.9rem}
-.ok{color:#116633;font-weight:600}.bad{color:#b3261e;font-weight:600}td.w{white-space:nowrap}
+.ok{color:#116633;font-weight:600}.bad{color:#b3261e;font-weight:600}.part{color:#7a4b00;font-weight:600}td.w{white-space:nowrap}
 .verdict{padding:.6rem 1rem;border-left:.3rem solid;margin:1rem 0;background:#f4f6f8}
 @media print{body{margin:0;max-width:none}h2,figure,tr{break-inside:avoid}}
 """
@@ -54,6 +55,10 @@ class Page:
         kind, word = ("ok", "Passed") if passed else ("bad", "Failed")
         self.parts.append(f'<p class="verdict {kind}">{word}: {html.escape(text)}</p>')
 
+    def mixed_verdict(self, text: str) -> None:
+        """Add a verdict that is neither: `text` says which part passed, and which failed."""
+        self.parts.append(f'<p class="verdict part">{html.escape(text)}</p>')
+
     def table(self, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
         """Add a table; numbers stand right, floats with four significant digits."""
         head = "".join(f"<th>{html.escape(name)}</th>" for name in header)
@@ -61,15 +66,19 @@ class Page:
         self.parts.append(f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>")
 
     def conditions(self, conditions: Iterable[Condition]) -> None:
-        """Add a table of conditions, each with its value, limit and verdict."""
-        head = "".join(f"<th>{name}</th>" for name in ("Condition", "Value", "Limit", "Verdict", "Detail"))
+        """Add a table of conditions, each with its value, limit and verdict; details have a column if there are any."""
+        listed = list(conditions)
+        detailed = any(item.detail for item in listed)
+        names = ("Condition", "Value", "Limit", "Verdict", *(("Detail",) if detailed else ()))
+        head = "".join(f"<th>{name}</th>" for name in names)
         rows = []
-        for item in conditions:
+        for item in listed:
             verdict = '<span class="ok">passed</span>' if item.passed else '<span class="bad">failed</span>'
+            value = f"{number(item.value)} {item.unit if math.isfinite(item.value) else ''}".rstrip()
             limit = f"{item.bound} {number(item.limit)} {item.unit}".rstrip()
             rows.append(
-                f'<tr>{_cell(item.name)}{_cell(item.value)}<td class="w">{html.escape(limit)}</td>'
-                f"<td>{verdict}</td>{_cell(item.detail)}</tr>"
+                f'<tr>{_cell(item.name)}<td class="n">{html.escape(value)}</td><td class="w">{html.escape(limit)}</td>'
+                f"<td>{verdict}</td>{_cell(item.detail) if detailed else ''}</tr>"
             )
         self.parts.append(f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>")
 
@@ -90,6 +99,16 @@ class Page:
             f'<meta name="viewport" content="width=device-width,initial-scale=1"><style>{STYLE}</style></head>'
             f"<body>{''.join(self.parts)}</body></html>"
         )
+
+
+def named(document: str, facts: Mapping[str, Any]) -> str:
+    """A rendered page with the registered model and its version in the title, as far as `facts` have them."""
+    words = [str(facts["model"])] if facts.get("model") else []
+    words += [f"version {facts['version']}"] if facts.get("version") else []
+    name = html.escape(" ".join(words))
+    for end in ("</title>", "</h1>") if name else ():
+        document = document.replace(end, f": {name}{end}", 1)
+    return document
 
 
 def _cell(value: Any) -> str:

@@ -52,7 +52,7 @@ class Proof:
         if self.chosen is not None:
             return self.chosen
         listed = "; ".join(condition.sentence() for condition in self.conditions.values())
-        msg = f"no type is within the fidelity budget: {listed}: train again or raise mae_growth"
+        msg = f"no type is within the fidelity budget: {listed}: train again or raise the budget"
         raise GateFailed(msg)
 
 

@@ -44,10 +44,7 @@ def fidelity_page(
         "Fidelity of the converted model",
         f"Release {figures['digest'][:12]}, {steps:,} steps of the test part, streamed one reading at a time.",
     )
-    page.verdict(
-        f"{chosen} is deployed, the cheapest type within budget." if chosen else "no type is within budget.",
-        passed=chosen is not None,
-    )
+    _verdict(page, chosen, conditions)
     page.conditions(conditions.values())
     _costs(page, figures)
     _by_horizon(page, figures, measured)
@@ -57,11 +54,26 @@ def fidelity_page(
     return page.render()
 
 
+def _verdict(page: Page, chosen: str | None, conditions: Mapping[str, Condition]) -> None:
+    over = [kind for kind, condition in conditions.items() if not condition.passed]
+    if chosen is None:
+        page.verdict("no type is within budget.", passed=False)
+    elif over:
+        page.mixed_verdict(f"{chosen} is deployed, the cheapest type within budget; over budget: {', '.join(over)}.")
+    else:
+        page.verdict(f"{chosen} is deployed, the cheapest type; every type is within budget.", passed=True)
+
+
 def _costs(page: Page, figures: Mapping[str, Any]) -> None:
     page.section(
         "Types", f"One forecast is {figures['macs']:,} multiply-accumulates. MAE and RMSE in °C, against the readings."
     )
-    header = ("Type", "MAE", "MAE growth %", "RMSE", "Instructions", "File bytes", "Arena bytes", "Runtime")
+    page.paragraph(
+        "Instructions are an estimate for one forecast on a Cortex-M7, from the operators of the cell. Run by says"
+        " which runtime made the forecasts of this page, and with which kernels: TFLM, whose integer kernels the"
+        " firmware equals to the bit, or LiteRT where TFLM is not installed, which rounds otherwise in places."
+    )
+    header = ("Type", "MAE", "MAE growth %", "RMSE", "Instructions, about", "File bytes", "Arena bytes", "Run by")
     rows = [
         (
             kind, found["metrics"]["mae"], round(100 * found["mae_growth"], 4), found["metrics"]["rmse"],

@@ -13,15 +13,22 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from deployers.environment import enter
+
+if __name__ == "__main__":  # before the imports that another Python may not have
+    enter("deployers.lab")
+
 import click
 
 from deployers.__main__ import EXIT_CODES, run
+from deployers.commands.convert import BUDGET, require_one_source, settings
 from deployers.conversion.cost import TYPES
 from deployers.lab.trial import RUNTIMES, last_readings, on_board
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from deployers.conversion.budget import ConversionConfig
     from deployers.conversion.proof import Proof
     from deployers.lab.trial import Trial
     from deployers.registry import FetchedRelease
@@ -69,7 +76,7 @@ Examples:
   python -m deployers.lab try --release releases/kitchen --board native --json
 """,
 )
-@click.option("--version", "reference", metavar="N|ALIAS", default="champion", show_default=True, help="What to try.")
+@click.option("--version", "reference", metavar="N|ALIAS", help="What to try; champion if no --release is given.")
 @click.option("--release", type=click.Path(path_type=Path), help="A release folder instead of a registered version.")
 @click.option("--model", default="temperature-forecaster", show_default=True, help="Registered model's name.")
 @click.option("--tracking-uri", help="MLflow; MLFLOW_TRACKING_URI or the home folder's database if not given.")
@@ -80,16 +87,18 @@ Examples:
 @click.option(
     "--type", "kind", type=click.Choice(TYPES), help="Type of the cell; the cheapest within budget if not given."
 )
+@BUDGET
 @click.option("--readings", type=click.IntRange(2, 20_000), default=288, show_default=True, help="Of the test part.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
 def try_(  # noqa: PLR0913 - a command's options
     *,
-    reference: str,
+    reference: str | None,
     release: Path | None,
     model: str,
     tracking_uri: str | None,
     board_kind: str,
     kind: str | None,
+    budget: float,
     readings: int,
     as_json: bool,
 ) -> None:
@@ -97,14 +106,18 @@ def try_(  # noqa: PLR0913 - a command's options
     from deployers.commands.progress import Stages  # noqa: PLC0415 - --help must not wait
     from deployers.registry import fetch_release, open_release  # noqa: PLC0415
 
+    if release is None and reference is None:
+        reference = "champion"
+    require_one_source(reference, release)
+    config = settings((kind,) if kind else (), budget)
     with (
         tempfile.TemporaryDirectory(prefix="edgeloop-try-") as scratch,
         Stages(STAGES + 2 * len(TYPES), "try", shown=not as_json) as stages,
     ):
         folder = Path(scratch)
         stages.begin("release")
-        found = open_release(release) if release else fetch_release(reference, folder, model, tracking_uri)
-        outcome = _tried(found, folder, board_kind, kind, readings, stages.begin)
+        found = open_release(release) if release else fetch_release(str(reference), folder, model, tracking_uri)
+        outcome = _tried(found, folder, board_kind, config, readings, stages.begin)
     if as_json:
         click.echo(json.dumps(_plain(outcome, board_kind)))
     else:
@@ -116,14 +129,12 @@ def _tried(  # noqa: PLR0913, PLR0917 - everything that was chosen
     release: FetchedRelease,
     folder: Path,
     board_kind: str,
-    kind: str | None,
+    config: ConversionConfig,
     readings: int,
     stage: Callable[[str], None],
 ) -> Outcome:
-    from deployers.conversion.budget import ConversionConfig  # noqa: PLC0415
     from deployers.conversion.proof import prove  # noqa: PLC0415
 
-    config = ConversionConfig(types=(kind,)) if kind else ConversionConfig()
     proof = prove(release.path, config, stage)
     stretch = last_readings(release.path, readings)
     image_bytes, trial = on_board(release, proof, folder, board_kind, stretch, stage)
@@ -156,7 +167,7 @@ def _show(outcome: Outcome, board_kind: str) -> None:
     click.echo(f"\nOn a microcontroller: {outcome.release}")
     click.echo(f"  board           {board}, image {trial.model_version} confirmed")
     click.echo(
-        f"  cell            {outcome.kind}, {found['file_bytes']:,} bytes, {found['instructions']:,} instructions a "
+        f"  cell            {outcome.kind}, {found['file_bytes']:,} bytes, about {found['instructions']:,} instructions a "
         f"forecast; signed image {outcome.image_bytes:,} bytes"
     )
     click.echo(f"  readings        {len(trial.times):,} of the test part, a forecast at each")

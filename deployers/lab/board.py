@@ -11,6 +11,7 @@ bounded, and leaving the block ends the process.
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import socket
 import subprocess
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING, Self
 from deployers.exceptions import MissingTool
 from deployers.lab.firmware import LabError, build
 from deployers.link import BoardLink, BoardListener, LinkError
+from deployers.processes import bound
 from deployers.protocol.messages import KEY_BYTES, Forecast, Reading, SlotState
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ START_SECONDS = 60.0
 STOP_SECONDS = 60.0
 FEED_SECONDS = 180.0
 _POLL_SECONDS = 0.01
+LOG_CHARACTERS = 500
 
 
 class Diary:
@@ -64,7 +67,7 @@ class Diary:
         """
         with self.changed:
             if not self.changed.wait_for(lambda: len(self.readings) >= readings, seconds):
-                msg = f"{len(self.readings)!r} readings arrived within {seconds} s, expected {readings}: see the log"
+                msg = f"{len(self.readings)!r} readings arrived within {seconds} s, expected {readings}"
                 raise LabError(msg)
 
 
@@ -123,7 +126,11 @@ class VirtualBoard:
         """
         log = (self._folder / "board.log").open("ab")
         with log:
-            self._process = subprocess.Popen(self._command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log)  # noqa: S603 - a fixed program
+            command = bound(self._command(), os.getpid())
+            # At home in its folder, which need not be named then: QEMU splits settings at commas, the board at spaces.
+            self._process = subprocess.Popen(  # noqa: S603 - a fixed program
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self._folder
+            )
         self._sensor = self._accept_sensor()
         try:
             self._listener.wait_for(self.name, START_SECONDS)
@@ -203,13 +210,17 @@ class VirtualBoard:
         """
         before = len(self.diary.readings)
         first = max(self.diary.readings, default=-1) + 1
-        self.diary.wait_for(before + self.send(readings), seconds)
+        try:
+            self.diary.wait_for(before + self.send(readings), seconds)
+        except LabError as error:
+            msg = f"{error}; the {self.kind} board printed {self.log_end()!r}: mend what it names"
+            raise LabError(msg) from error
         with self.diary.changed:
             return [forecast for number, forecast in sorted(self.diary.forecasts.items()) if number >= first]
 
     def _command(self) -> list[str]:
         port = self._sensor_socket.getsockname()[1]
-        settings = [f"folder={self._folder}", f"id={self.name}"]
+        settings = ["folder=.", f"id={self.name}"]
         settings += [f"port={self._listener.port}", f"test_ms={self._test_ms}"]
         if self.kind == "native":
             return [str(self._program), *settings, f"sensor={port}"]
@@ -233,6 +244,11 @@ class VirtualBoard:
         raise self._failure(msg)
 
     def _failure(self, what: str) -> LabError:
-        log = (self._folder / "board.log").read_text(encoding="utf-8", errors="replace")[-500:]
         self.power_off()
-        return LabError(f"the {self.kind} board did not start ({what}); it printed {log!r}")
+        return LabError(
+            f"the {self.kind} board did not start ({what}), it printed {self.log_end()!r}: mend what it names"
+        )
+
+    def log_end(self) -> str:
+        """The last that the board printed; the whole is in `board.log`, for as long as its folder is there."""
+        return (self._folder / "board.log").read_text(encoding="utf-8", errors="replace").strip()[-LOG_CHARACTERS:]

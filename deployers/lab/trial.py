@@ -172,7 +172,7 @@ def run_trial(release: Path, cell: bytes, board: VirtualBoard, readings: list[Re
     forecasts = {
         "Keras": _celsius(streamed, keras_residuals(release, streamed, folder), program),
         "LiteRT": _celsius(streamed, LiteRT(cell).stream(streamed.features.astype(np.float32)), program),
-        "board": _of_board(accepted, made),
+        "board": _of_board(accepted, made, board),
     }
     values = streamed.values[streamed.made]
     board.confirm()
@@ -200,9 +200,12 @@ def keras_residuals(release: Path, streamed: Streamed, folder: Path) -> NDArray[
     return residuals
 
 
-def _of_board(accepted: list[int], made: dict[int, Forecast]) -> Doubles:
+def _of_board(accepted: list[int], made: dict[int, Forecast], board: VirtualBoard) -> Doubles:
     missing = [time for time in accepted if time not in made]
     if missing:
-        msg = f"the board made no forecast at {len(missing)!r} of {len(accepted)} readings: see its log"
+        msg = (
+            f"the board made no forecast at {len(missing)!r} of {len(accepted)} readings, expected one at each; "
+            f"it printed {board.log_end()!r}: do not deploy it"
+        )
         raise GateFailed(msg)
     return np.array([made[time].celsius for time in accepted], np.float64)

@@ -49,6 +49,19 @@ def test_no_manifest_means_not_written_to_the_end(release: Path) -> None:
         verify_manifest(release)
 
 
+def test_the_folder_is_named_as_it_was_given(release: Path) -> None:
+    (release / "model.onnx").unlink()
+    with pytest.raises(ManifestError, match=f"^release '{release}' does not match its manifest"):
+        verify_manifest(release)
+
+
+def test_a_manifest_that_cannot_be_read(release: Path) -> None:
+    (release / NAME).unlink()
+    (release / NAME).mkdir()
+    with pytest.raises(ManifestError, match=r"cannot be read \(Is a directory\): check the folder"):
+        verify_manifest(release)
+
+
 def test_half_a_manifest(release: Path) -> None:
     (release / NAME).write_text((release / NAME).read_text()[:40])
     with pytest.raises(ManifestError, match="is not JSON"):

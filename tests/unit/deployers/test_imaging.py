@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,14 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from deployers.conversion.board import HostBoard
+from deployers.conversion.checking import FLOAT_TOLERANCE
 from deployers.conversion.cost import TYPES
 from deployers.exceptions import GateFailed, InputError, ReleaseError
-from deployers.imaging import MODEL_TYPES, TENSOR_TYPES, image_of_conversion, tensors_of
-from deployers.protocol.image import ModelType, Policy, TensorKind, TensorType, verify_image
+from deployers.imaging import MODEL_TYPES, TENSOR_TYPES, image_of_conversion, run_image, tensors_of
+from deployers.protocol.image import ImageParts, ModelType, Policy, TensorKind, TensorType, verify_image
 from deployers.protocol.manifest import CONVERSION, verify_manifest, write_manifest
 from deployers.protocol.signature import public_point
+from deployers.protocol.tlv import ImageError
 
 KEY = ec.derive_private_key(7, ec.SECP256R1())
 POLICY = Policy((public_point(KEY),))
@@ -45,6 +48,8 @@ def test_an_image_holds_what_the_folder_holds(conversion: Path) -> None:
 
 @pytest.mark.parametrize("kind", TYPES)
 def test_every_type_makes_an_image_that_the_firmware_runs(copied: Path, kind: str) -> None:
+    path = copied / "fidelity.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "chosen": kind}))
     image = image_of_conversion(refit(copied, chosen=kind), KEY, 1)
     parts = verify_image(image, POLICY)
     horizon = next(tensor.elements for tensor in parts.tensors if tensor.kind == TensorKind.Y)
@@ -52,6 +57,56 @@ def test_every_type_makes_an_image_that_the_firmware_runs(copied: Path, kind: st
     assert board.golden(parts.golden)[0].name == "OK"
     assert parts.model_type == MODEL_TYPES[kind]
     assert board.engine.arena_bytes <= parts.arena_bytes
+    assert run_image(parts) <= (FLOAT_TOLERANCE if kind == "float32" else 0)
+
+
+# An image, run as a board runs it
+
+
+@pytest.fixture(scope="module")
+def parts(conversion: Path) -> ImageParts:
+    return verify_image(image_of_conversion(conversion, KEY, 1), POLICY)
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "message"),
+    [
+        ({"model": b"no model at all"}, "OK", "the engine refuses the file: NN_"),
+        ({"program": b"no program"}, "OK", "a feature program of 10 bytes"),
+        ({"arena_bytes": 1}, "IMAGE_LIMIT", "bytes of arena are needed, the image says 1: make"),
+        ({"buffer_bytes": 2}, "IMAGE_LIMIT", "bytes of buffer are needed, the image says 2: make"),
+        ({"golden": b"no vectors"}, "GOLDEN_LENGTH", "the firmware refuses the golden vectors"),
+    ],
+)
+def test_an_image_that_a_board_cannot_run_is_refused(
+    parts: ImageParts, change: dict[str, Any], status: str, message: str
+) -> None:
+    with pytest.raises(ImageError, match=message) as caught:
+        run_image(replace(parts, **change))
+    assert caught.value.status.name == status
+
+
+def test_an_image_that_forecasts_otherwise_than_it_says_is_refused(parts: ImageParts) -> None:
+    golden = parts.golden[:-4] + np.float32(99.5).tobytes()
+    with pytest.raises(ImageError, match=r"refuses the golden vectors, .* °C off: convert") as caught:
+        run_image(replace(parts, golden=golden))
+    assert caught.value.status.name == "GOLDEN_MISMATCH"
+
+
+# What is not signed
+
+
+@pytest.mark.parametrize("horizon", ["x", 5, -5, 600_000])
+def test_the_horizon_is_that_of_the_program(copied: Path, horizon: object) -> None:
+    with pytest.raises(ReleaseError, match=r"horizon of conversion .* expected 3"):
+        image_of_conversion(refit(copied, horizon=horizon), KEY, 1)
+
+
+def test_a_type_that_the_report_did_not_choose_is_not_signed(copied: Path) -> None:
+    chosen = verify_manifest(copied, CONVERSION)["facts"]["chosen"]
+    other = next(kind for kind in TYPES if kind != chosen)
+    with pytest.raises(ReleaseError, match=f"is '{other}', expected '{chosen}'"):
+        image_of_conversion(refit(copied, chosen=other), KEY, 1)
 
 
 @pytest.mark.parametrize("kind", TYPES)

@@ -12,6 +12,7 @@ import pytest
 from deployers.__main__ import main
 from deployers.conversion import checking, runtimes
 from deployers.conversion.runtimes import Engine, engine_library
+from deployers.exceptions import GateFailed
 
 
 def test_three_runtimes_stand_side_by_side(conversion: Path, capsys) -> None:
@@ -33,25 +34,27 @@ def test_json_is_one_object_and_nothing_else(conversion: Path, capsys) -> None:
     assert told["types"]["int8"]["runtimes"]["engine"]["tflm"] == 0
 
 
-def test_an_engine_that_is_not_tflm_is_exit_code_one(monkeypatch, conversion: Path, capsys) -> None:
+def test_an_engine_that_is_not_tflm_is_a_failed_gate(monkeypatch, conversion: Path, capsys) -> None:
     class Off(Engine):
         def stream(self, features, *, reset=True) -> Any:
             return super().stream(features, reset=reset) + np.float32(0.001)
 
     monkeypatch.setitem(checking.RUNTIMES, "engine", Off)
-    assert main(["check", str(conversion)]) == 1
+    assert main(["check", str(conversion)]) == GateFailed.exit_code == 3
     told = capsys.readouterr()
     assert "│ int8 " in told.out
     assert told.err.startswith("error: the runtimes do not agree: float32: engine beside TFLM is ")
     assert "int8: engine beside TFLM is 0.00" in told.err
-    assert main(["check", str(conversion), "--json"]) == 1
+    assert main(["check", str(conversion), "--json"]) == 3
     assert len(json.loads(capsys.readouterr().out)["failed"]) >= 3
 
 
 def test_a_tampered_folder_is_named(copied: Path, capsys) -> None:
     (copied / "cell_int8.tflite").write_bytes(b"other")
     assert main(["check", str(copied)]) == 2
-    assert "cell_int8.tflite differs: convert the release again" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "cell_int8.tflite differs: convert the release again" in told
+    assert f"conversion '{copied}' does not match" in told
 
 
 def test_no_folder_is_named(tmp_path: Path, capsys) -> None:

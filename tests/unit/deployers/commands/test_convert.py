@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import sys
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -53,6 +55,24 @@ def test_a_release_becomes_a_folder_and_a_table(release: Path, proof, tmp_path: 
 
 
 @pytest.mark.usefixtures("proven")
+def test_the_next_command_can_be_pasted(release: Path, tmp_path: Path, capsys) -> None:
+    out = tmp_path / "kitchen; old"
+    assert main(["convert", "--release", str(release), "--out", str(out)]) == 0
+    next_command = capsys.readouterr().out.partition("next: ")[2].replace("\n", "")
+    assert shlex.split(next_command) == ["python", "-m", "deployers", "check", str(out)]
+
+
+def test_what_was_not_measured_is_said_so(monkeypatch, release: Path, proof, tmp_path: Path, capsys) -> None:
+    figures = deepcopy(proof.figures)
+    figures["types"]["int8"] |= {"mae_growth": float("nan")}
+    monkeypatch.setattr(proof_module, "prove", lambda *_: replace(proof, figures=figures))
+    main(["convert", "--release", str(release), "--out", str(tmp_path / "out")])
+    printed = capsys.readouterr().out
+    assert "nan" not in printed
+    assert "not measured" in printed
+
+
+@pytest.mark.usefixtures("proven")
 def test_json_is_one_object_and_nothing_else(release: Path, tmp_path: Path, capsys, proof) -> None:
     assert main(["convert", "--release", str(release), "--out", str(tmp_path / "out"), "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
@@ -93,8 +113,12 @@ def test_a_real_budget_that_cannot_be_met_fails_the_gate(release: Path, tmp_path
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        ([], 2, "expected exactly one of them: say which release to convert"),
-        (["--version", "1", "--release", "x"], 2, "expected exactly one of them"),
+        ([], 2, "neither --version nor --release is given, expected exactly one of them: say which"),
+        (
+            ["--version", "1", "--release", "x"],
+            2,
+            "--version '1' and --release 'x' are both given, expected exactly one",
+        ),
         (["--release", "nowhere"], 2, "is no folder, expected one with a manifest.json"),
         (["--version", "1", "--tracking-uri", "sqlite:///nowhere.db"], 2, "there is no registry at"),
         (["--release", "x", "--budget", "2"], 2, "is not in the range"),

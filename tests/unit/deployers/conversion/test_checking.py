@@ -12,7 +12,9 @@ import pytest
 
 from deployers.conversion import checking
 from deployers.conversion.checking import check_conversion
+from deployers.conversion.features import FeatureProgram
 from deployers.conversion.flat import Graph
+from deployers.conversion.golden import board_golden, golden_series
 from deployers.conversion.runtimes import TFLM, Engine, LiteRT
 from deployers.exceptions import ConversionError, GateFailed, MissingTool, ReleaseError
 from deployers.protocol.manifest import CONVERSION, NAME, verify_manifest, write_manifest
@@ -24,6 +26,17 @@ def sealed(folder: Path, change: Callable[[Path], None], facts: dict[str, Any] |
     change(folder)
     write_manifest(folder, {**known, **(facts or {})}, CONVERSION)
     return folder
+
+
+def report(folder: Path, change: Callable[[dict[str, Any]], object]) -> Path:
+    """Change the fidelity report, and let the manifest say so."""
+
+    def changed(folder: Path) -> None:
+        found = json.loads((folder / "fidelity.json").read_text())
+        change(found)
+        (folder / "fidelity.json").write_text(json.dumps(found))
+
+    return sealed(folder, changed)
 
 
 def failed(folder: Path) -> list[str]:
@@ -74,6 +87,42 @@ def test_a_perturbed_float_cell_is_not_keras_either(copied: Path) -> None:
     assert "float32: engine beside keras" in failed(copied)
     with pytest.raises(GateFailed, match=r"the runtimes do not agree: float32: engine beside keras is .*: convert the"):
         check_conversion(copied).require()
+
+
+@pytest.mark.parametrize("kind", ["float32", "int8", "int16x8"])
+def test_another_cell_with_golden_vectors_of_its_own_is_further_from_keras(copied: Path, kind: str) -> None:
+    def swap(folder: Path) -> None:
+        fields, golden = (json.loads((folder / name).read_text()) for name in ("features.json", "golden.json"))
+        program = FeatureProgram.from_dict(fields["program"])
+        other = perturbed((folder / f"cell_{kind}.tflite").read_bytes(), 1)
+        (folder / f"cell_{kind}.tflite").write_bytes(other)
+        series = golden_series(golden, program, fields["cleaning"])
+        (folder / f"golden_{kind}.bin").write_bytes(board_golden(other, series, program))
+
+    wrong = failed(sealed(copied, swap))
+    assert f"{kind}: golden vectors the firmware refuses" not in wrong
+    assert f"{kind}: TFLM beside Keras as it was converted" in wrong
+    with pytest.raises(GateFailed, match=rf"{kind}: TFLM beside Keras as it .* when it was converted\): convert"):
+        check_conversion(copied).require()
+
+
+def test_what_convert_wrote_is_exactly_as_far_from_keras_as_it_says(conversion: Path) -> None:
+    then = json.loads((conversion / "fidelity.json").read_text())["golden_difference"]
+    figures = check_conversion(conversion).figures
+    assert {kind: found["runtimes"]["TFLM"]["keras"] for kind, found in figures.items()} == {
+        kind: each["celsius"] for kind, each in then.items()
+    }
+    assert {each["runtime"] for each in then.values()} == {"TFLM"}
+
+
+@pytest.mark.parametrize(("growth", "passes"), [(1.0, True), (1.04, True), (1.06, False)])
+def test_a_type_may_be_a_twentieth_further_than_it_was(copied: Path, growth: float, *, passes: bool) -> None:
+    report(copied, lambda found: found["golden_difference"]["int8"].update(celsius=_far(found, growth)))
+    assert (failed(copied) == []) is passes
+
+
+def _far(found: dict[str, Any], growth: float) -> float:
+    return float((found["golden_difference"]["int8"]["celsius"] - checking.LEAST_GROWTH) / growth)
 
 
 @pytest.mark.parametrize("kind", ["int8", "int16x8"])
@@ -155,7 +204,60 @@ def test_a_release_is_no_conversion(release: Path) -> None:
 )
 def test_unknown_types_are_named(copied: Path, facts: dict[str, Any]) -> None:
     sealed(copied, lambda _: None, {"chosen": "float32", **facts})
-    with pytest.raises(ReleaseError, match=r"^types and chosen type of 'out' are .*, expected some of"):
+    with pytest.raises(
+        ReleaseError, match=r"^(types|chosen type) of conversion '.*/out' (are|is) .*, expected (some|one) of"
+    ):
+        check_conversion(copied)
+
+
+def test_an_unknown_chosen_type_is_named_with_those_there_are(copied: Path) -> None:
+    sealed(copied, lambda _: None, {"chosen": "int4"})
+    expected = "'int4', expected one of float32, int8, int16x8: convert"
+    with pytest.raises(ReleaseError, match=f"^chosen type of conversion '{copied}' is {expected}"):
+        check_conversion(copied)
+
+
+@pytest.mark.parametrize("horizon", ["x", None, 5, -5, 600_000, [3]])
+def test_a_horizon_that_is_not_that_of_the_program_is_refused(copied: Path, horizon: object) -> None:
+    sealed(copied, lambda _: None, {"horizon": horizon})
+    with pytest.raises(
+        ReleaseError, match=r"^horizon of conversion '.*' is .*, expected 3 as in its program\.bin: conv"
+    ):
+        check_conversion(copied)
+
+
+def test_another_chosen_type_than_that_of_the_report_is_refused(copied: Path) -> None:
+    chosen = verify_manifest(copied, CONVERSION)["facts"]["chosen"]
+    other = next(kind for kind in ("float32", "int8") if kind != chosen)
+    sealed(copied, lambda _: None, {"chosen": other})
+    with pytest.raises(ReleaseError, match=f"is '{other}', expected '{chosen}' as in its fidelity.json: convert"):
+        check_conversion(copied)
+
+
+def test_a_chosen_type_over_budget_is_refused(copied: Path) -> None:
+    def over(found: dict[str, Any]) -> None:
+        found["conditions"][found["chosen"]].update(value=51.5, passed=True)
+
+    with pytest.raises(ReleaseError, match=r"over budget, MAE growth of .* is 51\.5 %, must be at most 50 %: convert"):
+        check_conversion(report(copied, over))
+
+
+def test_a_report_of_another_release_is_refused(copied: Path) -> None:
+    with pytest.raises(ReleaseError, match=r"^digest of conversion .* expected '00' as in its fidelity\.json"):
+        check_conversion(report(copied, lambda found: found.update(digest="00")))
+
+
+@pytest.mark.parametrize("celsius", [None, "x", {}])
+def test_a_report_without_the_difference_of_a_type_cannot_be_read(copied: Path, celsius: object) -> None:
+    report(copied, lambda found: found["golden_difference"]["int8"].update(celsius=celsius))
+    with pytest.raises(ReleaseError, match=r"^fidelity\.json of .* cannot be read \(.*\): convert the release again"):
+        check_conversion(copied)
+
+
+@pytest.mark.parametrize("wrong", [{"celsius": -1}, {"celsius": float("nan")}, {"runtime": "ONNX"}])
+def test_a_difference_that_says_nothing_is_refused(copied: Path, wrong: dict[str, Any]) -> None:
+    report(copied, lambda found: found["golden_difference"]["int8"].update(wrong))
+    with pytest.raises(ReleaseError, match=r"^golden_difference in fidelity\.json of .*, expected a runtime and °C"):
         check_conversion(copied)
 
 
@@ -170,19 +272,23 @@ def test_a_type_without_its_cell_is_named(copied: Path) -> None:
     [
         ("golden.json", "{}"),
         ("golden.json", "no json"),
+        ("golden.json", "[" * 100_000),
         ("features.json", "{}"),
+        ("features.json", "[]"),
+        ("fidelity.json", "{}"),
+        ("fidelity.json", '{"chosen": "int8", "conditions": {"int8": []}}'),
         ("features.json", '{"program": {"names": [], "unknown": 1}, "cleaning": {}}'),
     ],
 )
 def test_fields_that_are_not_there_are_told(copied: Path, name: str, text: str) -> None:
     sealed(copied, lambda folder: (folder / name).write_text(text) and None)
-    with pytest.raises(ReleaseError, match=r"conversion 'out' cannot be read \(.*\): convert the release again"):
+    with pytest.raises(ReleaseError, match=r" '.*/out' cannot be read \(.*\): convert the release again"):
         check_conversion(copied)
 
 
 def test_another_program_than_that_of_the_features_is_refused(copied: Path) -> None:
     sealed(copied, lambda folder: (folder / "program.bin").write_bytes(b"\0" * 56) and None)
-    with pytest.raises(ReleaseError, match=r"program\.bin of 'out' is not the program of its features\.json"):
+    with pytest.raises(ReleaseError, match=r"program\.bin of '.*/out' is not the program of its features\.json"):
         check_conversion(copied)
 
 

@@ -57,6 +57,8 @@ def test_the_report_is_plain_json(conversion: Path, proof) -> None:
 
     figures = json.loads((conversion / "fidelity.json").read_text(), parse_constant=refuse)
     assert figures["chosen"] == proof.chosen
+    assert set(figures["golden_difference"]) == set(proof.files)
+    assert "Fidelity of the converted model: kitchen version 3</h1>" in (conversion / "fidelity.html").read_text()
 
 
 def test_the_golden_vectors_can_be_read_back(conversion: Path) -> None:
@@ -192,6 +194,43 @@ def test_force_does_not_take_other_peoples_files(tmp_path: Path, name: str) -> N
     (tmp_path / name).write_text("{}")
     with pytest.raises(InputError, match="holds no conversion, which alone --force replaces"):
         require_free(tmp_path, force=True)
+
+
+def test_the_current_folder_is_refused_and_one_in_it_is_not(tmp_path: Path, monkeypatch) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    for given in (Path(), Path("../here"), tmp_path):
+        with pytest.raises(InputError, match=r"current folder or above it|is not empty"):
+            require_free(given)
+    require_free(Path("out"))
+    assert left(tmp_path / "here") == []
+
+
+def test_a_mount_point_is_refused(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(folder_module.os.path, "ismount", lambda _: True)
+    with pytest.raises(InputError, match="is a mount point, expected a folder that can be renamed"):
+        require_free(tmp_path / "out")
+
+
+def test_a_link_to_an_empty_folder_stays_one(release: Path, proof, tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "out").symlink_to("real")
+    write_conversion(release, proof, tmp_path / "out", {})
+    assert (tmp_path / "out").is_symlink()
+    verify_manifest(tmp_path / "real", CONVERSION)
+
+
+@pytest.mark.parametrize("name", ["file/out", "file/deep/out", "x" * 250])
+def test_what_cannot_be_written_is_found_before_the_work(tmp_path: Path, name: str) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ServiceUnavailable, match=r"^--out '.*' cannot be written \(.*\): check the folder's"):
+        require_free(tmp_path / name)
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="where /proc is")
+def test_a_file_system_that_takes_no_folders_is_found_before_the_work() -> None:
+    with pytest.raises(ServiceUnavailable, match=r"^--out '/proc/x' cannot be written"):
+        require_free(Path("/proc/x"))
 
 
 def test_force_does_not_take_a_file_that_was_put_beside(copied: Path) -> None:

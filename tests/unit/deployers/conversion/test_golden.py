@@ -17,6 +17,8 @@ from deployers.conversion.golden import (
     _kept,
     board_golden,
     golden_series,
+    keras_difference,
+    largest,
 )
 from deployers.conversion.runtimes import TFLM
 from deployers.conversion.stream import decode_golden
@@ -71,6 +73,19 @@ def test_a_board_gets_the_forecasts_of_its_own_type(series, program, proof, kind
         at = np.searchsorted([time for time, _ in each.readings], vector.forecast_times)
         rows = np.searchsorted(each.streamed.accepted, at)
         assert np.array_equal(vector.forecasts, made[rows].astype(np.float32))
+
+
+@pytest.mark.parametrize("kind", ["float32", "int8", "int16x8"])
+def test_how_far_a_type_is_from_keras_is_told_with_its_runtime(series, program, proof, kind: str) -> None:
+    runtime = TFLM(proof.files[kind])
+    apart = [np.abs(each.forecasts(runtime, program)[each.rows] - each.keras).max() for each in series]
+    assert keras_difference(proof.files[kind], series, program) == {"runtime": "TFLM", "celsius": max(apart)}
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_what_is_no_number_is_infinitely_far(value: float) -> None:
+    assert largest(np.array([0.0, value]), np.zeros(2)) == float("inf")
+    assert largest(np.array([0.5, -2.0]), np.zeros(2)) == 2.0
 
 
 @pytest.mark.parametrize(("horizon", "expected"), [(6, 96), (144, 8), (288, 4)])

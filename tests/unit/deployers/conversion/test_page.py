@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
 from deployers.conversion.conditions import Condition, number
-from deployers.conversion.page import Page
+from deployers.conversion.page import Page, named
 
 
 class Reader(HTMLParser):
@@ -79,8 +79,41 @@ def test_conditions_show_value_limit_unit_and_verdict() -> None:
     page = Page("t")
     page.conditions([Condition("gap", 51.5, "at most", 48.0, "h", "two"), Condition("rows", 19735, "at least", 1000)])
     texts = read(page).texts
-    assert [*texts[texts.index("gap") :]][:5] == ["gap", "51.5", "at most 48 h", "failed", "two"]
+    assert [*texts[texts.index("gap") :]][:5] == ["gap", "51.5 h", "at most 48 h", "failed", "two"]
     assert [*texts[texts.index("rows") :]][:4] == ["rows", "19,735", "at least 1,000", "passed"]
+
+
+def test_a_column_that_would_be_empty_is_left_out() -> None:
+    page = Page("t")
+    page.conditions([Condition("growth", float("nan"), "at most", 1.0, "%")])
+    texts = read(page).texts
+    assert "Detail" not in texts
+    assert [*texts[texts.index("growth") :]] == ["growth", "not measured", "at most 1 %", "failed"]
+    assert page.render().count("<th>") == page.render().count("<td")
+
+
+@pytest.mark.parametrize(
+    ("facts", "title"),
+    [
+        ({}, "Report"),
+        ({"model": "", "version": None}, "Report"),
+        ({"model": "a<b", "version": "3"}, "Report: a<b version 3"),
+        ({"version": 3}, "Report: version 3"),
+    ],
+)
+def test_a_page_is_named_after_what_is_registered(facts: dict[str, object], title: str) -> None:
+    page = Page("Report")
+    page.section("heading", "text")
+    reader = Reader()
+    reader.feed(named(page.render(), facts))
+    assert "".join(reader.texts).count(title) == 2
+    assert (title == "Report") == (named(page.render(), facts) == page.render())
+
+
+def test_a_mixed_verdict_is_in_no_traffic_lights_colour() -> None:
+    page = Page("t")
+    page.mixed_verdict("one of two")
+    assert '<p class="verdict part">one of two</p>' in page.render()
 
 
 @pytest.mark.parametrize(("passed", "word", "kind"), [(True, "Passed", "ok"), (False, "Failed", "bad")])

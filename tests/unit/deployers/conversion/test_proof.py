@@ -39,7 +39,7 @@ def test_nothing_within_budget_names_every_figure(proof: Proof) -> None:
         none.require()
     assert str(caught.value).startswith("no type is within the fidelity budget: MAE growth of float32 is ")
     assert str(caught.value).count("MAE growth of") == 3
-    assert str(caught.value).endswith(": train again or raise mae_growth")
+    assert str(caught.value).endswith(": train again or raise the budget")
     assert caught.value.exit_code == 3
 
 
@@ -64,7 +64,7 @@ def test_the_time_allowed_is_that_of_the_settings(release: Path) -> None:
 
 def test_a_crash_of_the_converter_is_no_crash_here(release: Path) -> None:
     with pytest.raises(ConversionError, match="crashed with SIGSEGV"):
-        prove(release, ConversionConfig(), process=Process(("bash", "-c", "kill -SEGV $$")))
+        prove(release, ConversionConfig(), process=Process(("/bin/bash", "-c", "kill -SEGV $$")))
 
 
 @pytest.mark.parametrize("name", ["model.keras", "calibration.npz", "test.npz", "features.json"])
@@ -104,7 +104,11 @@ def test_the_page_has_every_part_of_the_report(proof: Proof) -> None:
     ):  # fmt: skip
         assert f"<h2>{heading}</h2>" in proof.page
     assert proof.page.count('src="data:image/png;base64,') == 4
-    assert f"Passed: {proof.chosen} is deployed" in proof.page
+    assert f"Passed: {proof.chosen} is deployed, the cheapest type; every type is within budget." in proof.page
+    assert "<th>Instructions, about</th>" in proof.page
+    assert "which runtime made the forecasts of this page" in proof.page
+    assert "<th>Detail</th>" not in proof.page
+    assert re.search(r'<td class="n">[-0-9.e]+ %</td>', proof.page)
     for found in proof.figures["types"].values():
         assert found["error"]["largest"]["time"] in proof.page
 
@@ -114,6 +118,27 @@ def test_the_page_needs_no_network_and_no_script(proof: Proof) -> None:
     assert "http" not in without_images
     assert "<script" not in without_images
     assert "@media print" in without_images
+
+
+@pytest.mark.parametrize(
+    ("failing", "words"),
+    [
+        ({"int8"}, "float32 is deployed, the cheapest type within budget; over budget: int8."),
+        ({"int8", "int16x8"}, "float32 is deployed, the cheapest type within budget; over budget: int8, int16x8."),
+        (set(), "Passed: float32 is deployed, the cheapest type; every type is within budget."),
+    ],
+)
+def test_the_verdict_names_the_types_over_budget(proof: Proof, failing: set[str], words: str) -> None:
+    from deployers.conversion.page import Page
+    from deployers.conversion.report import _verdict
+
+    page = Page("t")
+    conditions = {
+        kind: replace(each, value=100.0 if kind in failing else 0.0) for kind, each in proof.conditions.items()
+    }
+    _verdict(page, "float32", conditions)
+    assert words in page.render()
+    assert ("Passed" in page.render()) is not bool(failing)
 
 
 def test_a_page_of_a_failure_says_so(proof: Proof, release: Path) -> None:

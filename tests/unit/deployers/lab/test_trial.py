@@ -13,8 +13,11 @@ import pytest
 from deployers.exceptions import GateFailed, ReleaseError
 from deployers.lab import __main__ as lab
 from deployers.lab import trial as lab_trial
+from deployers.lab.board import VirtualBoard
+from deployers.lab.firmware import LabError
 from deployers.lab.trial import RUNTIMES, Trial, last_readings, on_board
 from deployers.protocol.manifest import verify_manifest
+from deployers.protocol.messages import Reading
 from deployers.registry import open_release
 
 if TYPE_CHECKING:
@@ -108,7 +111,7 @@ def keras_once() -> Iterator[None]:
 def test_every_type_runs_on_a_board_and_says_what_keras_says(
     release: Path, proof: Proof, tmp_path: Path, board: str, kind: str
 ) -> None:
-    chosen = replace(proof, chosen=kind)
+    chosen = replace(proof, chosen=kind, figures={**proof.figures, "chosen": kind})
     _, found = on_board(open_release(release), chosen, tmp_path, board, last_readings(release, 30))
     assert (len(found.times), found.model_version) == (30, 1)
     assert 0 < found.largest_difference("Keras", "board") <= lab.allowed_difference(proof, kind)
@@ -141,6 +144,45 @@ def test_the_command_converts_and_prints_one_json_object(release: Path, capsys: 
     np.testing.assert_allclose(printed["last"]["board"], printed["last"]["Keras"], atol=printed["tolerance"])
 
 
+def test_the_budget_is_asked_for_as_convert_asks_for_it(
+    release: Path, proof: Proof, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def nothing_within(_release: Path, config: Any, _stage: Any) -> Proof:
+        asked.append((config.types, config.mae_growth))
+        return replace(proof, chosen=None)
+
+    monkeypatch.setattr("deployers.conversion.proof.prove", nothing_within)
+    assert lab.main(["try", "--release", str(release), "--type", "int8", "--budget", "0.25"]) == GateFailed.exit_code
+    assert asked == [(("int8",), 0.25)]
+    assert "no type is within the fidelity budget" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("board", ["native", "mps2_an500"])
+def test_a_folder_of_any_name_serves_a_board(tmp_path: Path, board: str) -> None:
+    folder = tmp_path / ("a b,c " + "long" * 40)
+    with VirtualBoard(board, key=bytes(32), state_folder=folder) as started:
+        assert started.feed([Reading(1_700_000_000_000, 21_000_000)]) == []
+    assert (folder / "flash.bin").exists()
+
+
+def test_a_board_that_does_not_start_shows_what_it_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(VirtualBoard, "_command", lambda _: ["/bin/sh", "-c", "echo no flash >&2; exit 3"])
+    with pytest.raises(LabError, match=r"native board did not start \(.*\), it printed 'no flash': mend what it names"):
+        VirtualBoard("native", key=bytes(32), state_folder=tmp_path).__enter__()
+
+
+def test_readings_that_do_not_arrive_show_what_the_board_printed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(VirtualBoard, "send", lambda *_: 1)
+    with VirtualBoard("native", key=bytes(32), state_folder=tmp_path) as board:
+        (tmp_path / "board.log").write_text("flash worn out")
+        with pytest.raises(LabError, match=r"0 readings arrived within 0.01 s, expected 1; .* 'flash worn out'"):
+            board.feed([Reading(1, 2)], 0.01)
+
+
 @pytest.mark.usefixtures("proven")
 def test_the_table_shows_the_three_side_by_side(release: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert lab.main(["try", "--release", str(release), "--board", "native", "--readings", "12"]) == 0
@@ -167,6 +209,11 @@ def test_a_board_that_differs_is_shown_and_then_fails(
         (["--type", "int4"], "'int4' is not one of 'float32', 'int8', 'int16x8'"),
         (["--readings", "1"], "1 is not in the range 2<=x<=20000"),
         (["--release", "nowhere"], "release 'nowhere' is no folder"),
+        (
+            ["--release", "x", "--version", "77"],
+            "--version '77' and --release 'x' are both given, expected exactly one",
+        ),
+        (["--release", "x", "--budget", "nan"], "--budget nan: Input should be a finite number"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(

@@ -37,7 +37,7 @@ VECTORS = {
 IMAGE, POINT = VECTORS["image"], VECTORS["key"]
 POLICY = Policy((POINT,))
 REFUSED = [entry.split("=") for entry in VECTORS["refused"].decode().split(",")]
-words = st.integers(0, 2**32 - 1)
+u32s = st.integers(0, 2**32 - 1)
 tensors = st.builds(
     Tensor,
     kind=st.sampled_from(TensorKind),
@@ -54,10 +54,10 @@ parts = st.builds(
     tensors=st.lists(tensors, min_size=1, max_size=4).map(tuple),
     version=st.integers(1, 2**32 - 1),
     model_type=st.sampled_from(ModelType),
-    arena_bytes=words,
-    buffer_bytes=words,
+    arena_bytes=u32s,
+    buffer_bytes=u32s,
     release_sha256=st.binary(min_size=32, max_size=32),
-    minimum_firmware=words,
+    minimum_firmware=u32s,
     description=st.text(max_size=20),
 )
 
@@ -134,6 +134,27 @@ def test_every_truncation_and_excess_is_refused() -> None:
         assert refusal(IMAGE[:length]) == Status.IMAGE_TRUNCATED
     for more in (b"\0", bytes(16), IMAGE):
         assert refusal(IMAGE + more) == Status.IMAGE_TRUNCATED
+
+
+def words(image: bytes) -> str:
+    with pytest.raises(ImageError) as caught:
+        verify_image(image, POLICY)
+    return str(caught.value)
+
+
+def test_a_file_that_is_too_long_is_not_called_cut_short() -> None:
+    size = len(IMAGE)
+    assert words(IMAGE + b"\0") == f"too long: {size + 1} bytes, expected {size} by its header: make the image again"
+    assert words(IMAGE[:-1]).startswith(f"cut short: {size - 1} bytes, expected {size}")
+
+
+def test_refusals_are_words_not_structures() -> None:
+    told = words(IMAGE[:4] + b"\2" + IMAGE[5:])
+    assert told.startswith("format 2 with a header of 48 bytes and signature algorithm 1, expected 1, 48 and 1: make")
+    told = words(header(bytes=80))
+    assert told.startswith("the header says 80 bytes in all, ")
+    assert not any(mark in told for mark in "{}[]()'")
+    assert not any(mark in words(VECTORS["tensor_kind"]) for mark in "{}[]()'")
 
 
 @given(st.binary(max_size=600))

@@ -88,7 +88,7 @@ def test_a_hello_comes_back(state: BoardState, name: str, nonce: bytes) -> None:
     assert Hello.decode(hello.encode()) == hello
 
 
-@given(u32, u32, st.lists(st.builds(Reading, i64, i32), min_size=1, max_size=64))
+@given(u32, st.integers(0, 2**32 - 1 - 64), st.lists(st.builds(Reading, i64, i32), min_size=1, max_size=64))
 def test_readings_come_back(oldest: int, first: int, readings: list[Reading]) -> None:
     sent = Readings(oldest, first, tuple(readings))
     assert Readings.decode(sent.encode()) == sent

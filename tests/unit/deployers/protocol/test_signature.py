@@ -11,7 +11,6 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from deployers.protocol import signature
 from deployers.protocol.signature import (
     POINT_BYTES,
     generate_keys,
@@ -87,11 +86,6 @@ def test_a_key_is_not_overwritten_unless_forced(tmp_path: Path, name: str) -> No
     load_private_key(tmp_path / "a.pem")
 
 
-def test_both_keys_in_one_file_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ImageError, match="both keys"):
-        generate_keys(tmp_path / "a", tmp_path / "a")
-
-
 @pytest.mark.parametrize(("private", "public"), [("missing/a.pem", "a.pub"), ("a.pem", "missing/a.pub")])
 def test_half_a_pair_is_not_left_behind(tmp_path: Path, private: str, public: str) -> None:
     with pytest.raises(ImageError, match="cannot be written"):
@@ -143,40 +137,57 @@ def test_a_missing_key_is_named(tmp_path: Path, load) -> None:
         load(tmp_path / "nowhere")
 
 
-def test_a_disk_that_is_full_leaves_the_old_pair(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    private, public = tmp_path / "a.pem", tmp_path / "a.pub"
-    generate_keys(private, public)
-    before = private.read_bytes()
-    written = signature.write_whole
-
-    def full(path: Path, data: bytes, mode: int) -> None:
-        if path == private:
-            msg = "no space"
-            raise ImageError(msg)
-        written(path, data, mode)
-
-    monkeypatch.setattr(signature, "write_whole", full)
-    with pytest.raises(ImageError, match="no space"):
-        generate_keys(private, public, force=True)
-    assert private.read_bytes() == before
-    assert load_public_key(public) == public_point(load_private_key(private))
-
-
-def test_a_public_key_that_cannot_be_written_leaves_the_pair_that_was_there(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("name", ["a.key", "a.key.pub"])
+@pytest.mark.parametrize("there", [True, False])
+def test_a_disk_that_is_full_leaves_both_keys_or_neither(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, *, there: bool
 ) -> None:
-    private, public = tmp_path / "a.pem", tmp_path / "a.pub"
-    generate_keys(private, public)
-    written = signature.write_whole
+    private, public = tmp_path / "a.key", tmp_path / "a.key.pub"
+    if there:
+        generate_keys(private, public)
+    before = {path.name: (path.read_bytes(), path.stat().st_mode) for path in tmp_path.iterdir()}
+    replaced = Path.replace
 
-    def full(path: Path, data: bytes, mode: int) -> None:
-        if path == public:
-            msg = "no space"
-            raise ImageError(msg)
-        written(path, data, mode)
+    def full(self: Path, target: Path) -> Path:
+        if target.name == name and self.suffix == ".new":
+            raise OSError(28, "No space left on device")
+        return replaced(self, target)
 
-    monkeypatch.setattr(signature, "write_whole", full)
-    with pytest.raises(ImageError, match="no space"):
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(ImageError, match=rf"{name}' cannot be written \(No space left on device"):
         generate_keys(private, public, force=True)
-    assert load_public_key(public) == public_point(load_private_key(private))
-    assert stat.S_IMODE(private.stat().st_mode) == 0o600
+    assert {path.name: (path.read_bytes(), path.stat().st_mode) for path in tmp_path.iterdir()} == before
+
+
+def test_force_replaces_both(tmp_path: Path) -> None:
+    private, public = tmp_path / "a.key", tmp_path / "a.key.pub"
+    first = generate_keys(private, public)
+    second = generate_keys(private, public, force=True)
+    assert first != second
+    assert load_public_key(public) == public_point(load_private_key(private)) == second
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.key", "a.key.pub"]
+
+
+@pytest.mark.parametrize(
+    "kind", ["the same name", "a detour", "a link to the folder", "a hard link", "a symbolic link"]
+)
+def test_one_file_by_two_names_is_refused(tmp_path: Path, kind: str) -> None:
+    folder = tmp_path / "keys"
+    folder.mkdir()
+    private = folder / "a.key"
+    public = {
+        "the same name": private,
+        "a detour": tmp_path / "keys" / ".." / "keys" / "a.key",
+        "a link to the folder": tmp_path / "other" / "a.key",
+    }.get(kind, folder / "b.key")
+    (tmp_path / "other").symlink_to(folder)
+    if kind.endswith("d link"):
+        private.write_bytes(b"precious")
+        public.hardlink_to(private)
+    elif kind == "a symbolic link":
+        public.symlink_to(private)
+    with pytest.raises(
+        ImageError, match=r"^public key '.*' is the private key '.*a\.key', expected two files: give an"
+    ):
+        generate_keys(private, public, force=True)
+    assert not private.exists() or private.read_bytes() == b"precious"
