@@ -167,8 +167,8 @@ def _show(outcome: Outcome, board_kind: str) -> None:
     click.echo(f"\nOn a microcontroller: {outcome.release}")
     click.echo(f"  board           {board}, image {trial.model_version} confirmed")
     click.echo(
-        f"  cell            {outcome.kind}, {found['file_bytes']:,} bytes, about {found['instructions']:,} instructions a "
-        f"forecast; signed image {outcome.image_bytes:,} bytes"
+        f"  cell            {outcome.kind}, {found['file_bytes']:,} bytes, "
+        f"about {found['instructions']:,} instructions a forecast; signed image {outcome.image_bytes:,} bytes"
     )
     click.echo(f"  readings        {len(trial.times):,} of the test part, a forecast at each")
     for name in RUNTIMES[1:]:
