@@ -97,9 +97,11 @@ lines: setup ## count lines of code and of tests
 
 .PHONY: lock
 lock: setup ## resolve the dependency groups anew and write locks/
-	@$(UV_COMPILE) --group pyproject.toml:pipelines --group pyproject.toml:deploy --group pyproject.toml:dev -o locks/dev.txt
+	@$(UV_COMPILE) $(foreach group,pipelines deploy hub convert dev,--group pyproject.toml:$(group)) -o locks/dev.txt
 	@$(UV_COMPILE) --constraint locks/dev.txt --group pyproject.toml:pipelines -o locks/pipelines.txt
 	@$(UV_COMPILE) --constraint locks/dev.txt --group pyproject.toml:deploy -o locks/deploy.txt
+	@$(UV_COMPILE) --constraint locks/dev.txt --group pyproject.toml:hub -o locks/hub.txt
+	@$(UV_COMPILE) --constraint locks/dev.txt --group pyproject.toml:hub --group pyproject.toml:convert -o locks/hub-convert.txt
 	@echo uv | $(UV_COMPILE) --constraint locks/dev.txt - -o locks/uv.txt
 
 .PHONY: clean
