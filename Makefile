@@ -11,6 +11,8 @@ BIN := .venv/bin
 PY := $(BIN)/python
 # What builds the firmware and runs it: a compiler for this machine, one for the Cortex-M7, QEMU, and a fuzzer's clang.
 FIRMWARE_PACKAGES := build-essential gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm dpkg-dev
+# A virtual Jetson, and the charts of the hub's page.
+LAB_PACKAGES := openssh-server libjs-dygraphs
 FUZZ_PACKAGES := clang llvm libclang-rt-14-dev
 UV_COMPILE := $(BIN)/uv pip compile --quiet --upgrade --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--custom-compile-command 'make lock'
@@ -36,10 +38,10 @@ setup: ## make .venv hold what locks/ names (nothing to do when it does)
 	@scripts/setup.sh
 
 .PHONY: run
-run: setup ## data and training pipelines, promotion, then the champion on an emulated Cortex-M7 (ARGS go to run.py all)
+run: setup ## both pipelines, promotion, then the champion on a virtual Jetson and an emulated Cortex-M7 (ARGS go to run.py all)
 	@$(PY) run.py all $(ARGS)
-	@scripts/install-debian.sh $(FIRMWARE_PACKAGES)
-	@$(PY) -m deployers.lab try
+	@scripts/install-debian.sh $(FIRMWARE_PACKAGES) $(LAB_PACKAGES)
+	@$(PY) -m deployers.lab loop
 
 .PHONY: firmware
 firmware: ## build the firmware for every board; sizes, stack and symbols within their budgets
@@ -62,7 +64,7 @@ imports: setup ## check which package imports which
 
 .PHONY: test
 test: imports firmware firmware-test ## import contracts, the firmware, then all Python tests with coverage (ARGS go to pytest)
-	@scripts/install-debian.sh postgresql
+	@scripts/install-debian.sh postgresql chromium $(LAB_PACKAGES)
 	@$(PY) -m pytest --cov --cov-report=term $(ARGS)
 
 .PHONY: check
@@ -74,7 +76,7 @@ check: setup imports ## ruff, formats, types, import contracts, clang-tidy
 	@$(PY) -m mypy
 
 .PHONY: bench
-bench: bench-engine bench-fidelity bench-accuracy ## run every benchmark
+bench: bench-engine bench-fidelity bench-hub bench-accuracy ## run every benchmark
 
 .PHONY: bench-engine
 bench-engine: setup ## instructions, code and memory of one forecast on the emulated Cortex-M7
@@ -85,6 +87,16 @@ bench-engine: setup ## instructions, code and memory of one forecast on the emul
 bench-fidelity: setup ## what the integer cells cost in accuracy on the reference readings (ARGS go to it)
 	@scripts/install-debian.sh $(FIRMWARE_PACKAGES) libgomp1
 	@$(PY) -m benchmarks.fidelity $(ARGS)
+
+.PHONY: bench-hub
+bench-hub: setup ## the hub: 500 boards on it, and its REST beside mlflow models serve (ARGS go to it)
+	@scripts/install-debian.sh $(FIRMWARE_PACKAGES) libgomp1 wrk
+	@$(PY) -m benchmarks.hub $(ARGS)
+
+.PHONY: soak
+soak: setup ## link cuts, hub kills and board resets at random moments: nothing lost, nothing doubled (ARGS go to it)
+	@scripts/install-debian.sh $(FIRMWARE_PACKAGES)
+	@$(PY) -m benchmarks.soak $(ARGS)
 
 .PHONY: bench-accuracy
 bench-accuracy: setup ## forecast errors of the GRU and of its rivals on the reference readings (ARGS go to it)

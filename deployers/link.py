@@ -1,35 +1,36 @@
-"""The hub's end of the boards' links: boards connect, prove who they are, send readings and take requests.
+"""The hub's end of one board's link: the board proves who it is, sends readings and takes requests.
 
-    class Store:                          # keeps what boards send; called from the link's thread
-        def keep_readings(self, board, first, readings): ...
-        def keep_forecast(self, board, forecast): ...
+    class Store:                                      # keeps what boards send
+        async def keep_readings(self, board, first, readings): ...
+        async def keep_forecast(self, board, forecast): ...
 
-    with BoardListener({"board-1": key}.get, Store()) as listener:
-        link = listener.wait_for("board-1", seconds=10)
-        link.transfer(image)
-        link.install()
+    async with BoardListener({"board-1": key}.get, Store()) as listener:      # deployers/listener.py
+        link = await listener.wait_for("board-1", seconds=10)
+        await link.transfer(image)
+        await link.install()
 
-Its errors stand in the tree of `deployers.exceptions`.
+Everything runs in one event loop, and everything a board can make the hub keep or wait for is bounded: bytes that wait
+to be sent, frames that wait to be kept, frames a second, the time without progress. Errors stand in the tree of
+`deployers.exceptions`.
 """
 
 from __future__ import annotations
 
-import contextlib
+import asyncio
 import logging
-import os
 import socket
-import threading
-import time
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Any, cast
 
-from deployers.exceptions import DeployerError, GateFailed, ServiceUnavailable
+from deployers.exceptions import BoardRefused, DeployerError, ServiceUnavailable
 from deployers.protocol import messages
-from deployers.protocol.messages import Answer, BoardState, Forecast, Hello, Message, Reading
+from deployers.protocol.messages import Answer, BoardState, Forecast, Hello, Message
 from deployers.protocol.session import Arrived, Closed, Event, HubSession, Opened, Refusal
 from deployers.protocol.status import Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from deployers.keeping import Keeping
 
 _log = logging.getLogger(__name__)
 
@@ -37,10 +38,12 @@ ANSWER_SECONDS = 10.0
 HANDSHAKE_SECONDS = 10.0
 # A board that takes nothing for so long is gone, whatever its connection says.
 SEND_SECONDS = 10.0
-# Connections on which no board has proven itself yet; beyond it the oldest is dropped, so that strangers who connect
-# and say nothing keep no board out.
-STRANGERS_MAX = 64
-_PAUSE_SECONDS = 0.1
+# Bytes that wait for a board to take them; a well-behaved one never has more than a window of chunks to take.
+SEND_BYTES_MAX = 65_536
+# Beyond this a board is not read from for a while. Each has a second's worth at once, for its ring after an outage.
+FRAMES_PER_SECOND = 200.0
+# Chunks sent ahead of an answer.
+WINDOW = 8
 _ATTEMPTS = 3
 _RECEIVE_BYTES = 4096
 # The frame did not arrive as it was sent: the same request again is right. Anything else would be refused again.
@@ -55,7 +58,7 @@ class LinkLostError(LinkError, ServiceUnavailable):
     """The connection went, or the board did not answer in time."""
 
 
-class LinkRefusedError(LinkError, GateFailed):
+class LinkRefusedError(LinkError, BoardRefused):
     """The board answered with a status other than OK."""
 
     def __init__(self, what: str, status: int, body: bytes = b"") -> None:
@@ -65,39 +68,89 @@ class LinkRefusedError(LinkError, GateFailed):
         self.body = body
 
 
-class Sink(Protocol):
-    """Where readings and forecasts go.
-
-    After a lost connection the same may come again: a reading is known by its board and time, a forecast by the
-    reading it was made at.
-    """
-
-    def keep_readings(self, board: str, first: int, readings: tuple[Reading, ...]) -> None:
-        """Keep readings numbered from `first` on; they are acknowledged to the board when this returns."""
-        ...
-
-    def keep_forecast(self, board: str, forecast: Forecast) -> None:
-        """Keep a forecast; it comes before its reading is acknowledged."""
-        ...
-
-
-class BoardLink:
+class BoardLink(asyncio.BufferedProtocol):
     """One connection of one board; made by `BoardListener`.
 
     Args:
-        connection: the connected socket; closed by the link.
         session: the hub's side of the session on it.
-        sink: where readings and forecasts go.
+        keeping_of: the board's queue of what is to be kept, by its id; called once, when the board has proven itself.
+        changed: called when the connection is made, when the board has proven itself, and when it has ended.
+        frames_per_second: a board that sends more is read from more slowly.
     """
 
-    def __init__(self, connection: socket.socket, session: HubSession, sink: Sink) -> None:
-        self._connection, self._session, self._sink = connection, session, sink
-        self._changed = threading.Condition()
-        self._answers: dict[int, Answer | Refusal] = {}
-        self._waiting: set[int] = set()
-        self._closed = False
-        # On receiving, a timeout only means that the board has nothing to say.
-        self._connection.settimeout(SEND_SECONDS)
+    def __init__(
+        self,
+        session: HubSession,
+        keeping_of: Callable[[str], Keeping],
+        changed: Callable[[BoardLink], None] = lambda _: None,
+        frames_per_second: float = FRAMES_PER_SECOND,
+    ) -> None:
+        self._session, self._keeping_of, self._changed = session, keeping_of, changed
+        self._keeping: Keeping | None = None
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport | None = None
+        self._buffer = bytearray(_RECEIVE_BYTES)
+        self._waiting: dict[int, asyncio.Future[Answer | Refusal]] = {}
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._held_back: set[str] = set()
+        self._can_write = asyncio.Event()
+        self._can_write.set()
+        self._is_closed = False
+        self._pace, self._budget, self._budget_at = frames_per_second, frames_per_second, self._loop.time()
+        self._given = self._taken = 0
+
+    # ---- what the event loop calls ----
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Wait for the board to say hello, within `HANDSHAKE_SECONDS`."""
+        self._transport = cast("asyncio.Transport", transport)
+        self._transport.set_write_buffer_limits(0)
+        self._after(HANDSHAKE_SECONDS, "handshake", self.abort)
+        self._changed(self)
+
+    def get_buffer(self, sizehint: int) -> bytearray:
+        """A small buffer: between two of its fills the other boards have their turn."""
+        del sizehint
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Bytes came."""
+        if self._is_closed:
+            return
+        events = self._session.receive(bytes(self._buffer[:nbytes]))
+        for event in events:
+            self._on_event(event)
+        self.flush()
+        if self._keeping is not None:
+            self._keeping.heard = self._loop.time()
+            self._keeping.counters.received_bytes += nbytes
+            self._hold_back(self._keeping, len(events))
+
+    def pause_writing(self) -> None:
+        """The board does not take what it is sent."""
+        self._can_write.clear()
+        self._taken = self._bytes_taken()
+        self._after(SEND_SECONDS, "send", self._check_progress)
+
+    def resume_writing(self) -> None:
+        """It took everything."""
+        self._cancel("send")
+        self._can_write.set()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Requests that wait end with `LinkLostError`."""
+        if exc is not None:
+            _log.info("link lost: %s", exc)
+        self._is_closed = True
+        for name in list(self._timers):
+            self._cancel(name)
+        for future in self._waiting.values():
+            if not future.done():
+                future.set_exception(_ended())
+        self._can_write.set()
+        self._changed(self)
+
+    # ---- what the hub calls ----
 
     @property
     def hello(self) -> Hello:
@@ -114,40 +167,45 @@ class BoardLink:
     @property
     def is_open(self) -> bool:
         """Both sides have proven themselves, and the connection stands."""
-        return self._session.is_open and not self._closed
+        return self._session.is_open and not self._is_closed
 
-    def serve(self, opened: Callable[[BoardLink], None]) -> None:
-        """Receive until the connection ends; `opened` is called once, when the board has proven itself."""
-        end = time.monotonic() + HANDSHAKE_SECONDS
-        try:
-            while data := self._receive(end):
-                with self._changed:
-                    events = self._session.receive(data)
-                    self._flush()
-                for event in events:
-                    self._on_event(event, opened)
-        except OSError as error:
-            _log.info("link lost: %s", error)
-        finally:
-            self.close()
+    @property
+    def is_closed(self) -> bool:
+        """The connection has ended."""
+        return self._is_closed
 
-    def _receive(self, end: float) -> bytes:
-        """The next bytes; none once the connection has ended, or after `end` if the session is not open by then."""
-        while self._session.is_open or time.monotonic() < end:
-            with contextlib.suppress(TimeoutError):
-                return self._connection.recv(_RECEIVE_BYTES)
-        return b""
+    @property
+    def board(self) -> str | None:
+        """The id of the board, once it has proven itself."""
+        return self.hello.board if self._session.is_open else None
 
-    def close(self) -> None:
-        """Drop the connection; requests that wait end with `LinkLostError`."""
-        with contextlib.suppress(OSError):
-            self._connection.shutdown(socket.SHUT_RDWR)
-        self._connection.close()
-        with self._changed:
-            self._closed = True
-            self._changed.notify_all()
+    def watch(self, seconds: int) -> None:
+        """Have the kernel ask a silent board whether it is still there, and end the connection of one that is not."""
+        connection = None if self._transport is None else self._transport.get_extra_info("socket")
+        if connection is not None and connection.family != socket.AF_UNIX:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, seconds)
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, seconds)
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
 
-    def request(self, kind: Message, message: bytes = b"", seconds: float = ANSWER_SECONDS) -> bytes:
+    def abort(self) -> None:
+        """Drop the connection at once; requests that wait end with `LinkLostError`."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def acknowledge(self, through: int) -> None:
+        """All readings with a lower number are kept."""
+        if not self._is_closed:
+            self._session.acknowledge(through)
+            self.flush()
+
+    def resume(self, reason: str) -> None:
+        """Read from the board again, unless there is another reason not to."""
+        self._held_back.discard(reason)
+        if not self._held_back and self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    async def request(self, kind: Message, message: bytes = b"", seconds: float = ANSWER_SECONDS) -> bytes:
         """Send a request and wait for its answer; one that was damaged on the way is sent again.
 
         Returns:
@@ -158,7 +216,7 @@ class BoardLink:
             LinkRefusedError: the board refused.
         """
         for _ in range(_ATTEMPTS):
-            answer = self._ask(kind, message, seconds)
+            answer = await self._ask(kind, message, seconds)
             if isinstance(answer, Answer) and answer.status == Status.OK:
                 return answer.body
             if answer is not None and answer.status not in _DAMAGED:
@@ -167,27 +225,32 @@ class BoardLink:
         msg = f"no answer to {kind.name} after {_ATTEMPTS} attempts of {seconds!r} s: look at the board and its network"
         raise LinkLostError(msg)
 
-    def status(self) -> BoardState:
+    async def status(self) -> BoardState:
         """The state of the board now."""
-        return BoardState.decode(self.request(Message.STATUS))
+        return BoardState.decode(await self.request(Message.STATUS))
 
-    def set_time(self, time_ms: int) -> None:
+    async def set_time(self, time_ms: int) -> None:
         """Set the board's clock."""
-        self.request(Message.TIME, messages.encode_time(time_ms))
+        await self.request(Message.TIME, messages.encode_time(time_ms))
 
-    def transfer(self, image: bytes) -> int:
+    async def transfer(self, image: bytes, progress: Callable[[int, int], None] = lambda *_: None) -> int:
         """Bring an image into the board's other slot, from where an earlier transfer of the same image was cut.
+
+        Args:
+            image: the whole image.
+            progress: called with the bytes in place and the bytes of the image.
 
         Returns:
             The offset at which this transfer began.
         """
-        begun = self.request(Message.TRANSFER_BEGIN, messages.encode_transfer_begin(image))
+        begun = await self.request(Message.TRANSFER_BEGIN, messages.encode_transfer_begin(image))
         resume = messages.decode_u32(begun, "offset")
         offset, refusals = resume, 0
+        progress(offset, len(image))
         while offset < len(image):
             chunk = image[offset : offset + messages.CHUNK_MAX]
             try:
-                body = self.request(Message.TRANSFER_CHUNK, messages.encode_u32(offset) + chunk)
+                body = await self.request(Message.TRANSFER_CHUNK, messages.encode_u32(offset) + chunk)
             except LinkRefusedError as refusal:
                 # The answer names the offset that is due; after a power cut it may lie before the one asked for.
                 refusals += 1
@@ -195,191 +258,121 @@ class BoardLink:
                     raise
                 body = refusal.body
             offset = messages.decode_u32(body, "offset")
+            progress(offset, len(image))
         return resume
 
-    def install(self) -> None:
+    async def install(self) -> None:
         """Have the board verify what was transferred and start it in test; the board then connects anew."""
-        self.request(Message.INSTALL, seconds=3 * ANSWER_SECONDS)
+        await self.request(Message.INSTALL, seconds=3 * ANSWER_SECONDS)
 
-    def confirm(self, version: int) -> None:
+    async def confirm(self, version: int) -> None:
         """Keep the version that is in test."""
-        self.request(Message.CONFIRM, messages.encode_u32(version))
+        await self.request(Message.CONFIRM, messages.encode_u32(version))
 
-    def revert(self, version: int) -> None:
+    async def revert(self, version: int) -> None:
         """Go back from the version that is in test; the board then connects anew."""
-        self.request(Message.REVERT, messages.encode_u32(version))
+        await self.request(Message.REVERT, messages.encode_u32(version))
 
-    def log(self) -> str:
+    async def log(self) -> str:
         """All lines of the log that the board still keeps."""
         text, position = b"", 0
         while True:
-            body = self.request(Message.LOG, messages.encode_u32(position))
+            body = await self.request(Message.LOG, messages.encode_u32(position))
             first, part = messages.decode_u32(body, "log"), body[4:]
             if not part:
                 return text.decode(errors="replace")
             text, position = text + part, first + len(part)
 
-    def _ask(self, kind: Message, message: bytes, seconds: float) -> Answer | Refusal | None:
-        end = time.monotonic() + seconds
-        with self._changed:
-            self._check_open()
-            sequence = self._session.request(kind, message)
-            self._waiting.add(sequence)
-            self._flush()
-            while sequence not in self._answers and not self._closed and (left := end - time.monotonic()) > 0:
-                self._changed.wait(left)
-            self._waiting.discard(sequence)
-            answer = self._answers.pop(sequence, None)
-            if answer is None:
-                self._check_open()
-            return answer
-
-    def _check_open(self) -> None:
-        if not self.is_open:
-            msg = "the connection to the board has ended: wait until it connects again"
-            raise LinkLostError(msg)
-
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Send what the session has written."""
         data = self._session.output()
-        if data:
-            try:
-                self._connection.sendall(data)
-            except OSError as error:
-                _log.info("nothing can be sent: %s", error)
-                with contextlib.suppress(OSError):  # the receiving thread sees the end of the connection
-                    self._connection.shutdown(socket.SHUT_RDWR)
+        if not data or self._transport is None or self._transport.is_closing():
+            return
+        self._given += len(data)
+        if self._keeping is not None:
+            self._keeping.counters.sent_bytes += len(data)
+        self._transport.write(data)
+        if self._transport.get_write_buffer_size() > SEND_BYTES_MAX:
+            _log.warning("a board leaves more than %d bytes untaken: its link is dropped", SEND_BYTES_MAX)
+            self.abort()
 
-    def _on_event(self, event: Event, opened: Callable[[BoardLink], None]) -> None:
+    async def _ask(self, kind: Message, message: bytes, seconds: float) -> Answer | Refusal | None:
+        await self._can_write.wait()
+        if not self.is_open:
+            raise _ended()
+        sequence = self._session.request(kind, message)
+        answer = self._waiting[sequence] = self._loop.create_future()
+        self.flush()
+        try:
+            return await asyncio.wait_for(answer, seconds)
+        except TimeoutError:
+            return None
+        finally:
+            self._waiting.pop(sequence, None)
+
+    def _on_event(self, event: Event) -> None:
         match event:
-            case Opened():
-                opened(self)
-            case Arrived(first, readings):
-                self._sink.keep_readings(self.hello.board, first, readings)
-                with self._changed:
-                    self._session.acknowledge(first + len(readings))
-                    self._flush()
-            case Forecast():
-                self._sink.keep_forecast(self.hello.board, event)
+            case Opened(hello):
+                self._cancel("handshake")
+                self._keeping = self._keeping_of(hello.board)
+                self._keeping.counters.connections += 1
+                self._changed(self)
+            case Arrived() | Forecast():
+                if self._keeping is not None:
+                    self._keeping.add(self, event)
             case Answer() | Refusal():
                 self._on_answer(event)
             case Closed():
                 _log.warning("board refused: %s", event.reason)
-                self.close()
+                self.flush()
+                if self._transport is not None:
+                    self._transport.close()
 
     def _on_answer(self, answer: Answer | Refusal) -> None:
-        with self._changed:
-            # A frame that the board could not read may have been any of those that wait.
-            about = set(self._waiting) if answer.request == messages.NO_SEQUENCE else {answer.request} & self._waiting
-            self._answers.update(dict.fromkeys(about, answer))
-            self._changed.notify_all()
+        # A frame that the board could not read may have been any of those that wait.
+        about = list(self._waiting) if answer.request == messages.NO_SEQUENCE else [answer.request]
+        for sequence in about:
+            future = self._waiting.get(sequence)
+            if future is not None and not future.done():
+                future.set_result(answer)
+
+    def _hold_back(self, keeping: Keeping, frames: int) -> None:
+        """Stop reading while too much waits to be kept, or until the frames sent are within the pace again."""
+        if keeping.is_full():
+            keeping.tell_when_free(self)
+            self._pause("keeping")
+        now = self._loop.time()
+        self._budget = min(self._pace, self._budget + (now - self._budget_at) * self._pace) - frames
+        self._budget_at = now
+        if self._budget < 0:
+            self._pause("pace")
+            self._after(-self._budget / self._pace, "pace", lambda: self.resume("pace"))
+
+    def _pause(self, reason: str) -> None:
+        if not self._held_back and self._transport is not None and not self._transport.is_closing():
+            self._transport.pause_reading()
+        self._held_back.add(reason)
+
+    def _bytes_taken(self) -> int:
+        waiting = 0 if self._transport is None else self._transport.get_write_buffer_size()
+        return self._given - waiting
+
+    def _check_progress(self) -> None:
+        if self._bytes_taken() == self._taken:
+            _log.warning("a board took nothing for %s s: its link is dropped", SEND_SECONDS)
+            self.abort()
+        else:
+            self.pause_writing()
+
+    def _after(self, seconds: float, name: str, call: Callable[[], Any]) -> None:
+        self._cancel(name)
+        self._timers[name] = self._loop.call_later(seconds, call)
+
+    def _cancel(self, name: str) -> None:
+        timer = self._timers.pop(name, None)
+        if timer is not None:
+            timer.cancel()
 
 
-class BoardListener:
-    """Accepts boards; each gets a thread. A board that connects again takes the place of its old link.
-
-    Args:
-        key_of: the 32-byte key of a board by its id, or None if no such board is known.
-        sink: where readings and forecasts go.
-        host: the address to listen on.
-        port: the port; 0 takes a free one.
-        clock: the time that boards are given, in ms since 1970-01-01.
-    """
-
-    def __init__(
-        self,
-        key_of: Callable[[str], bytes | None],
-        sink: Sink,
-        host: str = "127.0.0.1",
-        port: int = 0,
-        clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
-    ) -> None:
-        self._key_of, self._sink, self._clock = key_of, sink, clock
-        self._links: dict[str, BoardLink] = {}
-        self._serving: dict[BoardLink, None] = {}  # in the order in which they connected
-        self._is_closing = False
-        self._changed = threading.Condition()
-        self._socket = socket.create_server((host, port))
-        self.port: int = self._socket.getsockname()[1]
-        self._thread = threading.Thread(target=self._accept, name="board listener", daemon=True)
-        self._thread.start()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Stop listening and drop every link."""
-        self._is_closing = True
-        with contextlib.suppress(OSError):
-            self._socket.shutdown(socket.SHUT_RDWR)
-        self._socket.close()
-        self._thread.join()
-        with self._changed:
-            links = list(self._serving)
-        for link in links:
-            link.close()
-
-    def link(self, board: str) -> BoardLink | None:
-        """The open link of a board, if it has one."""
-        with self._changed:
-            link = self._links.get(board)
-            return link if link is not None and link.is_open else None
-
-    def wait_for(self, board: str, seconds: float, other_than: BoardLink | None = None) -> BoardLink:
-        """The open link of a board; `other_than` is one that is about to end.
-
-        Raises:
-            LinkLostError: the board did not connect in time.
-        """
-        end = time.monotonic() + seconds
-        with self._changed:
-            while (link := self._links.get(board)) is None or link is other_than or not link.is_open:
-                left = end - time.monotonic()
-                if left <= 0:
-                    msg = f"board {board!r} did not connect within {seconds!r} s: look at its log and its network"
-                    raise LinkLostError(msg)
-                self._changed.wait(min(left, 0.1))
-            return link
-
-    def _accept(self) -> None:
-        while not self._is_closing:
-            try:
-                connection, _ = self._socket.accept()
-                self._take(connection)
-            except (OSError, RuntimeError) as error:  # a peer that is gone already; no more files or threads
-                if not self._is_closing:
-                    _log.warning("a connection was not taken: %s", error)
-                    time.sleep(_PAUSE_SECONDS)
-
-    def _take(self, connection: socket.socket) -> None:
-        with contextlib.ExitStack() as stack:
-            stack.enter_context(connection)
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            session = HubSession(self._key_of, os.urandom(messages.NONCE_BYTES), self._clock)
-            link = BoardLink(connection, session, self._sink)
-            threading.Thread(target=self._serve, args=(link,), name="board link", daemon=True).start()
-            stack.pop_all()
-
-    def _serve(self, link: BoardLink) -> None:
-        with self._changed:
-            self._serving[link] = None
-            strangers = [one for one in self._serving if not one.is_open]
-        for stranger in strangers[:-STRANGERS_MAX]:
-            stranger.close()
-        try:
-            link.serve(self._on_opened)
-        finally:
-            with self._changed:
-                self._serving.pop(link, None)
-
-    def _on_opened(self, link: BoardLink) -> None:
-        board = link.hello.board
-        with self._changed:
-            old = self._links.get(board)
-        if old is not None:
-            old.close()
-        with self._changed:
-            self._links[board] = link
-            self._changed.notify_all()
+def _ended() -> LinkLostError:
+    return LinkLostError("the connection to the board has ended: wait until it connects again")

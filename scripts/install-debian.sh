@@ -52,6 +52,14 @@ if [[ " ${missing[*]} " == *' postgresql '* ]]; then
         /etc/postgresql-common/createcluster.conf
 fi
 
+# The lab wants the program and keys of its own, not a server on port 22.
+policy=/usr/sbin/policy-rc.d
+if [[ " ${missing[*]} " == *' openssh-server '* && ! -e $policy ]]; then
+    trap '"${as_root[@]}" rm -f "$policy"; "${as_root[@]}" systemctl disable ssh.service ssh.socket >/dev/null 2>&1 || true' EXIT
+    printf '#!/bin/sh\nexit 101\n' | "${as_root[@]}" tee "$policy" >/dev/null
+    "${as_root[@]}" chmod 755 "$policy"
+fi
+
 apt_install "${missing[@]}" || {
     # Lists that are older than the mirror name files that are gone.
     "${as_root[@]}" apt-get update --quiet

@@ -190,11 +190,16 @@ def raw_features(time: Integers, value: Doubles, segment: Integers, names: Seque
 
 def clock(time: Integers, feature: Feature) -> Doubles:
     """A feature of the time alone; `time` in µs since 1970, any shape."""
-    days = time % DAY / 1e6 / DAY_SECONDS
-    weekday = (time // DAY + EPOCH_WEEKDAY) % 7
-    turns = days * feature.argument if feature.operation == "hour" else (days + weekday) / 7
     function: Callable[[Doubles], Doubles] = np.sin if feature.function == "sin" else np.cos
-    return function(2 * np.pi * turns)
+    return function(2 * np.pi * turns(time, feature))
+
+
+def turns(time: Any, feature: Feature) -> Any:
+    """How far round a clock feature is, in turns; `time` in µs since 1970, one number or an array of them."""
+    days = time % DAY / 1e6 / DAY_SECONDS
+    if feature.operation == "hour":
+        return days * feature.argument
+    return (days + (time // DAY + EPOCH_WEEKDAY) % 7) / 7
 
 
 def _history(value: Doubles, feature: Feature) -> Doubles:

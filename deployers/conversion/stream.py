@@ -19,6 +19,7 @@ vectors" of deployers/protocol/SPEC.md writes them.
 
 from __future__ import annotations
 
+import math
 import struct
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
@@ -27,11 +28,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from deployers.conversion.features import MOST_STEPS, PPM, Feature, clock, parse
+from deployers.conversion.features import MOST_STEPS, PPM, Feature, parse, turns
 from deployers.exceptions import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -48,6 +49,8 @@ MICRODEGREES = 1_000_000
 LARGEST_MICROCELSIUS = 2**31 - 1
 LATEST_MS = 253_402_300_799_999  # the end of the year 9999
 LARGEST_TOLERANCE = 10.0
+# Values beyond those needed that a history may have before it is cut: cutting at each step would copy all of it.
+LONGEST_TAIL = 256
 
 COUNT = struct.Struct("<H")
 VECTOR = struct.Struct("<HHf")
@@ -93,6 +96,8 @@ class Counters:
 class Streamer:
     """Grid and features, one reading at a time.
 
+    The hub steps through hundreds of series with it: plain numbers, for arrays of a handful cost ten times as much.
+
     Args:
         program: the features.
         cleaning: the training's `tolerance` (share of the cadence) and `max_hold_steps`; other keys do not matter here.
@@ -103,19 +108,34 @@ class Streamer:
 
     def __init__(self, program: FeatureProgram, cleaning: Mapping[str, Any]) -> None:
         self.program, self.counters = program, Counters()
-        self._features = [parse(name) for name in program.names]
-        self._scales = np.asarray(program.scales)
+        self._features = _functions(program)
         self._step = program.cadence_seconds * MICROSECONDS
         # As the board has it: whole parts in a million.
-        self._tolerance = round(float(cleaning["tolerance"]) * PPM)
+        self._tolerance = round(float(cleaning["tolerance"]) * PPM) * self._step
         self._max_hold = int(cleaning["max_hold_steps"])
-        self._history = np.zeros(program.history_steps)
+        self._reach = program.history_steps
         self.reset()
 
     def reset(self) -> None:
         """Forget grid and history: the next reading is the first. For a new series, or a clock that was set back."""
         self._anchor: int | None = None
         self._index = self._time = 0
+        self._history: list[float] = []
+
+    @property
+    def is_started(self) -> bool:
+        """Whether a reading has placed the grid."""
+        return self._anchor is not None
+
+    @property
+    def last_time(self) -> int:
+        """Time of the last reading that was used, µs since 1970."""
+        return self._time
+
+    @property
+    def last_grid_time(self) -> int:
+        """Time of its grid point, µs since 1970."""
+        return (self._anchor or 0) + self._index * self._step
 
     def push(self, time_us: int, value: float) -> Rows | None:
         """Take one reading.
@@ -127,6 +147,16 @@ class Streamer:
         Returns:
             The rows to step through, or None if the reading is late, off grid or surplus (and counted as that).
         """
+        stepped = self.steps(time_us, value)
+        if stepped is None:
+            return None
+        features, reset = stepped
+        last = self.last_grid_time
+        times = np.arange(last - (len(features) - 1) * self._step, last + 1, self._step, dtype=np.int64)
+        return Rows(np.array(features), times, reset)
+
+    def steps(self, time_us: int, value: float) -> tuple[list[list[float]], bool] | None:
+        """The same as `push`: scaled features of each row, and whether a segment begins."""
         if self._anchor is None:
             phase = self._step // PHASES
             self._anchor = (time_us + phase // 2) // phase * phase
@@ -143,44 +173,52 @@ class Streamer:
             self.counters.resets += 1
             return self._begin(time_us, index, value)
         self.counters.held += missing
-        return self._continue(time_us, index, value)
+        return self._continue(time_us, index, value, missing)
 
     def _refusal(self, time_us: int, index: int) -> str | None:
         """The counter that a reading which is not used belongs to."""
         assert self._anchor is not None  # noqa: S101 - for the type checker: push has set it
         if time_us < self._time:
             return "late"
-        if abs(time_us - self._anchor - index * self._step) * PPM > self._tolerance * self._step:
+        if abs(time_us - self._anchor - index * self._step) * PPM > self._tolerance:
             return "off_grid"
         return "surplus" if index == self._index else None
 
-    def _begin(self, time_us: int, index: int, value: float) -> Rows:
-        self._history[:] = value
-        self._index = index - 1
-        return self._rows(time_us, index, [value], reset=True)
+    def _begin(self, time_us: int, index: int, value: float) -> tuple[list[list[float]], bool]:
+        self._history = [value] * self._reach
+        self._index, self._time = index - 1, time_us
+        return [self._row(value)], True
 
-    def _continue(self, time_us: int, index: int, value: float) -> Rows:
-        held = [float(self._history[-1])] * (index - self._index - 1)
-        return self._rows(time_us, index, [*held, value], reset=False)
+    def _continue(self, time_us: int, index: int, value: float, missing: int) -> tuple[list[list[float]], bool]:
+        last = self._history[-1]
+        held = [self._row(last) for _ in range(missing)]
+        self._time = time_us
+        return [*held, self._row(value)], False
 
-    def _rows(self, time_us: int, index: int, values: list[float], *, reset: bool) -> Rows:
-        assert self._anchor is not None  # noqa: S101 - for the type checker: push has set it
-        times = self._anchor + np.arange(self._index + 1, index + 1, dtype=np.int64) * self._step
-        raw = np.array([self._row(time, value) for time, value in zip(times, values, strict=True)])
-        self._index, self._time = index, time_us
-        return Rows(raw / self._scales, times, reset)
+    def _row(self, value: float) -> list[float]:
+        """Scaled features of the next grid point."""
+        self._index += 1
+        history = self._history
+        history.append(value)
+        if len(history) > LONGEST_TAIL + self._reach:
+            del history[: -self._reach]
+        time = self.last_grid_time
+        return [feature(history, time) for feature in self._features]
 
-    def _row(self, time: np.int64, value: float) -> list[float]:
-        self._history[:-1] = self._history[1:]
-        self._history[-1] = value
-        return [self._feature(feature, time) for feature in self._features]
 
-    def _feature(self, feature: Feature, time: np.int64) -> float:
-        if feature.is_clock:
-            return float(clock(np.asarray(time), feature))
-        if feature.operation == "difference":
-            return float(self._history[-1] - self._history[-1 - feature.argument])
-        return float(self._history[-1] - self._history[-feature.argument :].mean())
+def _functions(program: FeatureProgram) -> list[Callable[[list[float], int], float]]:
+    """Of each feature a function of the last values, the present one included, and of the grid time in µs."""
+    return [_function(parse(name), scale) for name, scale in zip(program.names, program.scales, strict=True)]
+
+
+def _function(feature: Feature, scale: float) -> Callable[[list[float], int], float]:
+    reach = feature.argument
+    if feature.is_clock:
+        wave = math.sin if feature.function == "sin" else math.cos
+        return lambda _, time: wave(2 * math.pi * turns(time, feature)) / scale
+    if feature.operation == "difference":
+        return lambda history, _: (history[-1] - history[-1 - reach]) / scale
+    return lambda history, _: (history[-1] - sum(history[-reach:]) / reach) / scale
 
 
 @dataclass(frozen=True)

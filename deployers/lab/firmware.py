@@ -1,11 +1,13 @@
-"""The firmware of the virtual boards: built when it is missing or older than its sources."""
+"""The firmware of the virtual boards: built when it is missing or older than its sources, and started."""
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from pathlib import Path
 
-from deployers.exceptions import ServiceUnavailable
+from deployers.exceptions import MissingTool, ServiceUnavailable
+from deployers.protocol.messages import KEY_BYTES
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / "build" / "firmware"
@@ -32,3 +34,54 @@ def build(kind: str) -> Path:
         msg = f"make -C firmware {kind} failed: {(done.stderr or done.stdout).strip()[-500:]!r}: install what it names"
         raise LabError(msg)
     return PROGRAMS[kind]
+
+
+def provision(folder: Path, key: bytes, public_key: bytes) -> None:
+    """Write what a board is given before it is delivered.
+
+    Args:
+        folder: the board's; made if missing.
+        key: the link's 32-byte key.
+        public_key: the uncompressed P-256 point (65 bytes) by which images are verified.
+
+    Raises:
+        LabError: the link key has another length.
+    """
+    if len(key) != KEY_BYTES:
+        msg = f"link key of {len(key)!r} bytes, expected {KEY_BYTES}: make it anew"
+        raise LabError(msg)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, data in (("key.bin", key), ("public_key.bin", public_key)):
+        (folder / name).touch(mode=0o600)
+        (folder / name).write_bytes(data)
+
+
+def board_command(  # noqa: PLR0913 - each is a property of the board
+    kind: str, program: Path, name: str, *, hub_port: int, sensor_port: int, test_ms: int = 3_600_000
+) -> list[str]:
+    """The command of a board, to be run in its folder, which need not be named then.
+
+    QEMU splits settings at commas, the board at spaces.
+
+    Args:
+        kind: "native" or "mps2_an500".
+        program: as `build` returned it.
+        name: the board's id.
+        hub_port: where the hub listens on this machine.
+        sensor_port: where the board's sensor line is listened for on this machine.
+        test_ms: how long an image may be in test before the board reverts it.
+
+    Raises:
+        MissingTool: QEMU is not installed.
+    """
+    settings = ["folder=.", f"id={name}", f"port={hub_port}", f"test_ms={test_ms}"]
+    if kind == "native":
+        return [str(program), *settings, f"sensor={sensor_port}"]
+    qemu = shutil.which("qemu-system-arm")
+    if qemu is None:
+        msg = "'qemu-system-arm' is missing: install it (Debian: qemu-system-arm)"
+        raise MissingTool(msg)
+    arguments = ",".join(["enable=on", "target=native", "arg=edgeloop", *(f"arg={word}" for word in settings)])
+    machine = ["-M", "mps2-an500", "-display", "none", "-monitor", "none", "-nic", "user,restrict=off"]
+    sensor = ["-chardev", f"socket,id=sensor,host=127.0.0.1,port={sensor_port}", "-serial", "chardev:sensor"]
+    return [qemu, *machine, *sensor, "-semihosting-config", arguments, "-kernel", str(program)]

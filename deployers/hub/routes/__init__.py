@@ -1,0 +1,1 @@
+"""What the hub answers over REST, a module a subject; each has a `router`."""

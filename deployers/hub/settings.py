@@ -1,0 +1,230 @@
+"""What a hub is told by its `hub.toml`; paths are relative to `root`.
+
+    root = "/var/lib/edgeloop"       # if not given: the folder above the one that holds this file
+
+    [rest]
+    host = "127.0.0.1"
+    port = 8484
+
+    [boards]
+    port = 7484
+
+    [train]
+    kind = "command"
+    command = ["/usr/bin/make", "train"]
+
+Every field with its default is printed by `python -m deployers.hub settings`.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from deployers.exceptions import InputError
+from deployers.hub.auth import require_private
+
+Port = Annotated[int, Field(ge=0, le=65535)]
+Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1, le=1_000_000)]
+SQLITE = "sqlite:///"
+MEBIBYTE = 1 << 20
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
+
+
+class Rest(_Section):
+    """Where the hub answers REST, and what a client may ask of it."""
+
+    host: str = Field("127.0.0.1", description="the address to listen on")
+    port: Port = Field(8484, description="0 takes a free one")
+    tls_certificate: Path | None = Field(None, description="PEM file with the certificate and its chain")
+    tls_key: Path | None = Field(None, description="PEM file with its key, 0600")
+    insecure: bool = Field(default=False, description="listen beyond loopback without TLS: tokens can be overheard")
+    requests_per_second: Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)] = Field(
+        500.0, description="of one token, or of one address without a token; 0: no limit"
+    )
+    burst: Count = Field(1000, description="requests that may come at once")
+    body_bytes_max: Annotated[int, Field(ge=1024, le=1 << 30)] = Field(8 * MEBIBYTE, description="of one request")
+    body_seconds: Seconds = Field(15.0, description="time that a client has to send a request once it has begun")
+    send_seconds: Seconds = Field(30.0, description="time that a client has to take the next part of an answer")
+    concurrency_max: Count = Field(256, description="requests answered at the same time")
+    connections_max: Count = Field(512, description="connections held open at the same time")
+
+    @model_validator(mode="after")
+    def _pair(self) -> Self:
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            msg = "tls_certificate and tls_key go together, expected both or neither"
+            raise ValueError(msg)
+        return self
+
+    @property
+    def has_tls(self) -> bool:
+        """Whether what is sent is encrypted."""
+        return self.tls_certificate is not None
+
+
+class BoardsSection(_Section):
+    """Where boards connect."""
+
+    host: str = Field("127.0.0.1", description="the address to listen on; boards prove that they hold a key")
+    port: Port = Field(7484, description="0 takes a free one")
+    keys: Path = Field(Path("config/boards"), description="folder with ID.key of each board: 32 bytes, 0600")
+    test_seconds: Seconds = Field(120.0, description="how long a new version is waited for, in each stage of its test")
+
+
+class StoreSection(_Section):
+    """Where readings and forecasts are kept."""
+
+    url: str = Field("sqlite:///data/hub.db", description="SQLAlchemy URL of SQLite or PostgreSQL")
+    retention_days: Annotated[float, Field(ge=0, le=36_500, allow_inf_nan=False)] = Field(
+        0.0, description="readings and forecasts older than this are removed; 0: never"
+    )
+
+
+class ModelsSection(_Section):
+    """The models on the hub."""
+
+    folder: Path = Field(Path("data/models"), description="one folder a version")
+    incoming: Path = Field(Path("incoming"), description="the only place from which a model is installed")
+    image_keys: Path = Field(Path("config/image_keys"), description="folder with the public keys of who signs images")
+    runtime: Literal["auto", "litert", "tflite", "onnx"] = Field("auto", description="what computes the hub's forecasts")
+    keep: Annotated[int, Field(ge=2, le=1000)] = Field(4, description="versions kept; the running and the way back stay")
+
+
+class TrainSection(_Section):
+    """How the hub asks the training side to run."""
+
+    kind: Literal["none", "command", "webhook", "zenml"] = Field("none", description="what POST /train does")
+    command: tuple[str, ...] = Field((), description="program and arguments; no shell")
+    folder: Path = Field(Path(), description="where the command runs")
+    url: str = Field("", description="what the webhook, or the trigger of the ZenML server, is called")
+    token_env: str = Field("EDGELOOP_TRAIN_TOKEN", description="environment variable with the token for that call")
+    seconds: Seconds = Field(3600.0, description="time that a training command may take")
+    attempts: Annotated[int, Field(ge=1, le=10)] = Field(3, description="calls until one is answered")
+    log_bytes: Annotated[int, Field(ge=1024, le=64 * MEBIBYTE)] = Field(MEBIBYTE, description="kept of its output")
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if self.kind == "command" and not self.command:
+            msg = 'kind "command" needs command, expected a list such as ["/usr/bin/make", "train"]'
+            raise ValueError(msg)
+        if self.kind in {"webhook", "zenml"} and urlsplit(self.url).scheme not in {"http", "https"}:
+            msg = f"kind {self.kind!r} needs url, expected http:// or https://, got {self.url!r}"
+            raise ValueError(msg)
+        return self
+
+
+class AuthSection(_Section):
+    """Who may do what."""
+
+    tokens: Path = Field(Path("config/tokens.toml"), description="names, roles and SHA-256 of tokens, 0600")
+    ctl_token: Path = Field(Path("config/ctl.token"), description="the token of `ctl` on this machine, 0600")
+
+
+class Settings(_Section):
+    """Everything a hub is told."""
+
+    root: Path = Field(Path(".."), description="what other paths are relative to; itself to this file's folder")
+    rest: Rest = Rest()
+    boards: BoardsSection = BoardsSection()
+    store: StoreSection = StoreSection()
+    models: ModelsSection = ModelsSection()
+    train: TrainSection = TrainSection()
+    auth: AuthSection = AuthSection()
+
+    @classmethod
+    def load(cls, path: Path) -> Settings:
+        """Read a file and check it as a whole.
+
+        Raises:
+            InputError: it is not there, is no TOML, has unknown fields or wrong values, is readable by others though
+                it holds a password, or would send tokens in the clear.
+        """
+        settings = cls.parse(_text(path), path.resolve())
+        settings.require_safe()
+        if urlsplit(settings.store.url).password:
+            require_private(path)
+        return settings
+
+    @classmethod
+    def parse(cls, text: str, path: Path) -> Settings:
+        """The settings in the text of a file.
+
+        Raises:
+            InputError: as for `load`.
+        """
+        try:
+            fields: dict[str, Any] = tomllib.loads(text)
+            found = cls.model_validate(fields)
+        except tomllib.TOMLDecodeError as error:
+            msg = f"{str(path)!r} is no TOML: {error}: mend it there"
+            raise InputError(msg) from None
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            where = ".".join(str(part) for part in first["loc"])
+            msg = f"{str(path)!r}: {where!r} is {_shown(first)}, {first['msg']}: mend it there"
+            raise InputError(msg) from None
+        return found.model_copy(update={"root": Path(os.path.normpath(path.parent / found.root))})
+
+    def path(self, relative: Path) -> Path:
+        """A path of these settings, from the root of the file system."""
+        return self.root / relative
+
+    @property
+    def store_url(self) -> str:
+        """The URL of the store, with an absolute path."""
+        url = self.store.url
+        if not url.startswith(SQLITE) or url in {SQLITE, f"{SQLITE}:memory:"}:
+            return url
+        return SQLITE + str(self.root / url.removeprefix(SQLITE))
+
+    def require_safe(self) -> None:
+        """Refuse to listen where tokens and readings could be overheard.
+
+        Raises:
+            InputError: REST listens beyond loopback without TLS, and `insecure` does not say that this is meant.
+        """
+        rest = self.rest
+        if rest.has_tls or rest.insecure or _is_loopback(rest.host):
+            return
+        msg = (
+            f"rest.host {rest.host!r} is beyond loopback and there is no TLS, tokens could be overheard: "
+            "give rest.tls_certificate and rest.tls_key, or insecure = true"
+        )
+        raise InputError(msg)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        msg = f"configuration {str(path)!r} cannot be read ({why}), expected a hub.toml: give its path by --config"
+        raise InputError(msg) from None
+
+
+def _shown(error: Any) -> str:
+    """The wrong value, unless it could be a secret or is very long."""
+    value = error.get("input")
+    if "url" in error["loc"] or isinstance(value, dict):
+        return "wrong"
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,39 @@
+"""What the hub keeps: readings and forecasts, acknowledged once they are on the disk.
+
+records.py     what goes in and comes out
+models.py      the tables
+database.py    engines for SQLite and PostgreSQL, and their errors as ours
+migrate.py     Alembic, run when a store is opened (migrations/)
+writer.py      the one thread that writes: many callers, one transaction
+writes.py      what it executes
+queries.py     what is read
+store.py       `Store`
+"""
+
+from __future__ import annotations
+
+from deployers.hub.store.records import (
+    Expired,
+    Filter,
+    Kept,
+    Place,
+    Retention,
+    SeriesView,
+    StoredForecast,
+    StoredReading,
+    series_name,
+)
+from deployers.hub.store.store import Store
+
+__all__ = [
+    "Expired",
+    "Filter",
+    "Kept",
+    "Place",
+    "Retention",
+    "SeriesView",
+    "Store",
+    "StoredForecast",
+    "StoredReading",
+    "series_name",
+]

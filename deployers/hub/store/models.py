@@ -1,0 +1,64 @@
+"""The tables; migrations/versions makes them, and a test compares the two.
+
+Times are milliseconds since 1970 and values micro-degrees Celsius, as on the board link: integers compare and travel
+without rounding.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Column, ForeignKey, Integer, LargeBinary, MetaData, SmallInteger, Table, Text
+from sqlalchemy import UniqueConstraint as Unique
+
+# SQLite gives out its own row numbers only for a column of exactly this type.
+BIG = BigInteger().with_variant(Integer, "sqlite")
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(column_0_label)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+# One row: the random name by which a copy of readings knows where it was taken from.
+identity = Table("identity", metadata, Column("store", Text, primary_key=True))
+
+series = Table(
+    "series",
+    metadata,
+    Column("id", BIG, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("revision", BigInteger, nullable=False, server_default="0"),
+    Column("different", BigInteger, nullable=False, server_default="0"),
+    Unique("name"),
+)
+
+# AUTOINCREMENT: an id that was removed is never given out again, or a copy that has seen it would miss the new reading.
+reading = Table(
+    "reading",
+    metadata,
+    Column("id", BIG, primary_key=True),
+    Column("series_id", BigInteger, ForeignKey("series.id"), nullable=False),
+    Column("time_ms", BigInteger, nullable=False),
+    Column("microcelsius", Integer, nullable=False),
+    Column("received_ms", BigInteger, nullable=False),
+    Unique("series_id", "time_ms"),
+    sqlite_autoincrement=True,
+)
+
+# Values as little-endian float64, one a step of the horizon.
+forecast = Table(
+    "forecast",
+    metadata,
+    Column("id", BIG, primary_key=True),
+    Column("series_id", BigInteger, ForeignKey("series.id"), nullable=False),
+    Column("source", SmallInteger, nullable=False),
+    Column("time_ms", BigInteger, nullable=False),
+    Column("version", BigInteger, nullable=False),
+    Column("slot_state", SmallInteger, nullable=False),
+    Column("celsius", LargeBinary, nullable=False),
+    Column("received_ms", BigInteger, nullable=False),
+    Unique("series_id", "source", "time_ms", "version"),
+    sqlite_autoincrement=True,
+)

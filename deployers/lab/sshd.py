@@ -1,0 +1,156 @@
+"""An SSH server of its own for the virtual Jetson: no root, no account, no port of the machine is touched.
+
+The lab listens itself and starts `sshd -i` for each connection, so the port is the lab's for as long as it lives.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import getpass
+import hashlib
+import os
+import shutil
+import socket
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ed25519
+
+from deployers.exceptions import MissingTool
+from deployers.lab.firmware import LabError
+from deployers.lab.marked import VARIABLE
+from deployers.processes import bound
+
+if TYPE_CHECKING:
+    from deployers.lab.folder import LabFolder
+
+FOLDERS = "/usr/sbin:/usr/local/sbin:/sbin"  # not on the path of everyone
+SEPARATION = Path("/run/sshd")  # OpenSSH's, as Debian builds it: root's server gives up its rights in this folder
+CHECK_SECONDS = 20
+_BACKLOG = 64
+
+
+def find_sshd() -> Path:
+    """The server's program.
+
+    Raises:
+        MissingTool: it is not on this machine.
+    """
+    found = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:{FOLDERS}")
+    if found is None:
+        msg = "'sshd' is missing, the virtual Jetson is reached by it: scripts/install-debian.sh openssh-server"
+        raise MissingTool(msg)
+    return Path(found).resolve()
+
+
+def write_key(file: Path) -> str:
+    """Make an Ed25519 key pair, FILE and FILE.pub, unless it is there; returns its fingerprint, as ssh-keygen has it."""
+    public = file.with_name(file.name + ".pub")
+    if not (file.exists() and public.exists()):
+        key = ed25519.Ed25519PrivateKey.generate()
+        formats = serialization.PrivateFormat.OpenSSH, serialization.NoEncryption()
+        file.touch(mode=0o600)
+        file.write_bytes(key.private_bytes(serialization.Encoding.PEM, *formats))
+        openssh = serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH
+        public.write_bytes(key.public_key().public_bytes(*openssh) + b"\n")
+    return fingerprint(public.read_text(encoding="ascii"))
+
+
+def fingerprint(public: str) -> str:
+    """SHA256:… of a public key's line."""
+    digest = hashlib.sha256(base64.b64decode(public.split()[1])).digest()
+    return "SHA256:" + base64.b64encode(digest).decode().rstrip("=")
+
+
+def server_settings(host_key: Path, authorized: Path, mark: str, user: str) -> str:
+    """The text of an sshd_config: this user alone, by this key alone; what is started carries the lab's mark."""
+    file = str(authorized).replace("%", "%%")
+    return f"""\
+HostKey "{host_key}"
+AuthorizedKeysFile "{file}"
+AllowUsers {user}
+AuthenticationMethods publickey
+PasswordAuthentication no
+KbdInteractiveAuthentication no
+PermitRootLogin prohibit-password
+UsePAM no
+# The folder may lie below /tmp, whose modes would be refused; it is itself closed to others.
+StrictModes no
+PidFile none
+UseDNS no
+PrintMotd no
+PrintLastLog no
+MaxSessions 100
+SetEnv {VARIABLE}={mark}
+Subsystem sftp internal-sftp
+"""
+
+
+class SshServer:
+    """Listens on a free loopback port, with a process for each connection.
+
+    Args:
+        folder: the lab's.
+        mark: the lab's.
+
+    Raises:
+        MissingTool: there is no sshd.
+        LabError: sshd refuses its settings.
+    """
+
+    def __init__(self, folder: LabFolder, mark: str) -> None:
+        self._program, self._log = find_sshd(), folder.sshd_log
+        self._settings = folder.path / "sshd_config"
+        self.user, self.client_key = getpass.getuser(), folder.keys / "client"
+        self.fingerprint = write_key(folder.keys / "host")
+        write_key(self.client_key)
+        text = server_settings(folder.keys / "host", folder.keys / "client.pub", mark, self.user)
+        self._settings.write_text(text, encoding="utf-8")
+        self._require_sound()
+        self._socket = socket.create_server(("127.0.0.1", 0), backlog=_BACKLOG)
+        self._socket.setblocking(False)  # noqa: FBT003 - its only argument
+        self.port: int = self._socket.getsockname()[1]
+        self._sessions: list[subprocess.Popen[bytes]] = []
+
+    @property
+    def pids(self) -> list[int]:
+        """Processes of the connections that stand."""
+        return [session.pid for session in self._sessions]
+
+    def turn(self) -> None:
+        """Take who has connected, and forget who has gone."""
+        self._sessions = [session for session in self._sessions if session.poll() is None]
+        with contextlib.suppress(BlockingIOError, ConnectionAbortedError):
+            while True:
+                connection, _ = self._socket.accept()
+                with connection:
+                    self._serve(connection)
+
+    def close(self) -> None:
+        """Stop listening and end every connection."""
+        self._socket.close()
+        for session in self._sessions:
+            session.kill()
+            session.wait()
+
+    def _serve(self, connection: socket.socket) -> None:
+        connection.setblocking(True)  # noqa: FBT003
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        command = bound([str(self._program), "-i", "-e", "-f", str(self._settings)], os.getpid())
+        with self._log.open("ab") as log:
+            self._sessions.append(
+                subprocess.Popen(command, stdin=connection, stdout=connection, stderr=log, start_new_session=True)  # noqa: S603 - fixed
+            )
+
+    def _require_sound(self) -> None:
+        if os.geteuid() == 0:
+            SEPARATION.mkdir(mode=0o755, exist_ok=True)
+        command = [str(self._program), "-t", "-f", str(self._settings)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=CHECK_SECONDS, check=False)  # noqa: S603 - fixed
+        if done.returncode != 0:
+            said = (done.stderr or done.stdout).strip()[-500:]
+            msg = f"{str(self._program)!r} refuses {str(self._settings)!r} ({said!r}): mend what it names"
+            raise LabError(msg)
