@@ -1,8 +1,9 @@
-"""Command line of everything that runs outside ZenML: convert, check, image.
+"""Command line of everything that runs outside ZenML: from a registered model to microcontrollers that forecast.
 
 Exit codes: 0 done; 1 internal error; 2 bad input; 3 a gate failed, or runtimes do not agree; 4 a tool is not on this
-machine; 5 a registry, device or disk does not answer; 7 the model cannot be converted; 130 interrupted by Ctrl-C;
-143 ended by SIGTERM, 129 by SIGHUP.
+machine or the Jetson; 5 a registry, Jetson, board or disk does not answer; 7 the model cannot be converted; 8 the
+Jetson's host key is unknown or changed; 9 a board refused the image; 10 rolled back; 11 another deployment runs; 130
+interrupted by Ctrl-C; 143 ended by SIGTERM, 129 by SIGHUP.
 """
 
 from __future__ import annotations
@@ -28,13 +29,15 @@ if TYPE_CHECKING:
 
 INTERNAL_ERROR, INTERRUPTED = 1, 130
 SIGNALLED = 128  # and the signal's number, as shells have it
-COMMANDS = ("convert", "check", "image")
+COMMANDS = ("setup", "plan", "deploy", "status", "rollback", "logs", "convert", "check", "image")
 EXIT_CODES = """\b
 Exit codes:
-  0 done             4 a library, runtime or compiler is missing
-  1 internal error   5 a registry, a device or the disk does not answer
-  2 bad input        7 the model cannot be converted
-  3 failed gate      130 interrupted; 143 ended by SIGTERM, 129 by SIGHUP"""
+  0 done             7 the model cannot be converted
+  1 internal error   8 a Jetson's host key is unknown or changed
+  2 bad input        9 a board refused the image
+  3 failed gate      10 rolled back: what ran before runs again
+  4 missing tool     11 another deployment runs
+  5 no answer        130 interrupted; 143 ended by SIGTERM, 129 by SIGHUP"""
 
 
 class Commands(click.Group):

@@ -324,4 +324,3 @@ def _version(text: str) -> tuple[int, ...]:
 
 def _numbers(version: tuple[int, ...]) -> str:
     return ".".join(map(str, version))
-

@@ -42,6 +42,8 @@ SEND_SECONDS = 10.0
 SEND_BYTES_MAX = 65_536
 # Beyond this a board is not read from for a while. Each has a second's worth at once, for its ring after an outage.
 FRAMES_PER_SECOND = 200.0
+# The kernel's part of that: it keeps megabytes for a connection that takes nothing if it is let.
+_KERNEL_SEND_BYTES = 32_768
 # Chunks sent ahead of an answer.
 WINDOW = 8
 _ATTEMPTS = 3
@@ -95,7 +97,7 @@ class BoardLink(asyncio.BufferedProtocol):
         self._held_back: set[str] = set()
         self._can_write = asyncio.Event()
         self._can_write.set()
-        self._is_closed = False
+        self._closed = asyncio.Event()
         self._pace, self._budget, self._budget_at = frames_per_second, frames_per_second, self._loop.time()
         self._given = self._taken = 0
 
@@ -105,6 +107,8 @@ class BoardLink(asyncio.BufferedProtocol):
         """Wait for the board to say hello, within `HANDSHAKE_SECONDS`."""
         self._transport = cast("asyncio.Transport", transport)
         self._transport.set_write_buffer_limits(0)
+        if (connection := self._transport.get_extra_info("socket")) is not None:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _KERNEL_SEND_BYTES)
         self._after(HANDSHAKE_SECONDS, "handshake", self.abort)
         self._changed(self)
 
@@ -115,7 +119,7 @@ class BoardLink(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         """Bytes came."""
-        if self._is_closed:
+        if self._closed.is_set():
             return
         events = self._session.receive(bytes(self._buffer[:nbytes]))
         for event in events:
@@ -141,7 +145,7 @@ class BoardLink(asyncio.BufferedProtocol):
         """Requests that wait end with `LinkLostError`."""
         if exc is not None:
             _log.info("link lost: %s", exc)
-        self._is_closed = True
+        self._closed.set()
         for name in list(self._timers):
             self._cancel(name)
         for future in self._waiting.values():
@@ -167,12 +171,12 @@ class BoardLink(asyncio.BufferedProtocol):
     @property
     def is_open(self) -> bool:
         """Both sides have proven themselves, and the connection stands."""
-        return self._session.is_open and not self._is_closed
+        return self._session.is_open and not self._closed.is_set()
 
     @property
     def is_closed(self) -> bool:
         """The connection has ended."""
-        return self._is_closed
+        return self._closed.is_set()
 
     @property
     def board(self) -> str | None:
@@ -193,9 +197,13 @@ class BoardLink(asyncio.BufferedProtocol):
         if self._transport is not None:
             self._transport.abort()
 
+    async def wait_closed(self) -> None:
+        """Until the connection has ended."""
+        await self._closed.wait()
+
     def acknowledge(self, through: int) -> None:
         """All readings with a lower number are kept."""
-        if not self._is_closed:
+        if not self._closed.is_set():
             self._session.acknowledge(through)
             self.flush()
 

@@ -83,11 +83,11 @@ class BoardListener:
         """Stop listening, drop every link, and wait for what is being kept."""
         if self._server is not None:
             self._server.close()
-        for link in [*self._strangers, *self._links.values()]:
+        links = [*self._strangers, *self._links.values()]
+        for link in links:
             link.abort()
+        await asyncio.gather(*(link.wait_closed() for link in links))
         await asyncio.gather(*(keeping.finish(STOP_SECONDS) for keeping in self._keeping.values()))
-        # The transports' ends are told in the next turn of the loop.
-        await asyncio.sleep(0)
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -135,8 +135,15 @@ class BoardListener:
             del self._waiting[change]
 
     def _new_link(self) -> BoardLink:
-        session = HubSession(self._key_of, os.urandom(messages.NONCE_BYTES), self._clock)
+        session = HubSession(self._read_key, os.urandom(messages.NONCE_BYTES), self._clock)
         return BoardLink(session, self.keeping, self._on_change, self._pace)
+
+    def _read_key(self, board: str) -> bytes | None:
+        try:
+            return self._key_of(board)
+        except OSError:
+            _log.exception("the key of board %r cannot be read, the board is refused", board)
+            return None
 
     def _on_change(self, link: BoardLink) -> None:
         if link.is_closed:

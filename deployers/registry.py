@@ -126,6 +126,39 @@ def fetch_release(reference: str, folder: Path, model: str = MODEL, uri: str | N
         ServiceUnavailable: the registry does not answer.
         MissingTool: MLflow is not installed.
     """
+    with asking(uri) as (client, address):
+        import mlflow  # noqa: PLC0415 - seconds to import
+
+        version = _version(client, model, reference, address)
+        source = f"{client.get_model_version_download_uri(model, version)}/{RELEASE}"
+        path = _downloaded(mlflow, source, folder, address)
+    return FetchedRelease(path, model, version, _verified(path))
+
+
+def resolve(reference: str, model: str = MODEL, uri: str | None = None) -> str:
+    """The number of the version that a number or an alias means.
+
+    Raises:
+        InputError: there is no such registry, model, version or alias.
+        ServiceUnavailable: the registry does not answer.
+        MissingTool: MLflow is not installed.
+    """
+    with asking(uri) as (client, address):
+        return _version(client, model, reference, address)
+
+
+@contextmanager
+def asking(uri: str | None = None) -> Iterator[tuple[Any, str]]:
+    """An MlflowClient and the address that it asks.
+
+    Args:
+        uri: tracking URI; see `tracking_uri` for the default.
+
+    Raises:
+        InputError: there is no such registry, or it refuses what is asked inside.
+        ServiceUnavailable: it does not answer.
+        MissingTool: MLflow is not installed.
+    """
     address = tracking_uri(uri)
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
@@ -135,11 +168,12 @@ def fetch_release(reference: str, folder: Path, model: str = MODEL, uri: str | N
         msg = "mlflow is not installed, the registry cannot be asked: make setup, or give --release FOLDER"
         raise MissingTool(msg) from error
     with _answering(address):
-        client = mlflow.MlflowClient(tracking_uri=address, registry_uri=address)
-        version = _version(client, model, reference, address)
-        source = f"{client.get_model_version_download_uri(model, version)}/{RELEASE}"
-        path = _downloaded(mlflow, source, folder, address)
-    return FetchedRelease(path, model, version, _verified(path))
+        yield mlflow.MlflowClient(tracking_uri=address, registry_uri=address), address
+
+
+def is_gone(error: Exception) -> bool:
+    """Whether MLflow says that a model, or a version of it, is not there."""
+    return getattr(error, "error_code", None) in UNKNOWN
 
 
 def _version(client: Any, model: str, reference: str, address: str) -> str:

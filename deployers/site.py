@@ -58,8 +58,8 @@ class Site:
         """
         systemd = jetson.service != "supervise" and facts.systemd and facts.elevated
         if jetson.service == "systemd" and not systemd:
-            why = f"systemd {'runs' if facts.systemd else 'does not run'}, root {'may' if facts.elevated else 'may not'} be had"
-            msg = f"{jetson.name}: service 'systemd' is wanted and cannot be had there ({why}): write service = \"supervise\""
+            why = "root may not be had" if facts.systemd else "systemd does not run"
+            msg = f"{jetson.name}: service 'systemd' cannot be had there ({why}): write service = \"supervise\""
             raise InputError(msg)
         account = jetson.account if facts.elevated else facts.login
         elevated = ("sudo", "-n") if facts.elevated and facts.uid else ()

@@ -13,6 +13,7 @@ are in the chapter "Feature program" of deployers/protocol/SPEC.md.
 
 from __future__ import annotations
 
+import math
 import re
 import struct
 from dataclasses import asdict, dataclass, replace
@@ -190,16 +191,11 @@ def raw_features(time: Integers, value: Doubles, segment: Integers, names: Seque
 
 def clock(time: Integers, feature: Feature) -> Doubles:
     """A feature of the time alone; `time` in µs since 1970, any shape."""
-    function: Callable[[Doubles], Doubles] = np.sin if feature.function == "sin" else np.cos
-    return function(2 * np.pi * turns(time, feature))
-
-
-def turns(time: Any, feature: Feature) -> Any:
-    """How far round a clock feature is, in turns; `time` in µs since 1970, one number or an array of them."""
     days = time % DAY / 1e6 / DAY_SECONDS
-    if feature.operation == "hour":
-        return days * feature.argument
-    return (days + (time // DAY + EPOCH_WEEKDAY) % 7) / 7
+    weekday = (time // DAY + EPOCH_WEEKDAY) % 7
+    turns = days * feature.argument if feature.operation == "hour" else (days + weekday) / 7
+    function: Callable[[Doubles], Doubles] = np.sin if feature.function == "sin" else np.cos
+    return function(2 * np.pi * turns)
 
 
 def _history(value: Doubles, feature: Feature) -> Doubles:
@@ -211,6 +207,30 @@ def _history(value: Doubles, feature: Feature) -> Doubles:
     # The mean of exact window sums: a running sum would carry rounding from one step to the next.
     padded = np.concatenate([np.full(reach - 1, value[0]), value])
     return np.subtract(value, np.lib.stride_tricks.sliding_window_view(padded, reach).mean(axis=1))
+
+
+@lru_cache(maxsize=32)
+def step_functions(program: FeatureProgram) -> tuple[Callable[[list[float], int], float], ...]:
+    """For one step at a time: of each feature a scaled function of the last values, the present one last, and the time.
+
+    The values are as many as `history_steps` or more; the time is that of the grid point, µs since 1970.
+    """
+    return tuple(_function(parse(name), scale) for name, scale in zip(program.names, program.scales, strict=True))
+
+
+def _function(feature: Feature, scale: float) -> Callable[[list[float], int], float]:
+    reach = feature.argument
+    if feature.is_clock:
+
+        @lru_cache(maxsize=4096)  # the same for every series on the same grid, and again the next day
+        def at(position: int) -> float:
+            return float(clock(np.asarray(position), feature)) / scale
+
+        period = DAY if feature.operation == "hour" else WEEK
+        return lambda _, time: at(time % period)
+    if feature.operation == "difference":
+        return lambda history, _: (history[-1] - history[-1 - reach]) / scale
+    return lambda history, _: (history[-1] - math.fsum(history[-reach:]) / reach) / scale
 
 
 def encode_program(program: FeatureProgram, cleaning: Mapping[str, Any]) -> bytes:

@@ -68,10 +68,11 @@ class TestPart:
             raise ReleaseError(msg)
         starts = np.flatnonzero(np.r_[True, segment[1:] != segment[:-1]])
         features = scaled_features(time, value, segment, program).astype(np.float32)
-        return cls(program, time, value, starts, features, _truth(value, segment, filled, program.horizon))
+        return cls(program, time, value, starts, features, changes_ahead(value, segment, filled, program.horizon))
 
 
-def _truth(value: Doubles, segment: NDArray[Any], filled: NDArray[np.bool_], horizon: int) -> Doubles:
+def changes_ahead(value: Doubles, segment: NDArray[Any], filled: NDArray[np.bool_], horizon: int) -> Doubles:
+    """y_{t+k} − y_t for k of 1 to `horizon`, `(rows, horizon)`; NaN beyond a segment's end and where y was filled."""
     out = np.full((len(value), horizon), np.nan)
     for k in range(1, min(horizon, len(value) - 1) + 1):
         usable = (segment[k:] == segment[:-k]) & ~filled[k:]

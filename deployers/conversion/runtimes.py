@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[2]
 LIBRARY = ROOT / "build" / "firmware" / "host" / "libedgeloop.so"
+LITERT = ("ai_edge_litert", "tflite_runtime")
 TFLM_ARENA = 1 << 18
 KINDS = {np.dtype(np.float32): "float32", np.dtype(np.int8): "int8", np.dtype(np.int16): "int16x8"}
 
@@ -161,6 +162,7 @@ class LiteRT(Interpreter):
     Args:
         file: bytes of the .tflite file.
         inspect: keep every tensor, so that `tensors` can be asked after a step.
+        wheels: of these the first that is installed.
 
     Raises:
         MissingTool: neither ai_edge_litert nor tflite_runtime is installed.
@@ -170,12 +172,12 @@ class LiteRT(Interpreter):
     name = "LiteRT"
     delegate = "built-in kernels, no XNNPACK"
 
-    def __init__(self, file: bytes, *, inspect: bool = False) -> None:
-        module = _litert()
+    def __init__(self, file: bytes, *, inspect: bool = False, wheels: tuple[str, ...] = LITERT) -> None:
+        litert = _litert(wheels)
         try:
-            self._interpreter = module.Interpreter(
+            self._interpreter = litert.Interpreter(
                 model_content=file,
-                experimental_op_resolver_type=module.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+                experimental_op_resolver_type=litert.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
                 experimental_preserve_all_tensors=inspect,
             )
             self._interpreter.allocate_tensors()
@@ -359,14 +361,14 @@ def _aligned(size: int) -> tuple[Any, int]:
     return block, ctypes.addressof(block) + -ctypes.addressof(block) % 16
 
 
-@lru_cache(maxsize=1)
-def _litert() -> Any:
-    for name in ("ai_edge_litert.interpreter", "tflite_runtime.interpreter"):
+@lru_cache(maxsize=4)
+def _litert(wheels: tuple[str, ...]) -> Any:
+    for name in wheels:
         try:
-            return importlib.import_module(name)
+            return importlib.import_module(f"{name}.interpreter")
         except ImportError:
             continue
-    msg = "neither ai_edge_litert nor tflite_runtime is installed: make setup"
+    msg = f"neither {' nor '.join(wheels)} is installed: make setup"
     raise MissingTool(msg)
 
 

@@ -19,7 +19,6 @@ vectors" of deployers/protocol/SPEC.md writes them.
 
 from __future__ import annotations
 
-import math
 import struct
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
@@ -28,11 +27,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from deployers.conversion.features import MOST_STEPS, PPM, Feature, parse, turns
+from deployers.conversion.features import MOST_STEPS, PPM, step_functions
 from deployers.exceptions import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -108,7 +107,7 @@ class Streamer:
 
     def __init__(self, program: FeatureProgram, cleaning: Mapping[str, Any]) -> None:
         self.program, self.counters = program, Counters()
-        self._features = _functions(program)
+        self._features = step_functions(program)
         self._step = program.cadence_seconds * MICROSECONDS
         # As the board has it: whole parts in a million.
         self._tolerance = round(float(cleaning["tolerance"]) * PPM) * self._step
@@ -173,7 +172,7 @@ class Streamer:
             self.counters.resets += 1
             return self._begin(time_us, index, value)
         self.counters.held += missing
-        return self._continue(time_us, index, value, missing)
+        return self._continue(time_us, value, missing)
 
     def _refusal(self, time_us: int, index: int) -> str | None:
         """The counter that a reading which is not used belongs to."""
@@ -189,7 +188,7 @@ class Streamer:
         self._index, self._time = index - 1, time_us
         return [self._row(value)], True
 
-    def _continue(self, time_us: int, index: int, value: float, missing: int) -> tuple[list[list[float]], bool]:
+    def _continue(self, time_us: int, value: float, missing: int) -> tuple[list[list[float]], bool]:
         last = self._history[-1]
         held = [self._row(last) for _ in range(missing)]
         self._time = time_us
@@ -204,21 +203,6 @@ class Streamer:
             del history[: -self._reach]
         time = self.last_grid_time
         return [feature(history, time) for feature in self._features]
-
-
-def _functions(program: FeatureProgram) -> list[Callable[[list[float], int], float]]:
-    """Of each feature a function of the last values, the present one included, and of the grid time in µs."""
-    return [_function(parse(name), scale) for name, scale in zip(program.names, program.scales, strict=True)]
-
-
-def _function(feature: Feature, scale: float) -> Callable[[list[float], int], float]:
-    reach = feature.argument
-    if feature.is_clock:
-        wave = math.sin if feature.function == "sin" else math.cos
-        return lambda _, time: wave(2 * math.pi * turns(time, feature)) / scale
-    if feature.operation == "difference":
-        return lambda history, _: (history[-1] - history[-1 - reach]) / scale
-    return lambda history, _: (history[-1] - sum(history[-reach:]) / reach) / scale
 
 
 @dataclass(frozen=True)

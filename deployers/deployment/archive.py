@@ -72,7 +72,7 @@ def _members(archive: Path, tar: tarfile.TarFile) -> list[tarfile.TarInfo]:
     entries = [entry for entry in tar.getmembers() if not entry.isdir()]
     total = sum(entry.size for entry in entries)
     if total > LARGEST_BYTES or len(entries) > MOST_FILES:
-        msg = f"{str(archive)!r} holds {len(entries)} files of {total} bytes, expected a conversion: look at that Jetson"
+        msg = f"{str(archive)!r} holds {len(entries)} files, {total} bytes, expected a conversion: look at that Jetson"
         raise ReleaseError(msg)
     for entry in entries:
         parts = Path(entry.name).parts

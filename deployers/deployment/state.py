@@ -111,7 +111,8 @@ def parse_hub(text: str, jetson: str) -> HubThere:
     except ValidationError as error:
         wrong = error.errors()[0]
         where, told = ".".join(map(str, wrong["loc"])), wrong["msg"]
-        msg = f"the hub of {jetson!r} says {where} {wrong['input']!r} ({told}): run setup, it brings hub and deployer to one version"
+        advice = "python -m deployers setup brings hub and deployer to one version"
+        msg = f"the hub of {jetson!r} says {where} {wrong['input']!r} ({told}): {advice}"
         raise ServiceUnavailable(msg) from None
 
 
@@ -127,6 +128,7 @@ def parse_object(text: str, jetson: str) -> dict[str, Any]:
     except (ValueError, IndexError, RecursionError):
         found = None
     if not isinstance(found, dict):
-        msg = f"the hub of {jetson!r} answered {text[:SHOWN]!r}, expected one JSON object: look at its log, python -m deployers logs"
+        expected = "expected one JSON object: look at its log, python -m deployers logs"
+        msg = f"the hub of {jetson!r} answered {text[:SHOWN]!r}, {expected}"
         raise ServiceUnavailable(msg)
     return found

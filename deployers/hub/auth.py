@@ -164,7 +164,7 @@ class Tokens:
         try:
             self._read()
         except InputError as error:
-            _log.error("tokens stay as they were: %s", error)  # noqa: TRY400 - the message says all
+            _log.error("tokens stay as they were: %s", error)
 
     def _read(self) -> None:
         path = self._path
@@ -236,6 +236,12 @@ def bearer(scope: Any) -> str | None:
     return None
 
 
+def no_token() -> HTTPException:
+    """What is answered to who does not say who they are."""
+    detail = "no valid token: send the header 'Authorization: Bearer TOKEN'"
+    return HTTPException(401, detail, {"WWW-Authenticate": "Bearer"})
+
+
 def require(role: Role) -> Any:
     """A dependency that lets only those through who hold this role: `dependencies=[require("read")]`.
 
@@ -245,8 +251,7 @@ def require(role: Role) -> Any:
     async def allowed(request: Request) -> Principal:
         principal: Principal | None = request.scope.get(PRINCIPAL)
         if principal is None:
-            detail = "no valid token: send the header 'Authorization: Bearer TOKEN'"
-            raise HTTPException(401, detail, {"WWW-Authenticate": "Bearer"})
+            raise no_token()
         if not principal.may(role):
             detail = f"token {principal.name!r} has role {principal.role!r}, expected {role!r}: use another token"
             raise HTTPException(403, detail)

@@ -41,9 +41,7 @@ _LOG_CHARACTERS = 300
 _LOSSES_MAX = 3
 _WATCH_SECONDS = 1.0
 _STATUS_SECONDS = 30.0
-# The id stands in file names, in addresses of the REST interface and on the page; SPEC.md gives it 16 bytes.
 Result = TypeVar("Result")
-_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,15}")
 
 
 class UnknownBoardError(LinkError, NotFound):

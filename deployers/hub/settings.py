@@ -95,9 +95,11 @@ class ModelsSection(_Section):
 
     folder: Path = Field(Path("data/models"), description="one folder a version")
     incoming: Path = Field(Path("incoming"), description="the only place from which a model is installed")
-    image_keys: Path = Field(Path("config/image_keys"), description="folder with the public keys of who signs images")
-    runtime: Literal["auto", "litert", "tflite", "onnx"] = Field("auto", description="what computes the hub's forecasts")
-    keep: Annotated[int, Field(ge=2, le=1000)] = Field(4, description="versions kept; the running and the way back stay")
+    image_keys: Path = Field(Path("config/image_keys"), description="folder with public keys of who signs images")
+    runtime: Literal["auto", "litert", "tflite", "onnx"] = Field("auto", description="what computes forecasts here")
+    keep: Annotated[int, Field(ge=2, le=1000)] = Field(
+        4, description="versions kept beside the active one and its way back"
+    )
 
 
 class TrainSection(_Section):

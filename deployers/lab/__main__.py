@@ -1,6 +1,6 @@
 """Command line of the lab: what needs hardware, without it.
 
-python -m deployers.lab try
+python -m deployers.lab up | status | logs | down | try | loop
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ import json
 import sys
 import tempfile
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +22,9 @@ import click
 from deployers.__main__ import EXIT_CODES, run
 from deployers.commands.convert import BUDGET, require_one_source, settings
 from deployers.conversion.cost import TYPES
+from deployers.lab import commands
+from deployers.lab.comparison import tolerance
+from deployers.lab.summary import show_last
 from deployers.lab.trial import RUNTIMES, last_readings, on_board
 
 if TYPE_CHECKING:
@@ -33,8 +35,6 @@ if TYPE_CHECKING:
     from deployers.lab.trial import Trial
     from deployers.registry import FetchedRelease
 
-SHOWN = 6
-TABLE_WIDTH = 100
 # Fetch, three for the conversion, image, build and start, transfer, readings, Keras; each type is made and measured.
 STAGES = 9
 
@@ -63,8 +63,12 @@ class Outcome:
 @click.group(epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--debug", is_flag=True, help="Show a traceback with an error.")
 def lab(*, debug: bool) -> None:
-    """What needs hardware, without it: a virtual board on this machine."""
+    """What needs hardware, without it: a virtual Jetson and virtual boards on this machine."""
     del debug  # main() looks for it
+
+
+for command in (commands.up, commands.status, commands.logs, commands.down, commands.loop):
+    lab.add_command(command)
 
 
 @lab.command(
@@ -143,11 +147,8 @@ def _tried(  # noqa: PLR0913, PLR0917 - everything that was chosen
 
 
 def allowed_difference(proof: Proof, kind: str) -> float:
-    """Twice the largest difference from Keras that this type had on the whole test part, at least 0.001 °C.
-
-    A stretch that starts from a zero state is not in the test part, but no worse.
-    """
-    return max(0.001, 2 * float(proof.figures["types"][kind]["error"]["largest"]["celsius"]))
+    """What this type may differ from Keras by."""
+    return tolerance(float(proof.figures["types"][kind]["error"]["largest"]["celsius"]))
 
 
 def _plain(outcome: Outcome, board_kind: str) -> dict[str, Any]:
@@ -174,24 +175,7 @@ def _show(outcome: Outcome, board_kind: str) -> None:
     for name in RUNTIMES[1:]:
         difference = trial.largest_difference("Keras", name)
         click.echo(f"  {name + ' – Keras':<16}{difference:.2g} °C at most, over all forecasts")
-    _show_last(trial)
-
-
-def _show_last(trial: Trial) -> None:
-    from rich.console import Console  # noqa: PLC0415
-    from rich.table import Table  # noqa: PLC0415
-
-    table = Table(title=f"The last {min(SHOWN, len(trial.times))} of {len(trial.times):,} forecasts, °C")
-    table.add_column("made at")
-    table.add_column("reading", justify="right")
-    for step in (1, trial.horizon):
-        for name in RUNTIMES:
-            table.add_column(f"{trial.ahead(step)}\n{name}", justify="right")
-    for row in range(len(trial.times))[-SHOWN:]:
-        at = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=int(trial.times[row]))
-        values = [f"{trial.forecasts[name][row, step - 1]:.4f}" for step in (1, trial.horizon) for name in RUNTIMES]
-        table.add_row(f"{at:%b %d, %H:%M}", f"{trial.celsius[row]:.2f}", *values)
-    Console(file=sys.stdout, width=TABLE_WIDTH).print(table)
+    show_last(trial)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -124,7 +124,9 @@ class Course:
                 about: dict[str, Any] = json.loads(str(stored["about"]))
                 return cls(stored["times"], stored["microcelsius"], **about)
         except (OSError, ValueError, KeyError, TypeError) as error:
-            msg = f"readings {str(file)!r} cannot be used ({error}): python -m deployers.lab up --fresh writes them anew"
+            msg = (
+                f"readings {str(file)!r} cannot be used ({error}): python -m deployers.lab up --fresh writes them anew"
+            )
             raise LabError(msg) from None
 
 

@@ -1,13 +1,13 @@
 """The lab's folder: what lies where, how a lab was asked for, and what a running one says of itself.
 
-    lab/settings.json   what `up` was asked for
-    lab/lab.json        what the daemon says of itself, renewed every second while it runs
-    lab/daemon.log      what it printed; sshd.log is the virtual Jetson's
-    lab/inventory.toml  for `python -m deployers`
-    lab/keys/           signing key, keys of the login and of the host, link key of each board
-    lab/boards/ID/      a board's flash, readings and log
-    lab/jetson/         the root folder of the virtual Jetson's hub
-    lab/readings.npz    what the boards are fed
+lab/settings.json   what `up` was asked for
+lab/lab.json        what the daemon says of itself, renewed every second while it runs
+lab/daemon.log      what it printed; sshd.log is the virtual Jetson's
+lab/inventory.toml  for `python -m deployers`
+lab/keys/           signing key, keys of the login and of the host, link key of each board
+lab/boards/ID/      a board's flash, readings and log
+lab/jetson/         the root folder of the virtual Jetson's hub
+lab/readings.npz    what the boards are fed
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 LOG_CHARACTERS = 1500
+SETTINGS, STATE = "settings.json", "lab.json"
 
 
 @dataclass(frozen=True)
@@ -117,27 +118,27 @@ class LabFolder:
         Raises:
             LabError: the file is not as `up` writes it.
         """
-        found = self._read("settings.json")
+        found = self._read(SETTINGS)
         try:
             return None if found is None else LabSettings(**found)
         except TypeError as error:
-            raise self._unreadable("settings.json", error) from None
+            raise self._unreadable(SETTINGS, error) from None
 
     def keep_settings(self, settings: LabSettings) -> None:
         """Write them for the daemon, and for `down`."""
-        self._write("settings.json", asdict(settings))
+        self._write(SETTINGS, asdict(settings))
 
     def state(self) -> dict[str, Any] | None:
         """What the daemon last said of itself; None if it has said nothing."""
-        return self._read("lab.json")
+        return self._read(STATE)
 
     def keep_state(self, state: dict[str, Any]) -> None:
         """Replace what is said."""
-        self._write("lab.json", state)
+        self._write(STATE, state)
 
     def forget_state(self) -> None:
         """There is no lab any more."""
-        (self.path / "lab.json").unlink(missing_ok=True)
+        (self.path / STATE).unlink(missing_ok=True)
 
     def end_of_log(self) -> str:
         """The last that the daemon printed."""

@@ -48,7 +48,7 @@ def end_marked(mark: str, patience: float = 8.0, seconds: float = 20.0) -> list[
     while left := marked(mark):
         waited = time.monotonic() - begun
         if waited > seconds:
-            msg = f"processes {left!r} of the lab do not end, expected that SIGKILL ends them: kill -9 them as their owner"
+            msg = f"processes {left!r} of the lab go on after SIGKILL, expected none: end them as their owner"
             raise LabError(msg)
         for process in left:
             if process not in seen or waited > patience:

@@ -10,6 +10,7 @@ import contextlib
 import getpass
 import hashlib
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -23,13 +24,17 @@ from deployers.exceptions import MissingTool
 from deployers.lab.firmware import LabError
 from deployers.lab.marked import VARIABLE
 from deployers.processes import bound
+from deployers.protocol.files import write_whole
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from deployers.lab.folder import LabFolder
 
 FOLDERS = "/usr/sbin:/usr/local/sbin:/sbin"  # not on the path of everyone
 SEPARATION = Path("/run/sshd")  # OpenSSH's, as Debian builds it: root's server gives up its rights in this folder
 CHECK_SECONDS = 20
+PASSED = re.compile(r"PIP_[A-Z_]+|(?i:https?_proxy|all_proxy|no_proxy)|SSL_CERT_FILE|SSL_CERT_DIR|REQUESTS_CA_BUNDLE")
 _BACKLOG = 64
 
 
@@ -47,7 +52,7 @@ def find_sshd() -> Path:
 
 
 def write_key(file: Path) -> str:
-    """Make an Ed25519 key pair, FILE and FILE.pub, unless it is there; returns its fingerprint, as ssh-keygen has it."""
+    """Make an Ed25519 key pair, FILE and FILE.pub, unless it is there; returns its fingerprint."""
     public = file.with_name(file.name + ".pub")
     if not (file.exists() and public.exists()):
         key = ed25519.Ed25519PrivateKey.generate()
@@ -65,9 +70,23 @@ def fingerprint(public: str) -> str:
     return "SHA256:" + base64.b64encode(digest).decode().rstrip("=")
 
 
-def server_settings(host_key: Path, authorized: Path, mark: str, user: str) -> str:
-    """The text of an sshd_config: this user alone, by this key alone; what is started carries the lab's mark."""
+def passed_environment(own: Mapping[str, str]) -> dict[str, str]:
+    """What pip needs on this machine to reach an index, which a login would lose."""
+    wanted = {name: value for name, value in own.items() if PASSED.fullmatch(name)}
+    return {name: value for name, value in wanted.items() if not set(value) & set('"\\\r\n')}
+
+
+def server_settings(host_key: Path, authorized: Path, user: str, environment: Mapping[str, str]) -> str:
+    """The text of an sshd_config: this user alone, by this key alone.
+
+    Args:
+        host_key: file of the server's private key.
+        authorized: file with the public key of who may log in.
+        user: who may.
+        environment: given to everything that is started, the lab's mark among it.
+    """
     file = str(authorized).replace("%", "%%")
+    variables = " ".join(f'"{name}={value}"' for name, value in environment.items())
     return f"""\
 HostKey "{host_key}"
 AuthorizedKeysFile "{file}"
@@ -84,7 +103,7 @@ UseDNS no
 PrintMotd no
 PrintLastLog no
 MaxSessions 100
-SetEnv {VARIABLE}={mark}
+SetEnv {variables}
 Subsystem sftp internal-sftp
 """
 
@@ -107,8 +126,9 @@ class SshServer:
         self.user, self.client_key = getpass.getuser(), folder.keys / "client"
         self.fingerprint = write_key(folder.keys / "host")
         write_key(self.client_key)
-        text = server_settings(folder.keys / "host", folder.keys / "client.pub", mark, self.user)
-        self._settings.write_text(text, encoding="utf-8")
+        environment = {VARIABLE: mark, **passed_environment(os.environ)}
+        text = server_settings(folder.keys / "host", folder.keys / "client.pub", self.user, environment)
+        write_whole(self._settings, text.encode(), 0o600)
         self._require_sound()
         self._socket = socket.create_server(("127.0.0.1", 0), backlog=_BACKLOG)
         self._socket.setblocking(False)  # noqa: FBT003 - its only argument
@@ -141,9 +161,10 @@ class SshServer:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         command = bound([str(self._program), "-i", "-e", "-f", str(self._settings)], os.getpid())
         with self._log.open("ab") as log:
-            self._sessions.append(
-                subprocess.Popen(command, stdin=connection, stdout=connection, stderr=log, start_new_session=True)  # noqa: S603 - fixed
+            session = subprocess.Popen(  # noqa: S603 - a fixed program
+                command, stdin=connection.fileno(), stdout=connection.fileno(), stderr=log, start_new_session=True
             )
+        self._sessions.append(session)
 
     def _require_sound(self) -> None:
         if os.geteuid() == 0:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from pathlib import Path
 
 NAME = "manifest.json"
@@ -61,8 +62,13 @@ def write_manifest(folder: Path, facts: dict[str, Any], form: Form = RELEASE) ->
     return manifest
 
 
-def verify_manifest(folder: Path, form: Form = RELEASE) -> dict[str, Any]:
+def verify_manifest(folder: Path, form: Form = RELEASE, beside: Collection[str] = ()) -> dict[str, Any]:
     """Read the manifest and check the folder against it.
+
+    Args:
+        folder: what it is of.
+        form: what the folder should be.
+        beside: files that may lie there too, which it does not vouch for.
 
     Returns:
         The manifest.
@@ -73,6 +79,7 @@ def verify_manifest(folder: Path, form: Form = RELEASE) -> dict[str, Any]:
     manifest = _read(folder, form)
     listed = manifest["files"]
     present = {path.relative_to(folder).as_posix(): path for path in _files(folder)}
+    present = {name: path for name, path in present.items() if name in listed or name not in beside}
     wrong = [f"{name} is missing" for name in sorted(listed.keys() - present.keys())]
     wrong += [f"{name} is not in the manifest" for name in sorted(present.keys() - listed.keys())]
     wrong += [

@@ -1,4 +1,4 @@
-"""Where readings come from: a CSV file, an SQL database or the simulated sensor."""
+"""Where readings come from: a CSV file, an SQL database, a hub or the simulated sensor."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ __all__ = ["Selection", "fingerprint", "masked", "read_readings", "without_passw
 SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 POSTGRESQL = ("postgresql://", "postgresql+psycopg://")
 SQL_SCHEMES = ("sqlite", "postgresql", "postgresql+psycopg")
+HUB_SCHEMES = ("hub", "hub+https")
 # Greedy up to the last @: a password that was not percent-encoded may hold any character.
 PASSWORD = re.compile(r"(?s)^([A-Za-z][A-Za-z0-9+.-]*://[^:/@]*:).*@")
 PASSWORD_PARAMETER = re.compile(r"(?i)([?&](?:ssl)?password=)[^&]*")
@@ -31,7 +32,8 @@ def read_readings(source: str, selection: Selection) -> pd.DataFrame:
     """One series of readings, in the order of the source.
 
     Args:
-        source: `simulated://…`, an SQLAlchemy URL of SQLite or PostgreSQL, or the path of a CSV file.
+        source: `simulated://…`, `hub://host:port/series`, an SQLAlchemy URL of SQLite or PostgreSQL, or the path of a
+            CSV file.
         selection: the wanted user and tag.
 
     Returns:
@@ -41,7 +43,7 @@ def read_readings(source: str, selection: Selection) -> pd.DataFrame:
         SourceError: the source is missing, unreadable, lacks columns or rows, or holds several series.
         ReadingError: times or values that are none.
         ConfigError: a parameter of the simulated sensor.
-        ServiceUnavailable: the database does not answer.
+        ServiceUnavailable: the database or the hub does not answer.
     """
     return _kind(source).read(source, selection)
 
@@ -50,8 +52,8 @@ def fingerprint(source: str, selection: Selection) -> str:
     """A cheap key that changes when the selected readings do: 64 hexadecimal digits.
 
     A file: SHA-256 of its bytes and the selection; it also changes when only other rows of the file do. The simulated
-    sensor: its parameters, defaults written out. A database: one aggregate query, and what that can miss is told in
-    `forecaster.sources.sql.fingerprint`.
+    sensor: its parameters, defaults written out. A hub: the marker of its series. A database: one aggregate query, and
+    what that can miss is told in `forecaster.sources.sql.fingerprint`.
 
     Raises:
         SourceError, ConfigError, ServiceUnavailable: as `read_readings` does.
@@ -88,8 +90,12 @@ def _kind(source: str) -> _Kind:
         return csv
     if scheme[1] == "simulated":
         return simulated
+    if scheme[1] in HUB_SCHEMES:
+        from forecaster.sources import hub  # noqa: PLC0415
+
+        return hub
     if scheme[1] not in SQL_SCHEMES:
-        known = ", ".join(f"{name}://" for name in ("simulated", *SQL_SCHEMES))
+        known = ", ".join(f"{name}://" for name in ("simulated", *HUB_SCHEMES, *SQL_SCHEMES))
         message = f"source {masked(source)!r} has the unknown scheme {scheme[1]!r}: expected {known} or a CSV path"
         raise SourceError(message)
     from forecaster.sources import sql  # noqa: PLC0415

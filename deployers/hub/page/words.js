@@ -11,11 +11,10 @@ export const celsius = (value) => (Number.isFinite(value) ? `${value.toFixed(2)}
 /** A temperature without its unit, for columns that name it. */
 export const degrees = (value, digits = 2) => (Number.isFinite(value) ? value.toFixed(digits) : "–");
 
-/** A moment of the readings' own clock: 2024-04-28 23:10, with seconds where there are any. */
-export function moment(ms) {
+/** A moment of the readings' own clock: 2024-04-28 23:10, with seconds where steps are shorter than two minutes. */
+export function moment(ms, stepMs) {
   const text = new Date(ms).toISOString();
-  const seconds = ms % MINUTE === 0 ? 16 : 19;
-  return text.slice(0, seconds).replace("T", " ");
+  return text.slice(0, stepMs < 2 * MINUTE ? 19 : 16).replace("T", " ");
 }
 
 /** A moment of this machine's clock today: 12:31:05. */

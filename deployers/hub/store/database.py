@@ -12,16 +12,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from sqlalchemy import URL, Engine, create_engine, event, make_url
 from sqlalchemy.exc import (
     ArgumentError,
-    DatabaseError,
     DataError,
     DBAPIError,
     IntegrityError,
-    InterfaceError,
     NoSuchModuleError,
-    ProgrammingError,
 )
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-from sqlalchemy.pool import NullPool
 
 from deployers.exceptions import DeployerError, InputError, ServiceUnavailable
 from deployers.hub.store import migrate
@@ -179,3 +175,48 @@ class Database:
 
         event.listen(engine, "connect", prepare)
         return engine
+
+
+def _parsed(text: str) -> URL:
+    """The URL, if it is one that a store can be kept at."""
+    try:
+        url = make_url(text)
+        url = url.set(drivername=DRIVERS.get(url.drivername, url.drivername))
+        url.get_dialect()
+    except (ArgumentError, NoSuchModuleError, ValueError):
+        msg = f"store URL {_without_password(text)!r}: expected {EXPECTED}"
+        raise InputError(msg) from None
+    shown = url.render_as_string(hide_password=True)
+    if url.drivername not in ("sqlite", "sqlite+pysqlite", *DRIVERS.values()):
+        msg = f"store URL {shown!r}: expected {EXPECTED}"
+        raise InputError(msg)
+    in_memory = not url.database or url.database == ":memory:" or url.database.startswith("file:")
+    if url.get_backend_name() == "sqlite" and in_memory:
+        msg = f"store URL {shown!r} names no file, and what is acknowledged must stay: expected {EXPECTED}"
+        raise InputError(msg)
+    return url
+
+
+def _without_password(text: str) -> str:
+    """A text that is no URL, without what stands between its scheme and the last @."""
+    scheme, sign, rest = text.partition("://")
+    return f"{scheme}{sign}***@{rest.rpartition('@')[2]}" if "@" in rest else text
+
+
+def _set_wal(connection: sqlite3.Connection) -> None:
+    """Readers beside a writer. The file keeps the mode; while another process sets it, SQLite does not wait."""
+    deadline = time.monotonic() + UPGRADE_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
+        else:
+            return
+
+
+def _wait_long(connection: Connection) -> None:
+    connection.exec_driver_sql(f"PRAGMA busy_timeout={int(UPGRADE_SECONDS * 1000)}")
+    connection.rollback()

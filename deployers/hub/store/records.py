@@ -23,9 +23,7 @@ VALUES_MAX = 32  # the longest horizon of the protocol
 # and pages. Either part may be as long as the ids that boards may have, four times over.
 _PART = r"\w[\w .:@+-]{0,63}"
 NAME = re.compile(rf"{_PART}(?:/{_PART})?")
-NAME_EXPECTED = (
-    "1 to 64 letters, digits and _ . : @ + - or spaces, beginning with a letter, a digit or _, and perhaps /tag likewise"
-)
+NAME_EXPECTED = "user or user/tag, each at most 64 letters, digits, spaces and _.:@+-, a letter, a digit or _ first"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from deployers.exceptions import Conflict, ServiceUnavailable
+from deployers.exceptions import ServiceUnavailable
 from deployers.hub.store import queries, writes
 from deployers.hub.store.database import Database
 from deployers.hub.store.records import Expired, Filter, Retention
@@ -84,7 +84,7 @@ class Store:
             keeper.cancel()
             await asyncio.gather(keeper, return_exceptions=True)
         if writer is not None:
-            await asyncio.to_thread(writer.stop)
+            await writer.stop()
         if readers is not None:
             await asyncio.to_thread(readers.shutdown)
         self._database.dispose()
@@ -146,14 +146,15 @@ class Store:
         corrected: StoredReading = await self._write(writes.Correct.checked(reading, microcelsius))
         return corrected
 
-    async def remove(self, reading: int) -> None:
-        """Remove a stored reading, by its id; its series gets a new revision.
+    async def remove(self, reading: int) -> StoredReading:
+        """Remove a stored reading, by its id; its series gets a new revision. Gives what was removed.
 
         Raises:
             NotFound: no such reading.
             ServiceUnavailable: as `keep_readings` does.
         """
-        await self._write(writes.Remove(reading))
+        removed: StoredReading = await self._write(writes.Remove(reading))
+        return removed
 
     async def expire(self, retention: Retention | None = None) -> Expired:
         """Remove what is older than its retention, in small transactions among those of others.
@@ -199,7 +200,7 @@ class Store:
         return await self._read(lambda found: queries.forecasts(found, series, source, since_ms, last))
 
     async def series(self, wanted: Filter = EVERYTHING) -> list[SeriesView]:
-        """Every series that matches, in the order of their names. Counts their readings: costs more with more of them."""
+        """Every series that matches, by name. Counts their readings, so it costs more the more there are."""
         return await self._read(lambda found: queries.series(found, wanted))
 
     async def page(
@@ -233,8 +234,8 @@ class Store:
 
     def _open_writer(self) -> Writer:
         if self._writer is None:
-            msg = f"store {self._database.name!r} is not open: open it first"
-            raise Conflict(msg)
+            msg = f"store {self._database.name!r} is not open: wait until the hub has started"
+            raise ServiceUnavailable(msg)
         return self._writer
 
     async def _write(self, work: writes.Work) -> Any:

@@ -1,148 +1,167 @@
-"""The link over real sockets, against a board in Python."""
+"""The link over real connections, against a board in Python."""
 
 from __future__ import annotations
 
-import contextlib
-import socket
-import threading
+import asyncio
 import time
 from typing import TYPE_CHECKING
 
 import pytest
 
-from deployers.link import BoardLink, BoardListener, LinkError, LinkLostError, LinkRefusedError
+from deployers.keeping import KEEPING_MAX
+from deployers.link import BoardLink, LinkError, LinkLostError, LinkRefusedError
+from deployers.listener import BoardListener
+from deployers.protocol import messages
 from deployers.protocol.messages import Forecast, Message, Reading, Readings, SlotState
 from deployers.protocol.session import HubSession
 from deployers.protocol.status import Status
 from tests.board_twin import KEY, STATE, BoardTwin
+from tests.connected_twin import SECONDS, ConnectedTwin, Kept
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator
 
-SECONDS = 60.0  # only a failure takes so long
+pytestmark = pytest.mark.anyio
+
+KEYS = {"board-1": KEY, "board-2": bytes(32)}
 IMAGE = bytes(i * 7 & 255 for i in range(3000))
-
-
-class Kept:
-    def __init__(self) -> None:
-        self.readings: list[tuple[str, int, tuple[Reading, ...]]] = []
-        self.forecasts: list[Forecast] = []
-
-    def keep_readings(self, board: str, first: int, readings: tuple[Reading, ...]) -> None:
-        self.readings.append((board, first, readings))
-
-    def keep_forecast(self, board: str, forecast: Forecast) -> None:
-        self.forecasts.append(forecast)
-
-
-class ConnectedTwin:
-    """A board in Python on a socket, served by a thread."""
-
-    def __init__(self, port: int, board: BoardTwin) -> None:
-        self.board = board
-        self.damage = 0
-        self.socket = socket.create_connection(("127.0.0.1", port), SECONDS)
-        self.socket.settimeout(SECONDS)
-        self.changed = threading.Condition()
-        self.thread = threading.Thread(target=self._serve, daemon=True)
-        self.thread.start()
-
-    def send(self, kind: int, message: bytes) -> None:
-        with self.changed:
-            self.board.send(kind, message)
-            self.socket.sendall(self.board.output())
-
-    def wait(self, condition: str) -> None:
-        with self.changed:
-            assert self.changed.wait_for(lambda: eval(condition, {"board": self.board}), SECONDS), condition  # noqa: S307
-
-    def close(self) -> None:
-        with contextlib.suppress(OSError):
-            self.socket.shutdown(socket.SHUT_RDWR)
-        self.thread.join(SECONDS)
-        self.socket.close()
-
-    def _serve(self) -> None:
-        try:
-            with self.changed:
-                self.socket.sendall(self.board.output())
-            while data := self.socket.recv(4096):
-                with self.changed:
-                    if self.damage and self.board.session_key:
-                        self.damage -= 1
-                        data = data[:-1] + bytes([data[-1] ^ 1])
-                    self.board.receive(data)
-                    self.socket.sendall(self.board.output())
-                    self.changed.notify_all()
-        except OSError:
-            pass
+FORECAST = Forecast(0, 7, 10, SlotState.CONFIRMED, (1.5, 2.5))
 
 
 @pytest.fixture
-def kept() -> Kept:
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+async def kept() -> Kept:
     return Kept()
 
 
 @pytest.fixture
-def listener(kept: Kept) -> Iterator[BoardListener]:
-    with BoardListener({"board-1": KEY}.get, kept, clock=lambda: 1234) as listener:
+async def listener(kept: Kept) -> AsyncIterator[BoardListener]:
+    async with BoardListener(KEYS.get, kept, clock=lambda: 1234) as listener:
         yield listener
 
 
 @pytest.fixture
-def twin(listener: BoardListener) -> Iterator[ConnectedTwin]:
-    twin = ConnectedTwin(listener.port, BoardTwin())
-    yield twin
-    twin.close()
+async def twin(listener: BoardListener) -> AsyncIterator[ConnectedTwin]:
+    async with ConnectedTwin(listener.port) as twin:
+        yield twin
 
 
 @pytest.fixture
-def link(listener: BoardListener, twin: ConnectedTwin) -> BoardLink:
-    return listener.wait_for("board-1", SECONDS)
+async def link(listener: BoardListener, twin: ConnectedTwin) -> BoardLink:
+    await twin.opened()
+    return await listener.wait_for("board-1", SECONDS)
 
 
-def test_a_board_connects_and_gets_the_time(link: BoardLink, twin: ConnectedTwin) -> None:
-    assert link.hello.board == "board-1"
-    twin.wait("board.time_ms == 1234")
+def readings(first: int, count: int = 1) -> bytes:
+    return Readings(0, first, tuple(Reading(10 * number, number) for number in range(first, first + count))).encode()
 
 
-def test_readings_and_forecasts_are_kept_and_acknowledged(link: BoardLink, twin: ConnectedTwin, kept: Kept) -> None:
-    forecast = Forecast(1, 7, 20, SlotState.CONFIRMED, (1.5, 2.5))
-    twin.send(Message.FORECAST, forecast.encode())
-    twin.send(Message.READINGS, Readings(0, 0, (Reading(10, 1), Reading(20, 2))).encode())
-    twin.wait("board.acknowledged == 2")
-    assert kept.readings == [("board-1", 0, (Reading(10, 1), Reading(20, 2)))]
-    assert kept.forecasts == [forecast]
+async def until(condition: object) -> None:
+    assert callable(condition)
+    async with asyncio.timeout(SECONDS):
+        while not condition():  # noqa: ASYNC110 - nothing tells of it
+            await asyncio.sleep(0.001)
 
 
-def test_an_image_is_transferred_in_chunks(link: BoardLink, twin: ConnectedTwin) -> None:
-    assert link.transfer(IMAGE) == 0
+async def test_a_board_connects_and_gets_the_time(link: BoardLink, twin: ConnectedTwin) -> None:
+    assert link.hello.board == link.board == "board-1"
+    await twin.wait(lambda board: board.time_ms == 1234)
+
+
+async def test_readings_and_forecasts_are_kept_and_acknowledged(
+    link: BoardLink, twin: ConnectedTwin, kept: Kept
+) -> None:
+    await twin.send(Message.FORECAST, FORECAST.encode())
+    await twin.send(Message.READINGS, readings(0, 2))
+    await twin.wait(lambda board: board.acknowledged == 2)
+    assert kept.readings == [("board-1", 0, (Reading(0, 0), Reading(10, 1)))]
+    assert kept.forecasts == [FORECAST]
+
+
+async def test_nothing_is_acknowledged_before_it_is_kept_and_several_frames_wait_for_one_commit(
+    listener: BoardListener, link: BoardLink, twin: ConnectedTwin, kept: Kept
+) -> None:
+    kept.gate.clear()
+    for number in range(5):
+        await twin.send(Message.FORECAST, FORECAST.encode())
+        await twin.send(Message.READINGS, readings(number))
+    await until(lambda: kept.called == 10)
+    assert await link.status() == STATE
+    assert (twin.board.acknowledged, kept.readings) == (0, [])
+    kept.gate.set()
+    await twin.wait(lambda board: board.acknowledged == 5)
+    assert (len(kept.readings), len(kept.forecasts)) == (5, 5)
+    found = listener.keeping("board-1").counters
+    assert (found.connections, found.readings, found.forecasts) == (1, 5, 5)
+    assert found.received_bytes > 500
+    assert found.sent_bytes > 5 * 28
+
+
+async def test_a_later_frame_that_is_kept_first_is_not_acknowledged_before_the_earlier(
+    link: BoardLink, twin: ConnectedTwin, kept: Kept
+) -> None:
+    kept.gate.clear()
+    await twin.send(Message.FORECAST, FORECAST.encode())
+    await until(lambda: kept.called == 1)
+    first, kept.gate = kept.gate, asyncio.Event()
+    kept.gate.set()
+    await twin.send(Message.READINGS, readings(0))
+    await until(lambda: kept.readings)
+    await link.status()
+    assert twin.board.acknowledged == 0
+    first.set()
+    await twin.wait(lambda board: board.acknowledged == 1)
+
+
+async def test_what_cannot_be_kept_is_not_acknowledged_and_comes_again(
+    listener: BoardListener, link: BoardLink, twin: ConnectedTwin, kept: Kept
+) -> None:
+    kept.error = OSError("no space left on device")
+    await twin.send(Message.READINGS, readings(0))
+    await twin.send(Message.READINGS, readings(1))
+    assert await twin.ended()
+    assert (twin.board.acknowledged, link.is_open) == (0, False)
+    kept.error = None
+    async with ConnectedTwin(listener.port) as again:
+        await again.opened()
+        await again.send(Message.READINGS, readings(0, 2))
+        await again.wait(lambda board: board.acknowledged == 2)
+    assert [first for _, first, _ in kept.readings] == [0]
+
+
+async def test_an_image_is_transferred_in_chunks(link: BoardLink, twin: ConnectedTwin) -> None:
+    seen: list[tuple[int, int]] = []
+    assert await link.transfer(IMAGE, lambda *found: seen.append(found)) == 0
     assert twin.board.holds(IMAGE)
-    assert len(twin.board.requests) == 1 + 3
+    assert (seen[0], seen[-1]) == ((0, 3000), (3000, 3000))
 
 
-def test_a_transfer_goes_on_where_it_was_cut(link: BoardLink, twin: ConnectedTwin) -> None:
+async def test_a_transfer_goes_on_where_it_was_cut(link: BoardLink, twin: ConnectedTwin) -> None:
     twin.board.image += IMAGE[:1500]
-    assert link.transfer(IMAGE) == 1500
+    assert await link.transfer(IMAGE) == 1500
     assert twin.board.holds(IMAGE)
-    assert len(twin.board.requests) == 1 + 2
+    assert sum(len(message) - 4 for kind, message in twin.board.requests[1:]) == 1500
 
 
-def test_a_board_that_asks_for_nonsense_is_an_error(link: BoardLink, twin: ConnectedTwin) -> None:
+async def test_a_board_that_asks_for_nonsense_is_an_error(link: BoardLink, twin: ConnectedTwin) -> None:
     twin.board.answers[Message.TRANSFER_CHUNK] = (-1, bytes(4))
     with pytest.raises(LinkRefusedError, match="refused TRANSFER_CHUNK with status -1 \\(unknown to this hub\\)"):
-        link.transfer(IMAGE)
+        await link.transfer(IMAGE)
     twin.board.image += bytes(5000)
     twin.board.answers.clear()
-    assert link.transfer(IMAGE) == 5000
+    assert await link.transfer(IMAGE) == 5000
 
 
-def test_requests_carry_their_values(link: BoardLink, twin: ConnectedTwin) -> None:
-    assert link.status() == STATE
-    link.set_time(5)
-    link.install()
-    link.confirm(7)
-    link.revert(8)
+async def test_requests_carry_their_values(link: BoardLink, twin: ConnectedTwin) -> None:
+    assert await link.status() == STATE
+    await link.set_time(5)
+    await link.install()
+    await link.confirm(7)
+    await link.revert(8)
     assert twin.board.requests == [
         (Message.STATUS, b""),
         (Message.TIME, b"\x05" + bytes(7)),
@@ -152,153 +171,270 @@ def test_requests_carry_their_values(link: BoardLink, twin: ConnectedTwin) -> No
     ]
 
 
-def test_a_refusal_carries_the_status_and_its_name(link: BoardLink, twin: ConnectedTwin) -> None:
+async def test_requests_under_way_at_the_same_time_get_their_own_answers(link: BoardLink, twin: ConnectedTwin) -> None:
+    twin.board.answers[Message.LOG] = (0, bytes(4))
+    assert await asyncio.gather(link.status(), link.log(), link.status()) == [STATE, "", STATE]
+
+
+async def test_a_refusal_carries_the_status_and_its_name(link: BoardLink, twin: ConnectedTwin) -> None:
     twin.board.answers[Message.CONFIRM] = (Status.SESSION_NOT_PROVEN, b"")
     with pytest.raises(LinkRefusedError, match=r"refused CONFIRM with status -508 \(SESSION_NOT_PROVEN\)") as caught:
-        link.confirm(7)
+        await link.confirm(7)
     assert caught.value.status == Status.SESSION_NOT_PROVEN
+    assert caught.value.exit_code == 9
 
 
-def test_a_request_that_was_damaged_on_the_way_is_sent_again(link: BoardLink, twin: ConnectedTwin) -> None:
-    twin.wait("board.time_ms == 1234")
+async def test_a_request_that_was_damaged_on_the_way_is_sent_again(link: BoardLink, twin: ConnectedTwin) -> None:
+    await twin.wait(lambda board: board.time_ms == 1234)
     twin.damage = 2
-    assert link.status() == STATE
+    assert await link.status() == STATE
     assert len(twin.board.requests) == 1
 
 
-def test_the_log_is_read_to_its_end(link: BoardLink, twin: ConnectedTwin) -> None:
+async def test_the_log_is_read_to_its_end(link: BoardLink, twin: ConnectedTwin) -> None:
     twin.board.answers[Message.LOG] = (0, bytes(4))
-    assert link.log() == ""
+    assert await link.log() == ""
 
 
-def test_a_board_that_does_not_answer_is_an_error(link: BoardLink, twin: ConnectedTwin) -> None:
+async def test_a_board_that_does_not_answer_is_an_error(link: BoardLink, twin: ConnectedTwin) -> None:
     twin.board.receive = lambda data: None  # type: ignore[method-assign]
     with pytest.raises(LinkLostError, match=r"no answer to STATUS after 3 attempts of 0\.05 s"):
-        link.request(Message.STATUS, seconds=0.05)
+        await link.request(Message.STATUS, seconds=0.05)
 
 
-def test_a_lost_connection_ends_the_request(link: BoardLink, twin: ConnectedTwin) -> None:
-    twin.board.receive = lambda data: twin.socket.shutdown(socket.SHUT_RDWR)  # type: ignore[method-assign]
+async def test_an_answer_that_comes_too_late_is_no_answer_to_the_next(link: BoardLink, twin: ConnectedTwin) -> None:
+    late = twin.board.receive
+    held: list[bytes] = []
+    twin.board.receive = held.append  # type: ignore[method-assign]
+    with pytest.raises(LinkLostError):
+        await link.request(Message.STATUS, seconds=0.02)
+    twin.board.receive = late  # type: ignore[method-assign]
+    twin.board.answers[Message.LOG] = (0, bytes(4))
+    late(b"".join(held))
+    assert await link.log() == ""
+
+
+async def test_a_lost_connection_ends_the_request(link: BoardLink, twin: ConnectedTwin) -> None:
+    twin.board.receive = lambda data: twin.cut()  # type: ignore[method-assign]
     with pytest.raises(LinkLostError, match="connection to the board has ended"):
-        link.status()
+        await link.status()
     assert not link.is_open
+    with pytest.raises(LinkLostError, match="connection to the board has ended"):
+        await link.status()
 
 
-def test_a_board_that_connects_again_takes_the_place_of_its_old_link(
-    listener: BoardListener, link: BoardLink, twin: ConnectedTwin
+async def test_a_board_that_connects_again_takes_the_place_of_its_old_link(
+    listener: BoardListener, link: BoardLink
 ) -> None:
-    second = ConnectedTwin(listener.port, BoardTwin())
-    newer = listener.wait_for("board-1", SECONDS, other_than=link)
-    assert newer is not link
-    assert not link.is_open
-    assert listener.link("board-1") is newer
-    second.close()
+    async with ConnectedTwin(listener.port):
+        newer = await listener.wait_for("board-1", SECONDS, other_than=link)
+        await link.wait_closed()
+        assert newer is not link
+        assert listener.link("board-1") is newer
+        assert listener.online() == {"board-1": newer}
+        assert await newer.status() == STATE
 
 
-def test_a_board_without_its_key_never_counts_as_connected(listener: BoardListener) -> None:
-    stranger = ConnectedTwin(listener.port, BoardTwin(key=bytes(32)))
-    with pytest.raises(LinkLostError, match=r"board 'board-1' did not connect within 0.2 s"):
-        listener.wait_for("board-1", 0.2)
-    assert listener.link("board-1") is None
-    stranger.close()
+async def test_a_board_without_its_key_never_counts_as_connected(listener: BoardListener) -> None:
+    async with ConnectedTwin(listener.port, BoardTwin(key=bytes(31))):
+        with pytest.raises(LinkLostError, match=r"board 'board-1' did not connect within 0.2 s"):
+            await listener.wait_for("board-1", 0.2)
+        assert listener.link("board-1") is None
 
 
-def strangers(listener: BoardListener, count: int) -> list[socket.socket]:
-    return [socket.create_connection(("127.0.0.1", listener.port), SECONDS) for _ in range(count)]
+async def strangers(listener: BoardListener, count: int) -> list[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    return [await asyncio.open_connection("127.0.0.1", listener.port) for _ in range(count)]
 
 
-def is_dropped(connection: socket.socket) -> bool:
-    try:
-        while connection.recv(4096):
+async def is_dropped(reader: asyncio.StreamReader) -> bool:
+    async with asyncio.timeout(SECONDS):
+        try:
+            while await reader.read(4096):
+                pass
+        except ConnectionResetError:
             pass
-    except ConnectionResetError:
-        pass
     return True
 
 
-def test_garbage_of_one_board_ends_its_connection_and_no_other(
-    listener: BoardListener, link: BoardLink, twin: ConnectedTwin, kept: Kept
+async def test_garbage_of_one_board_ends_its_connection_and_no_other(
+    listener: BoardListener, link: BoardLink, twin: ConnectedTwin
 ) -> None:
-    (stranger,) = strangers(listener, 1)
-    with contextlib.suppress(OSError), stranger:
-        stranger.sendall(b"EL garbage of one board" * 1000)
-        assert is_dropped(stranger)
-    twin.send(Message.READINGS, Readings(0, 0, (Reading(10, 1),)).encode())
-    twin.wait("board.acknowledged == 1")
-    assert link.status() == STATE
+    ((reader, writer),) = await strangers(listener, 1)
+    writer.write(b"EL garbage of one board" * 1000)
+    assert await is_dropped(reader)
+    writer.close()
+    await twin.send(Message.READINGS, readings(0))
+    await twin.wait(lambda board: board.acknowledged == 1)
+    assert await link.status() == STATE
 
 
-def test_a_board_that_says_nothing_or_little_is_dropped_in_time(
+async def test_a_board_that_says_nothing_or_little_is_dropped_in_time(
     listener: BoardListener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("deployers.link.HANDSHAKE_SECONDS", 0.2)
-    monkeypatch.setattr("deployers.link.SEND_SECONDS", 0.1)
-    silent, slow = strangers(listener, 2)
-    with silent, slow:
-        for _ in range(20):
-            with contextlib.suppress(OSError):
-                slow.send(b"E")
-            time.sleep(0.02)
-        assert is_dropped(silent)
-        assert is_dropped(slow)
+    (silent, silence), (slow, writer) = await strangers(listener, 2)
+    started = time.monotonic()
+    dropped = asyncio.ensure_future(is_dropped(slow))
+    while not dropped.done():
+        writer.write(b"E")
+        await asyncio.sleep(0.02)
+    assert await is_dropped(silent)
+    assert time.monotonic() - started < 5
+    silence.close()
+    writer.close()
 
 
-def test_a_board_that_takes_nothing_loses_its_link_and_the_request_ends(
-    kept: Kept, monkeypatch: pytest.MonkeyPatch
+async def test_a_board_that_takes_nothing_loses_its_link_and_the_request_ends(
+    link: BoardLink, twin: ConnectedTwin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("deployers.link.SEND_SECONDS", 0.1)
-    here, there = socket.socketpair()
-    session = HubSession({"board-1": KEY}.get, bytes(16), lambda: 0)
-    board = BoardTwin()
-    link = BoardLink(here, session, kept)
-    while data := board.output():
-        session.receive(data)
-        board.receive(session.output())
-    thread = threading.Thread(target=link.serve, args=(lambda _: None,), daemon=True)
-    thread.start()
-    end = time.monotonic() + SECONDS
-    while thread.is_alive() and time.monotonic() < end:
-        with contextlib.suppress(LinkLostError):
-            link.request(Message.TRANSFER_CHUNK, bytes(1000), seconds=0)
-    assert not thread.is_alive()
+    twin.stop_listening()
+
+    async def ask() -> None:
+        while True:
+            await link.request(Message.TRANSFER_CHUNK, bytes(1000), seconds=0)
+
+    async def ask_again() -> None:
+        while link.is_open:
+            with pytest.raises(LinkLostError):
+                await ask()
+
+    await asyncio.wait_for(ask_again(), SECONDS)
     assert not link.is_open
-    there.close()
 
 
-def test_strangers_who_stay_keep_no_board_out(listener: BoardListener, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("deployers.link.STRANGERS_MAX", 3)
-    first, *others = strangers(listener, 6)
-    twin = ConnectedTwin(listener.port, BoardTwin())
-    assert listener.wait_for("board-1", SECONDS).is_open
-    assert is_dropped(first)
-    twin.close()
-    for stranger in [first, *others]:
-        stranger.close()
-
-
-def test_a_connection_that_cannot_be_taken_does_not_end_the_listening(
-    listener: BoardListener, monkeypatch: pytest.MonkeyPatch
+async def test_a_board_that_takes_slowly_keeps_its_link(
+    link: BoardLink, twin: ConnectedTwin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def no_threads(*_: object, **__: object) -> threading.Thread:
-        monkeypatch.undo()
-        msg = "can't start new thread"
-        raise RuntimeError(msg)
-
-    before = threading.Thread
-    monkeypatch.setattr("deployers.link.threading.Thread", no_threads)
-    (refused,) = strangers(listener, 1)
-    assert is_dropped(refused)
-    assert threading.Thread is before
-    twin = ConnectedTwin(listener.port, BoardTwin())
-    assert listener.wait_for("board-1", SECONDS).is_open
-    twin.close()
-    refused.close()
+    monkeypatch.setattr("deployers.link.SEND_SECONDS", 0.3)
+    monkeypatch.setattr("deployers.link.SEND_BYTES_MAX", 1 << 30)
+    twin.task.cancel()
+    link._transport.write(bytes(12_000_000))  # type: ignore[union-attr]  # noqa: SLF001 - more than the kernel takes
+    for _ in range(15):
+        await asyncio.sleep(0.1)
+        await twin.reader.readexactly(500_000)
+    assert link.is_open
 
 
-def test_a_link_that_has_said_nothing_has_no_hello() -> None:
-    here, there = socket.socketpair()
-    link = BoardLink(here, HubSession({}.get, bytes(16), lambda: 0), Kept())
+async def test_a_board_that_makes_the_hub_answer_and_takes_no_answers_is_dropped_before_they_pile_up(
+    link: BoardLink, twin: ConnectedTwin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("deployers.link.SEND_BYTES_MAX", 20_000)
+    twin.stop_listening()
+    link._transport.write(bytes(12_000_000))  # type: ignore[union-attr]  # noqa: SLF001 - more than the kernel takes
+    # Each sound frame between the wrong ones begins the count of wrong ones anew.
+    for number in range(2000):
+        if not link.is_open:
+            break
+        twin.board.send(Message.READINGS, readings(0))
+        twin.board.send(0x7E, b"")
+        twin.writer.write(twin.board.output())
+        if number % 100 == 0:
+            await asyncio.sleep(0)
+    await asyncio.wait_for(link.wait_closed(), 5)
+
+
+async def test_a_store_that_hangs_holds_back_the_board_and_no_memory_fills(
+    listener: BoardListener, link: BoardLink, twin: ConnectedTwin, kept: Kept
+) -> None:
+    listener.keeping("board-1")
+    kept.gate.clear()
+    flood = asyncio.create_task(twin.send(Message.FORECAST, FORECAST.encode(), times=100_000))
+    await until(lambda: kept.called >= KEEPING_MAX)
+    await asyncio.sleep(0.2)
+    within_one_buffer = 4096 // (len(FORECAST.encode()) + 24) + 1
+    assert kept.called <= KEEPING_MAX + within_one_buffer
+    assert not flood.done()
+    # A new connection of the same board does not make room.
+    flood.cancel()
+    async with ConnectedTwin(listener.port) as again:
+        await again.opened()
+        await again.send(Message.FORECAST, FORECAST.encode(), times=500)
+        await asyncio.sleep(0.1)
+        assert kept.called <= KEEPING_MAX + 2 * within_one_buffer
+        kept.gate.set()
+        await until(lambda: kept.called >= KEEPING_MAX + 300)
+
+
+async def test_a_board_that_floods_the_hub_is_read_at_its_pace_and_another_is_served_at_once(kept: Kept) -> None:
+    async with BoardListener(KEYS.get, kept, frames_per_second=100.0) as listener:
+        async with (
+            ConnectedTwin(listener.port) as hostile,
+            ConnectedTwin(listener.port, BoardTwin(bytes(32), "board-2")) as other,
+        ):
+            await hostile.opened()
+            await other.opened()
+            link = await listener.wait_for("board-2", SECONDS)
+            flood = asyncio.create_task(hostile.send(Message.FORECAST, FORECAST.encode(), times=1_000_000))
+            await until(lambda: kept.called >= 100)
+            started, called = time.monotonic(), kept.called
+            for number in range(20):
+                await other.send(Message.READINGS, readings(number))
+                await other.wait(lambda board, due=number + 1: board.acknowledged == due)
+                assert await link.status() == STATE
+                await asyncio.sleep(0.02)
+            seconds = time.monotonic() - started
+            assert kept.called - called - 20 <= 100 * seconds + 2 * 4096 // (len(FORECAST.encode()) + 24)
+            assert seconds < 5
+            flood.cancel()
+
+
+async def test_strangers_who_stay_keep_no_board_out(listener: BoardListener, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("deployers.listener.STRANGERS_MAX", 3)
+    others = await strangers(listener, 6)
+    async with ConnectedTwin(listener.port):
+        assert (await listener.wait_for("board-1", SECONDS)).is_open
+        assert await is_dropped(others[0][0])
+    for _, writer in others:
+        writer.close()
+
+
+async def test_a_key_that_cannot_be_read_ends_one_connection_and_not_the_listening(
+    kept: Kept, caplog: pytest.LogCaptureFixture
+) -> None:
+    answers: list[bytes | OSError] = [OSError("input/output error"), KEY]
+
+    def key_of(board: str) -> bytes:
+        answer = answers.pop(0)
+        if isinstance(answer, OSError):
+            raise answer
+        return answer
+
+    async with BoardListener(key_of, kept) as listener:
+        async with ConnectedTwin(listener.port) as refused:
+            assert await refused.ended()
+        async with ConnectedTwin(listener.port):
+            assert (await listener.wait_for("board-1", SECONDS)).is_open
+    assert "input/output error" in caplog.text
+
+
+async def test_what_is_being_kept_at_the_end_is_waited_for(kept: Kept) -> None:
+    async with BoardListener(KEYS.get, kept) as listener, ConnectedTwin(listener.port) as twin:
+        await twin.opened()
+        kept.gate.clear()
+        await twin.send(Message.READINGS, readings(0))
+        await until(lambda: kept.called == 1)
+        asyncio.get_running_loop().call_later(0.1, kept.gate.set)
+        await listener.stop()
+        assert len(kept.readings) == 1
+
+
+async def test_a_link_that_has_said_nothing_has_no_hello(listener: BoardListener) -> None:
+    link = BoardLink(HubSession({}.get, bytes(16), lambda: 0), listener.keeping)
     with pytest.raises(LinkError, match="has not said hello"):
         _ = link.hello
-    link.close()
-    there.close()
+    assert link.board is None
+    link.abort()
+
+
+async def test_damage_on_the_way_to_the_hub_is_refused_and_the_reading_comes_again(
+    link: BoardLink, twin: ConnectedTwin, kept: Kept
+) -> None:
+    twin.board.send(Message.READINGS, readings(0))
+    frame = bytearray(twin.board.output())
+    frame[20] ^= 1
+    twin.writer.write(bytes(frame))
+    await twin.wait(lambda board: board.refusals == [Status.WIRE_CRC])
+    await twin.send(Message.READINGS, readings(0))
+    await twin.wait(lambda board: board.acknowledged == 1)
+    assert messages.READINGS_MAX == 64

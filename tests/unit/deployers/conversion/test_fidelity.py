@@ -25,19 +25,19 @@ MINUTE = 60_000_000
 
 def test_the_truth_is_what_came_later_in_the_same_segment() -> None:
     value = np.array([1.0, 2.0, 4.0, 10.0, 20.0])
-    truth = fidelity._truth(value, np.array([0, 0, 0, 1, 1]), np.zeros(5, bool), 2)  # noqa: SLF001
+    truth = fidelity.changes_ahead(value, np.array([0, 0, 0, 1, 1]), np.zeros(5, bool), 2)
     nan = np.nan
     expected = np.array([[1, 3], [2, nan], [nan, nan], [10, nan], [nan, nan]])
     assert np.array_equal(truth, expected, equal_nan=True)
 
 
 def test_filled_readings_are_no_truth() -> None:
-    truth = fidelity._truth(np.arange(4.0), np.zeros(4, int), np.array([False, False, True, False]), 2)  # noqa: SLF001
+    truth = fidelity.changes_ahead(np.arange(4.0), np.zeros(4, int), np.array([False, False, True, False]), 2)
     assert np.isnan(truth).tolist() == [[False, True], [True, False], [False, True], [True, True]]
 
 
 def test_a_horizon_longer_than_the_part_has_no_truth() -> None:
-    truth = fidelity._truth(np.arange(3.0), np.zeros(3, int), np.zeros(3, bool), 5)  # noqa: SLF001
+    truth = fidelity.changes_ahead(np.arange(3.0), np.zeros(3, int), np.zeros(3, bool), 5)
     assert np.isfinite(truth).sum(axis=0).tolist() == [2, 1, 0, 0, 0]
 
 

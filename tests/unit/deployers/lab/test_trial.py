@@ -15,6 +15,7 @@ from deployers.lab import __main__ as lab
 from deployers.lab import trial as lab_trial
 from deployers.lab.board import VirtualBoard
 from deployers.lab.firmware import LabError
+from deployers.lab.process import BoardProcess
 from deployers.lab.trial import RUNTIMES, Trial, last_readings, on_board
 from deployers.protocol.manifest import verify_manifest
 from deployers.protocol.messages import Reading
@@ -168,7 +169,7 @@ def test_a_folder_of_any_name_serves_a_board(tmp_path: Path, board: str) -> None
 
 
 def test_a_board_that_does_not_start_shows_what_it_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(VirtualBoard, "_command", lambda _: ["/bin/sh", "-c", "echo no flash >&2; exit 3"])
+    monkeypatch.setattr(BoardProcess, "_command", lambda _: ["/bin/sh", "-c", "echo no flash >&2; exit 3"])
     with pytest.raises(LabError, match=r"native board did not start \(.*\), it printed 'no flash': mend what it names"):
         VirtualBoard("native", key=bytes(32), state_folder=tmp_path).__enter__()
 

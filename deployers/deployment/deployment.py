@@ -1,0 +1,219 @@
+"""A deployment from its beginning to its end; the same command again goes on where one was cut off."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from deployers import tags
+from deployers.deployment import conversions, report
+from deployers.deployment.carry import Carrier
+from deployers.deployment.plan import image_file
+from deployers.deployment.preparing import PLANNED, RELEASE, prepare
+from deployers.deployment.rollout import DONE, Rollout
+from deployers.deployment.waves import Device
+from deployers.exceptions import DeployerError, InputError, ServiceUnavailable
+from deployers.journal import deployment_lock
+from deployers.plan import HERE
+from deployers.protocol.signature import load_private_key, public_point
+from deployers.protocol.tlv import ImageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from deployers.deployment.preparing import Around, Prepared, Request
+    from deployers.deployment.rollout import DeviceReport
+    from deployers.deployment.state import ModelThere
+    from deployers.deployment.watching import Watcher
+    from deployers.journal import Journal
+    from deployers.plan import Plan
+
+OUTAGE = ServiceUnavailable.exit_code  # what is cut off by one goes on with the next command
+KEPT = "kept"
+
+
+def deploy(request: Request, around: Around, watcher: Watcher) -> report.Report:
+    """Deploy.
+
+    Args:
+        request: what was asked for.
+        around: everything outside.
+        watcher: told of the progress.
+
+    Returns:
+        How each device came out; devices that failed are in it, and raise nothing.
+
+    Raises:
+        DeploymentRunning: another one runs, here or on a Jetson.
+        DeployerError: what came before any device was begun: release, key, conversion, signature.
+    """
+    began = time.monotonic()
+    with deployment_lock(around.home):
+        prepared = prepare(request, around, watcher)
+        try:
+            return _Deployment(request, around, watcher, prepared, began).run()
+        finally:
+            prepared.close()
+
+
+class _Deployment:
+    """One deployment under way."""
+
+    def __init__(
+        self, request: Request, around: Around, watcher: Watcher, prepared: Prepared, began: float
+    ) -> None:
+        assert prepared.journal is not None  # noqa: S101 - only a preview has none
+        self._request, self._around, self._watcher = request, around, watcher
+        self._prepared, self._plan, self._began = prepared, prepared.plan, began
+        self._journal: Journal = prepared.journal
+        self._carrier = Carrier(prepared.connectors, around.here, prepared.journal, watcher)
+        self._converted: dict[str, Any] | None = None
+
+    def run(self) -> report.Report:
+        """All of it; the journal is closed unless something was out of reach."""
+        self._journal.write(PLANNED, image_version=self._plan.version, ways=dict(self._plan.ways))
+        try:
+            self._make()
+            rollout = Rollout(self._plan, self._carrier, self._watcher, self._request.limits, self._prepared.broken)
+            devices = rollout.run(self._prepared.waves)
+        except DeployerError as error:
+            self._end(error.exit_code, str(error))
+            raise
+        except BaseException:
+            self._journal.release()
+            raise
+        mlflow = self._tell(devices, rollout)
+        found = self._report(tuple(devices), rollout, mlflow)
+        self._end(found.exit_code, found.error, found)
+        return found
+
+    def _make(self) -> None:
+        """Convert, check and sign."""
+        for plan in self._plan.making:
+            if plan.jetson == HERE and plan.steps[-1].name.startswith("sign"):
+                self._adopt()
+                self._carrier.carry(plan)
+                self._remember(plan)
+            else:
+                where = self._carrier.carry(plan)
+                if "convert" in where:
+                    self._converted = {"where": plan.jetson}
+
+    def _adopt(self) -> None:
+        """Check what was converted or fetched, and keep it."""
+        shop, wanted = self._prepared.shop, self._prepared.wanted
+        fresh = shop.unchecked(wanted.key)
+        if fresh.is_dir():
+            conversions.require_of_release(fresh, shop.folder / RELEASE, wanted.release_sha256)
+            conversions.adopt(fresh, shop.home, wanted.key)
+        kept = shop.conversion(wanted.key)
+        if kept.is_dir():
+            conversions.label(kept, wanted.model, wanted.version)
+            self._converted = {**(self._converted or {"where": KEPT}), **_fidelity(kept)}
+        for back in self._plan.previous:
+            fetched = shop.unchecked(back.key)
+            if fetched.is_dir():
+                conversions.require_own(fetched, _public(shop.key), back.model.image_sha256)
+                conversions.adopt(fetched, shop.home, back.key)
+
+    def _remember(self, plan: Plan) -> None:
+        """Of which conversions the images were made."""
+        shop = self._prepared.shop
+        made = {self._plan.version: self._prepared.wanted.key, **{b.version: b.key for b in self._plan.previous}}
+        for version, key in made.items():
+            path = image_file(shop, version)
+            if path.is_file():
+                digest = hashlib.sha256(path.read_bytes()).hexdigest()
+                conversions.remember(shop.home, digest, key)
+                self._journal.write("signed", image_version=version, image_sha256=digest, conversion=key)
+
+    def _tell(self, devices: Sequence[DeviceReport], rollout: Rollout) -> str:
+        """Tell MLflow what runs where since now; what cannot be told now stays on the disk."""
+        changes = self._changes(devices, rollout)
+        if tags.keep(self._around.home, self._journal.identity, changes):
+            self._journal.write("to tell MLflow", changes=len(changes))
+        if not tags.pending(self._around.home):
+            return report.NOBODY
+        self._watcher.begin("MLflow", "tell what runs where", None)
+        try:
+            count = self._around.tell(self._around.home)
+        except DeployerError as error:
+            self._journal.write("MLflow not told", error=str(error))
+            return report.PENDING
+        self._journal.write("MLflow told", deployments=count)
+        return report.TOLD
+
+    def _changes(self, devices: Sequence[DeviceReport], rollout: Rollout) -> list[tags.Change]:
+        now = datetime.fromtimestamp(self._around.clock(), UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+        found = list[tags.Change]()
+        for name in rollout.activated:
+            target = self._prepared.targets[name]
+            if name not in rollout.rolled_back:
+                found += self._changed(Device(name), target.there.model_of(target.there.active), now)
+        for each in devices:
+            if each.state in DONE and each.device in self._plan.boards:
+                target = self._prepared.targets[each.device.jetson]
+                before = target.there.board(each.device.board).confirmed
+                found += self._changed(each.device, target.there.model_of(before), now)
+        return found
+
+    def _changed(self, device: Device, before: ModelThere | None, now: str) -> list[tags.Change]:
+        wanted, version = self._prepared.wanted, self._plan.versions[device.jetson]
+        place = f"{device.jetson}.{device.board}" if device.board else device.jetson
+        path = image_file(self._prepared.shop, version)
+        there = self._prepared.targets[device.jetson].there.model_of(version)
+        digest = (
+            hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else there.image_sha256 if there else ""
+        )
+        ran = tags.Running(before.model, before.model_version, before.version, before.image_sha256) if before else None
+        return tags.changes(place, ran, tags.Running(wanted.model, wanted.version, version, digest), now)
+
+    def _report(self, devices: tuple[DeviceReport, ...], rollout: Rollout, mlflow: str) -> report.Report:
+        first = [{"name": name, "where": HERE, "seconds": taken} for name, taken in self._prepared.seconds.items()]
+        return report.Report(
+            deployment=self._journal.identity,
+            wanted=self._prepared.wanted,
+            devices=devices,
+            version=self._plan.version,
+            ways_back=tuple(sorted({each.version for each in self._plan.previous})),
+            converted=self._converted,
+            hubs=rollout.rolled_back,
+            stages=(*first, *self._carrier.stages),
+            seconds=time.monotonic() - self._began,
+            mlflow=mlflow,
+            journal=str(self._journal.path),
+        )
+
+    def _end(self, code: int, error: str, found: report.Report | None = None) -> None:
+        """Let the Jetsons go and close the journal; after an outage both stay, so that the next command goes on."""
+        if code == OUTAGE:
+            self._journal.write("cut off", error=error)
+            self._journal.release()
+            return
+        for plan in self._plan.closing.values():
+            try:
+                self._carrier.carry(plan)
+            except DeployerError as failed:
+                self._journal.write("not unlocked", jetson=plan.jetson, error=str(failed))
+        result = found.result if found else report.FAILED
+        self._journal.close(result, exit_code=code, error=error, report=found.as_dict() if found else None)
+        shutil.rmtree(self._prepared.shop.folder, ignore_errors=True)
+
+
+def _public(key: Path) -> bytes:
+    try:
+        return public_point(load_private_key(key))
+    except ImageError as error:
+        raise InputError(str(error)) from None
+
+
+def _fidelity(folder: Path) -> dict[str, Any]:
+    """What the report of a conversion says of the type that is deployed."""
+    figures = json.loads((folder / "fidelity.json").read_text(encoding="utf-8"))
+    chosen = figures["chosen"]
+    return {"chosen": chosen, "mae_growth": figures["types"][chosen].get("mae_growth")}

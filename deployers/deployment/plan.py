@@ -1,0 +1,360 @@
+"""What a deployment will do, as data: from what is wanted and what is there to files and commands. No I/O here.
+
+    making      a Jetson or here: fetch what runs now · convert · sign version n, and n + 1 to go back
+    installing  a Jetson: lock · install n and the way back · activate
+    boards      each: forward · confirm
+    closing     a Jetson: unlock and clear
+
+Over there incoming/<deployment>/ takes what is uploaded, data/models/<version>/ is what the hub has installed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from deployers.connectors.command import Command, script
+from deployers.deployment.errand import Errand, Fetched, Made, Packed
+from deployers.deployment.places import Previous
+from deployers.deployment.waves import Device
+from deployers.plan import HERE, Plan, Step, plan_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path, PurePosixPath
+
+    from deployers.connectors.command import Word
+    from deployers.deployment.places import Target, Workshop
+    from deployers.deployment.state import ModelThere
+    from deployers.deployment.wanted import Wanted
+
+# A lock whose holder has not been heard of for so many minutes is that of a machine that went down.
+LOCK_MINUTES = 15
+LOCKED = 11
+# One deployment at a time on a Jetson, from whatever machine: of two that link one name, one succeeds. $5 is an
+# unfinished deployment of the machine that asks, which is known not to run any more.
+LOCK = f"""
+mkdir -p "$1" "$2" || exit 1
+lock="$1/deployment.lock" mine="$1/.lock-$3"
+find "$lock" -mmin +{LOCK_MINUTES} -exec rm -f {{}} \\; 2>/dev/null
+printf '%s %s\\n' "$3" "$4" > "$mine" || exit 1
+if [ -n "$5" ] && read -r holder rest < "$lock" && [ "$holder" = "$5" ]; then mv -f "$mine" "$lock"; fi 2>/dev/null
+ln "$mine" "$lock" 2>/dev/null
+rm -f "$mine"
+read -r holder rest < "$lock"
+if [ "$holder" != "$3" ]; then echo "$holder $rest"; exit {LOCKED}; fi
+touch "$lock"
+"""
+UNLOCK = """
+rm -rf "$2"
+if read -r holder rest < "$1/deployment.lock" && [ "$holder" = "$3" ]; then rm -f "$1/deployment.lock"; fi 2>/dev/null
+true
+"""
+# What a command prints, as a file of the login: the hub's account may not write there.
+KEEP = 'out="$1"; shift; "$@" > "$out.part" && mv -f "$out.part" "$out"'
+PACK = 'tar -cf "$1.part" -C "$2" . && mv -f "$1.part" "$1"'
+UNPACK = 'rm -rf "$2" && mkdir -p -m 0750 "$2" && tar -xf "$1" -C "$2" && rm -f "$1"'
+IMAGE, ACTIVATE = "model.img", "activate"
+CONVERT_SECONDS, SIGN_SECONDS, INSTALL_SECONDS = 1800.0, 300.0, 300.0
+SPARE_SECONDS = 30.0  # a connector waits longer than the hub, which says why it gave up
+
+
+@dataclass(frozen=True)
+class DeploymentPlan:
+    """Everything that a deployment does.
+
+    Attributes:
+        version: of the new image; 0 if none is made.
+        making: plans for single machines, one after the other, before any hub is changed.
+        installing: of each Jetson that lacks the model, by its name.
+        boards: of each board that lacks it.
+        closing: of each Jetson that is changed.
+        versions: that runs in the end, of each Jetson.
+        previous: what each way back leads to.
+    """
+
+    version: int = 0
+    making: tuple[Plan, ...] = ()
+    installing: Mapping[str, Plan] = field(default_factory=dict)
+    boards: Mapping[Device, Plan] = field(default_factory=dict)
+    closing: Mapping[str, Plan] = field(default_factory=dict)
+    versions: Mapping[str, int] = field(default_factory=dict)
+    previous: tuple[Previous, ...] = ()
+
+    @property
+    def ways(self) -> dict[str, int]:
+        """Versions of the ways back, by what they lead to."""
+        return {_way(each.model): each.version for each in self.previous}
+
+    def __bool__(self) -> bool:
+        return bool(self.installing or self.boards)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The golden JSON."""
+        return {
+            "version": self.version or None,
+            "making": [plan.as_dict() for plan in self.making],
+            "installing": [plan.as_dict() for plan in self.installing.values()],
+            "boards": [{"board": device.board, **plan.as_dict()} for device, plan in self.boards.items()],
+            "closing": [plan.as_dict() for plan in self.closing.values()],
+        }
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """Versions of images.
+
+    Attributes:
+        version: of the new one; 0 if there is none.
+        ways: of the ways back, by what they lead to.
+    """
+
+    version: int = 0
+    ways: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long boards are waited for.
+
+    Attributes:
+        forward: seconds until a board is back with the model in test.
+        confirm: seconds until its first forecast, which comes with its next reading.
+    """
+
+    forward: float = 600.0
+    confirm: float = 900.0
+
+
+def deployment_plan(
+    wanted: Wanted,
+    targets: Sequence[Target],
+    shop: Workshop,
+    *,
+    pinned: Numbers | None = None,
+    patience: Patience | None = None,
+) -> DeploymentPlan:
+    """Make the plan.
+
+    Args:
+        wanted: what is to run.
+        targets: the Jetsons, with the boards that are to take it.
+        shop: this machine.
+        pinned: versions of an unfinished deployment of the same, which goes on.
+        patience: how long boards are waited for.
+    """
+    current = {target.name: _running(target, wanted) for target in targets}
+    lacking = [target for target in targets if current[target.name] is None]
+    numbers = _numbers(wanted, targets, lacking, pinned or Numbers()) if lacking else Numbers()
+    version, previous = numbers.version, _previous(wanted, lacking, numbers, shop)
+    versions = {name: model.version if model else version for name, model in current.items()}
+    boards = {
+        Device(target.name, board): _board_plan(target, board, versions[target.name], patience or Patience())
+        for target in targets
+        for board in target.boards
+        if not _is_confirmed(target, board, versions[target.name])
+    }
+    changed = [
+        target for target in targets if target in lacking or any(device.jetson == target.name for device in boards)
+    ]
+    return DeploymentPlan(
+        version,
+        _making(wanted, lacking, version, previous, shop),
+        {
+            target.name: _installing(wanted, target, versions[target.name], previous.get(target.name), shop)
+            for target in changed
+        },
+        boards,
+        {target.name: Plan(target.name, (_closing(target, shop),)) for target in changed},
+        versions,
+        tuple({each.version: each for each in previous.values()}.values()),
+    )
+
+
+def _is_confirmed(target: Target, board: str, version: int) -> bool:
+    there = target.there.board(board)
+    return there.confirmed == version and there.test is None
+
+
+def _running(target: Target, wanted: Wanted) -> ModelThere | None:
+    """The active model if it is the one wanted, and a version that every board there takes."""
+    model = target.there.model_of(target.there.active)
+    if model is None or not model.is_of(wanted.release_sha256, wanted.digest):
+        return None
+    return model if all(target.there.board(board).confirmed <= model.version for board in target.boards) else None
+
+
+def _numbers(wanted: Wanted, targets: Sequence[Target], lacking: Sequence[Target], pinned: Numbers) -> Numbers:
+    """Those of the unfinished deployment where they still can be, else one more than any that is known anywhere."""
+    taken = [target.there.model_of(pinned.version) for target in lacking]
+    free = all(model is None or model.is_of(wanted.release_sha256, wanted.digest) for model in taken)
+    boards = [target.there.board(board).confirmed for target in lacking for board in target.boards]
+    newer = [target.there.active or 0 for target in lacking]
+    if pinned.version and free and max([*boards, *newer], default=0) <= pinned.version:
+        return pinned
+    return Numbers(max([target.there.highest for target in targets], default=0) + 1)
+
+
+def _way(model: ModelThere) -> str:
+    """By which a model that is gone back to is told from others."""
+    return f"{model.release_sha256} {model.chosen}"
+
+
+def _previous(wanted: Wanted, lacking: Sequence[Target], numbers: Numbers, shop: Workshop) -> dict[str, Previous]:
+    """The model that each Jetson goes back to; each different one gets a version of its own."""
+    found, ways = dict[str, Previous](), dict(numbers.ways)
+    for target in lacking:
+        model = _before(target, wanted)
+        if model is None:
+            continue
+        number = ways.setdefault(_way(model), max([numbers.version, *ways.values()]) + 1)
+        source = next((one for one in found.values() if one.version == number), None)
+        key = shop.ran.get(model.image_sha256, f"image-{model.image_sha256[:16]}")
+        found[target.name] = source or Previous(target, model, number, key)
+    return found
+
+
+def _before(target: Target, wanted: Wanted) -> ModelThere | None:
+    """What runs there, or what that would go back to where it is the release wanted itself."""
+    model = target.there.model_of(target.there.active)
+    if model is None or not model.is_of(wanted.release_sha256, wanted.digest):
+        return model
+    ways = [one for one in target.there.models if one.way_back_for == model.version]
+    return next((one for one in ways if not one.is_of(wanted.release_sha256, wanted.digest)), None)
+
+
+def _incoming(target: Target, shop: Workshop) -> PurePosixPath:
+    return target.site.incoming / shop.identity
+
+
+def _locking(target: Target, shop: Workshop) -> Step:
+    run = target.site.incoming
+    command = script(LOCK, run, _incoming(target, shop), shop.identity, shop.who, shop.abandoned, accepted=(0, LOCKED))
+    return Step("lock", commands=(command,))
+
+
+def _closing(target: Target, shop: Workshop) -> Step:
+    folder = _incoming(target, shop)
+    unlock = script(UNLOCK, target.site.incoming, folder, shop.identity)
+    return Step("unlock", commands=(*target.site.take(folder), unlock))
+
+
+def _making(
+    wanted: Wanted, lacking: Sequence[Target], version: int, previous: Mapping[str, Previous], shop: Workshop
+) -> tuple[Plan, ...]:
+    """Conversions and signed images; nothing where every hub has them."""
+    signing = [target for target in lacking if target.there.model_of(version) is None]
+    ways = {each.version: each for name, each in previous.items() if not _has_way_back(lacking, name, each)}
+    plans = [
+        Plan(each.target.name, (_locking(each.target, shop), _fetching(each, shop)))
+        for each in ways.values()
+        if each.key not in shop.kept
+    ]
+    if signing and wanted.key not in shop.kept:
+        plans.append(_converting(wanted, signing, shop))
+    new = [_signing(shop, wanted.key, version, wanted.description, "sign")] if signing else []
+    back = [
+        _signing(shop, each.key, each.version, each.model.description or each.model.name, "sign the way back")
+        for each in ways.values()
+    ]
+    return (*plans, Plan(HERE, (*new, *back))) if new or back else ()
+
+
+def _has_way_back(lacking: Sequence[Target], name: str, back: Previous) -> bool:
+    target = next(one for one in lacking if one.name == name)
+    return target.there.model_of(back.version) is not None
+
+
+def _fetching(back: Previous, shop: Workshop) -> Step:
+    """What runs now, with its image: the image proves that this deployer signed it."""
+    site, version = back.target.site, str(back.model.version)
+    archive = _incoming(back.target, shop) / f"{version}.tar"
+    tar = site.as_account(Command(("tar", "-cf", "-", "-C", site.root / "data/models" / version, ".")))
+    return Errand(
+        "fetch what runs now",
+        commands=(script(KEEP, archive, *tar.words),),
+        fetched=(Fetched(archive, shop.folder / f"{version}.tar", shop.unchecked(back.key)),),
+    )
+
+
+def _converting(wanted: Wanted, targets: Sequence[Target], shop: Workshop) -> Plan:
+    """On the first Jetson that has TensorFlow, else here."""
+    there = next((target for target in targets if target.tensorflow), None)
+    if there is None:
+        words = (shop.python, "-m", "deployers", "convert", "--release", shop.folder / "release")
+        command = Command(
+            (*words, "--out", shop.unchecked(wanted.key), *wanted.options, "--force", "--json"), CONVERT_SECONDS
+        )
+        return Plan(HERE, (Step("convert", commands=(command,), where=HERE),))
+    incoming, tar = _incoming(there, shop), shop.folder / "release.tar"
+    release, out = incoming / "release", incoming / "conversion"
+    upload = Errand(
+        "upload the release",
+        files=(Made(tar, incoming / "release.tar"),),
+        commands=(script(UNPACK, incoming / "release.tar", release),),
+        packed=(Packed(tar, shop.folder / "release"),),
+    )
+    options: tuple[Word, ...] = ("convert", "--release", release, "--out", out, *wanted.options, "--force", "--json")
+    convert = there.site.module("deployers", *options, timeout=CONVERT_SECONDS)
+    archive = incoming / "conversion.tar"
+    fetched = Fetched(archive, shop.folder / "conversion.tar", shop.unchecked(wanted.key))
+    fetch = Errand("fetch the conversion", commands=(script(PACK, archive, out),), fetched=(fetched,))
+    return Plan(there.name, (_locking(there, shop), upload, Step("convert", commands=(convert,)), fetch))
+
+
+def image_file(shop: Workshop, version: int) -> Path:
+    """Where an image is written that is signed here."""
+    return shop.folder / f"{version}.img"
+
+
+def _signing(shop: Workshop, key: str, version: int, description: str, name: str) -> Step:
+    out = image_file(shop, version)
+    words = (shop.python, "-m", "deployers", "image", "create", shop.conversion(key), "--key", shop.key)
+    options = ("--version", str(version), "-o", out, "--description", description, "--force")
+    return Step(f"{name}: version {version}", commands=(Command((*words, *options), SIGN_SECONDS),), where=HERE)
+
+
+def _installing(wanted: Wanted, target: Target, version: int, back: Previous | None, shop: Workshop) -> Plan:
+    steps: list[Step | None] = [_locking(target, shop)]
+    if target.there.model_of(version) is None:
+        steps.append(_install(target, shop, wanted.key, version, ()))
+    if back is not None and target.there.model_of(back.version) is None:
+        steps.append(_install(target, shop, back.key, back.version, ("--way-back-for", str(version))))
+    if target.there.active != version:
+        undo = () if target.there.active is None else (target.site.hub("ctl", "activate", str(target.there.active)),)
+        command = target.site.hub("ctl", "activate", str(version), timeout=INSTALL_SECONDS)
+        steps.append(Step(ACTIVATE, commands=(command,), undo=undo))
+    return plan_of(target.name, steps)
+
+
+def _install(target: Target, shop: Workshop, key: str, version: int, options: tuple[str, ...]) -> Step:
+    incoming, archive = _incoming(target, shop), shop.folder / f"install-{version}.tar"
+    packed = Packed(archive, shop.conversion(key), ((IMAGE, image_file(shop, version)),))
+    remote, folder = incoming / f"{version}.tar", incoming / str(version)
+    return Errand(
+        f"install the way back: version {version}" if options else f"install version {version}",
+        files=(Made(archive, remote),),
+        commands=(
+            *target.site.take(incoming),
+            script(UNPACK, remote, folder),
+            *target.site.give(folder),
+            target.site.hub("ctl", "install", folder, *options, timeout=INSTALL_SECONDS),
+        ),
+        packed=(packed,),
+    )
+
+
+def _board_plan(target: Target, board: str, version: int, patience: Patience) -> Plan:
+    to = ("--board", board, "--seconds")
+    words = (str(version), *to)
+    forward = target.site.hub(
+        "ctl", "forward", *words, f"{patience.forward:g}", timeout=patience.forward + SPARE_SECONDS
+    )
+    confirm = target.site.hub(
+        "ctl", "confirm", *words, f"{patience.confirm:g}", timeout=patience.confirm + SPARE_SECONDS
+    )
+    revert = target.site.hub("ctl", "revert", str(version), "--board", board, timeout=patience.forward + SPARE_SECONDS)
+    return Plan(
+        target.name,
+        (Step("forward", commands=(forward,)), Step("confirm", commands=(confirm,), undo=(revert,))),
+    )

@@ -1,0 +1,100 @@
+"""Figures for Prometheus."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from deployers.hub.context import Hub
+    from deployers.protocol.messages import Reading
+
+MEDIA = "text/plain; version=0.0.4; charset=utf-8"
+BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1.0, 5.0)
+# How much one error weighs in the running mean of the live error: about the last hundred readings count.
+WEIGHT = 0.02
+SERIES_MAX = 10_000
+
+
+class LiveError:
+    """How far forecasts of the next reading were from that reading, as a running mean in °C.
+
+    Args:
+        cadence_of: ms between two readings, as the running model expects them; None without a model.
+    """
+
+    def __init__(self, gauge: Any, cadence_of: Any) -> None:
+        self._gauge, self._cadence_of = gauge, cadence_of
+        self._next: dict[str, tuple[int, float]] = {}
+        self._mean: float | None = None
+
+    def forecast(self, series: str, time_ms: int, next_celsius: float) -> None:
+        """A forecast was made at this reading."""
+        if series in self._next or len(self._next) < SERIES_MAX:
+            self._next[series] = (time_ms, next_celsius)
+
+    def readings(self, series: str, readings: Iterable[Reading]) -> None:
+        """Readings came; the first that follows the last forecast by one step is compared with it."""
+        expected, cadence = self._next.get(series), self._cadence_of()
+        if expected is None or not cadence:
+            return
+        for reading in readings:
+            if 0.5 * cadence < reading.time_ms - expected[0] < 1.5 * cadence:
+                self._add(abs(reading.celsius - expected[1]))
+                del self._next[series]
+                return
+
+    def _add(self, error: float) -> None:
+        self._mean = error if self._mean is None else self._mean + WEIGHT * (error - self._mean)
+        self._gauge.set(self._mean)
+
+
+class Metrics:
+    """What is counted, in a registry of its own: two hubs in one process do not add up."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        given: Any = {"namespace": "edgeloop", "registry": self.registry}
+        self.requests = Counter("requests", "Requests answered.", ["method", "route", "status"], **given)
+        self.seconds = Histogram("request_seconds", "Time to answer a request.", ["route"], buckets=BUCKETS, **given)
+        self.readings = Counter("readings", "Readings that were new.", ["source"], **given)
+        self.forecasts = Counter("forecasts", "Forecasts that came from boards or were made here.", ["source"], **given)
+        self.live_failures = Counter("live_failures", "Readings stored without a forecast of the hub's own.", **given)
+        self.error = Gauge(
+            "live_error_celsius", "Running mean of |forecast - reading|, one step ahead.", ["source"], **given
+        )
+        self._online = Gauge("boards_online", "Boards with an open link.", **given)
+        self._boards = Gauge("boards", "Boards that may connect.", **given)
+        self._link = Gauge("link_events_total", "What happened on the links of boards.", ["board", "event"], **given)
+        self._version = Gauge("model_version", "The version that makes the hub's forecasts; 0: none.", **given)
+        self._store = Gauge("store_events_total", "What the store's writer has done.", ["event"], **given)
+        self._live = Gauge("live", "State of the hub's own forecasts.", ["figure"], **given)
+        self._jobs = Gauge("jobs_running", "Jobs under way.", **given)
+
+    def exposition(self, hub: Hub) -> bytes:
+        """All figures in Prometheus' text format; those of other parts are asked for now."""
+        devices = hub.boards.devices()
+        self._boards.set(len(devices))
+        self._online.set(sum(device.online for device in devices))
+        for device in devices:
+            _set(self._link, _fields(device.counters), device.id)
+        self._version.set(hub.catalogue.active.version if hub.catalogue.active else 0)
+        self._jobs.set(len(hub.jobs.running()))
+        if hub.is_ready:
+            _set(self._store, _fields(hub.store.counters))
+            _set(self._live, hub.live.figures())
+        return generate_latest(self.registry)
+
+
+def _fields(counters: Any) -> dict[str, float]:
+    """The numbers among the fields of a dataclass."""
+    names = getattr(counters, "__dataclass_fields__", {})
+    return {name: value for name in names if isinstance(value := getattr(counters, name), int | float)}
+
+
+def _set(gauge: Gauge, figures: dict[str, float], *labels: str) -> None:
+    for name, value in figures.items():
+        gauge.labels(*labels, name).set(value)

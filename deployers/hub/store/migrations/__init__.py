@@ -1,0 +1,1 @@
+"""Alembic finds its environment here; `deployers.hub.store.migrate` starts it."""

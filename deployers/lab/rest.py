@@ -1,0 +1,78 @@
+"""What the lab asks a running hub by REST, as any client of it would."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import httpx
+
+from deployers.conversion.stream import MICRODEGREES
+from deployers.exceptions import ServiceUnavailable
+from deployers.lab.comparison import Live
+from deployers.protocol.messages import Reading
+
+PAGE = 1000
+SECONDS = 20.0
+# As the hub names them, and as comparisons do.
+SOURCES = {"hub": "LiteRT", "board": "board"}
+
+
+class HubRest:
+    """A hub.
+
+    Args:
+        url: http://host:port.
+        token: of role read or more.
+    """
+
+    def __init__(self, url: str, token: str) -> None:
+        self._url = url
+        headers = {"Authorization": f"Bearer {token}"}
+        self._client = httpx.Client(base_url=url, headers=headers, timeout=SECONDS, trust_env=False)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._client.close()
+
+    def get(self, path: str, **parameters: Any) -> dict[str, Any]:
+        """A JSON object.
+
+        Raises:
+            ServiceUnavailable: the hub does not answer, or refuses.
+        """
+        given = {name: value for name, value in parameters.items() if value is not None}
+        try:
+            answer = self._client.get(path, params=given)
+            answer.raise_for_status()
+            found: dict[str, Any] = answer.json()
+        except (httpx.HTTPError, ValueError) as error:
+            msg = f"hub {self._url!r} does not answer GET {path} ({error}): python -m deployers.lab logs"
+            raise ServiceUnavailable(msg) from None
+        return found
+
+    def live(self, board: str, version: int) -> Live:
+        """All readings of a board, and the forecasts that a version made at them."""
+        forecasts = {name: self._forecasts(board, source, version) for source, name in SOURCES.items()}
+        return Live(board, version, tuple(self._readings(board)), forecasts)
+
+    def _readings(self, series: str) -> list[Reading]:
+        found, cursor = list[Reading](), None
+        while True:
+            page = self.get("/temperatures", series=series, limit=PAGE, cursor=cursor)
+            rows = page["temperatures"]
+            found += [Reading(row["time_ms"], round(row["value"] * MICRODEGREES)) for row in rows]
+            cursor = page["next"]
+            if cursor is None:
+                return found
+
+    def _forecasts(self, series: str, source: str, version: int) -> dict[int, tuple[float, ...]]:
+        found, until = dict[int, tuple[float, ...]](), None
+        while True:
+            page = self.get("/forecasts", series=series, source=source, version=version, limit=PAGE, until=until)
+            rows = page["forecasts"]
+            found |= {row["time_ms"]: tuple(row["celsius"]) for row in rows}
+            if len(rows) < PAGE:
+                return found
+            until = min(rows, key=lambda row: row["time_ms"])["time_point"]

@@ -1,0 +1,160 @@
+"""Start a lab and end it: what `up` and `down` do."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from deployers.commands.image import plain_errors
+from deployers.exceptions import Conflict, InputError
+from deployers.lab.feeder import Course, course_of_release, simulated_course
+from deployers.lab.firmware import LabError, build
+from deployers.lab.folder import LabSettings
+from deployers.lab.marked import VARIABLE, end_marked
+from deployers.protocol.signature import generate_keys
+from deployers.registry import CHECKOUT, MODEL, fetch_release
+
+if TYPE_CHECKING:
+    from deployers.lab.folder import LabFolder
+
+START_SECONDS = 60.0
+# An emulated root file system may have to be made first.
+START_SECONDS_ARM64 = 1800.0
+END_SECONDS = 30.0
+_POLL_SECONDS = 0.05
+
+
+def up(folder: LabFolder, settings: LabSettings, *, fresh: bool = False, simulated: bool = False) -> dict[str, Any]:
+    """Start a lab and wait until it can be logged into and its boards have been started.
+
+    Args:
+        folder: where.
+        settings: of what.
+        fresh: forget what an earlier lab left: the Jetson's disk, the boards' flash, keys and readings.
+        simulated: feed a simulated room and not the champion's test part.
+
+    Returns:
+        What the daemon says of itself.
+
+    Raises:
+        Conflict: a lab is up.
+        LabError: it did not start; with the end of its log.
+        MissingTool: this machine lacks a program for it.
+    """
+    if folder.is_held():
+        msg = f"a lab is up in {str(folder.path)!r}, expected none: python -m deployers.lab down, or go on with it"
+        raise Conflict(msg)
+    sweep(folder)
+    if fresh:
+        folder.remove()
+    folder.make()
+    build(settings.board_kind)
+    _signing_key(folder)
+    _readings(folder, simulated=simulated)
+    folder.keep_settings(settings)
+    folder.log.unlink(missing_ok=True)
+    return _started(folder, settings)
+
+
+def new_settings(**asked: Any) -> LabSettings:
+    """Settings with a mark that no other lab has."""
+    return LabSettings(mark=secrets.token_hex(8), **asked)
+
+
+def down(folder: LabFolder, *, remove: bool = False) -> list[int]:
+    """End a lab with everything that it and SSH started in it, also what a daemon that was killed has left.
+
+    Args:
+        folder: where.
+        remove: remove the folder, too.
+
+    Returns:
+        The processes that had to be ended, none if no lab was up.
+
+    Raises:
+        LabError: something goes on all the same.
+    """
+    ended = _end_daemon(folder) + sweep(folder)
+    if remove:
+        folder.remove()
+    return sorted(set(ended))
+
+
+def sweep(folder: LabFolder) -> list[int]:
+    """End what is left of a lab whose daemon has gone."""
+    settings = folder.settings()
+    if settings is None:
+        return []
+    ended = end_marked(settings.mark)
+    folder.forget_state()
+    return ended
+
+
+def _end_daemon(folder: LabFolder) -> list[int]:
+    state = folder.state()
+    if state is None or not folder.is_held():
+        return []
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(int(state["pid"]), signal.SIGTERM)
+    end = time.monotonic() + END_SECONDS
+    while folder.is_held() and time.monotonic() < end:
+        time.sleep(_POLL_SECONDS)
+    return [int(state["pid"])]
+
+
+def _signing_key(folder: LabFolder) -> None:
+    private = folder.keys / "signing.key"
+    if not private.exists():
+        with plain_errors():
+            generate_keys(private, folder.keys / "signing.key.pub", force=True)
+
+
+def _readings(folder: LabFolder, *, simulated: bool) -> None:
+    """Those of the champion's test part; a simulated room where there is none. What is there stays."""
+    if not folder.readings.exists():
+        champion = None if simulated else _champion_course()
+        (champion or simulated_course()).write(folder.readings)
+
+
+def _champion_course() -> Course | None:
+    with tempfile.TemporaryDirectory(prefix="edgeloop-lab-") as scratch:
+        try:
+            release = fetch_release("champion", Path(scratch), MODEL)
+        except InputError:  # nothing is trained yet
+            return None
+        return course_of_release(release.path, release.name)
+
+
+def _started(folder: LabFolder, settings: LabSettings) -> dict[str, Any]:
+    environment = {**os.environ, VARIABLE: settings.mark}
+    command = [sys.executable, "-m", "deployers.lab.daemon", str(folder.path)]
+    with folder.log.open("ab") as log:
+        daemon = subprocess.Popen(  # noqa: S603 - this very program
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=CHECKOUT, env=environment,
+            start_new_session=True,
+        )  # fmt: skip
+    seconds = START_SECONDS if settings.jetson == "native" else START_SECONDS_ARM64
+    end = time.monotonic() + seconds
+    try:
+        while time.monotonic() < end and daemon.poll() is None:
+            state = folder.state()
+            if state is not None and all(board["starts"] for board in state["boards"]):
+                return state
+            time.sleep(_POLL_SECONDS)
+    except BaseException:
+        down(folder)
+        raise
+    what = f"it ended with code {daemon.returncode}" if daemon.poll() is not None else f"not within {seconds:g} s"
+    down(folder)
+    msg = (
+        f"the lab did not start ({what}), its log {str(folder.log)!r} ends {folder.end_of_log()!r}: mend what it names"
+    )
+    raise LabError(msg)

@@ -1,0 +1,157 @@
+"""What keeps the hub running: a systemd unit, or where that may not be had, the hub's own supervisor."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from deployers.connectors.command import Command, script
+from deployers.facts import UNIT
+
+if TYPE_CHECKING:
+    from deployers.site import Site
+
+STOP_SECONDS = 30
+READY_SECONDS = 90  # an emulated processor takes half of that to import everything
+HOMES = ("/home/", "/root/", "/run/user/")
+# ProcSubset=pid would hide /proc/cpuinfo, without which LiteRT computes by other kernels, and MemoryDenyWriteExecute
+# would stop runtimes that compile kernels as they start: neither is here.
+UNIT_TEXT = """\
+[Unit]
+Description=edgeloop hub: readings, forecasts and models
+Wants=network-online.target
+After=network-online.target
+StartLimitIntervalSec=0
+
+[Service]
+Type=exec
+User={account}
+WorkingDirectory={root}
+Environment=PYTHONPATH={code} PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
+ExecStart={python} -m deployers.hub serve --config {config}
+Restart=always
+RestartSec=1
+TimeoutStopSec={stop}
+LimitNOFILE=65536
+UMask=0077
+
+NoNewPrivileges=yes
+CapabilityBoundingSet=
+AmbientCapabilities=
+ProtectSystem=strict
+ReadWritePaths={root}/data {root}/run {root}/incoming
+ProtectHome={home}
+ProtectProc=invisible
+ProtectClock=yes
+ProtectHostname=yes
+ProtectKernelLogs=yes
+ProtectKernelModules=yes
+ProtectKernelTunables=yes
+ProtectControlGroups=yes
+PrivateTmp=yes
+PrivateMounts=yes
+PrivateDevices=yes
+DevicePolicy=closed
+PrivateUsers=yes
+RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX
+RestrictNamespaces=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+LockPersonality=yes
+RemoveIPC=yes
+KeyringMode=private
+SystemCallArchitectures=native
+SystemCallFilter=@system-service
+SystemCallFilter=~@privileged
+SystemCallErrorNumber=EPERM
+
+[Install]
+WantedBy=multi-user.target
+"""
+# A process id may belong to another program by now: it is ended only if it is a hub's.
+STOP = """
+pid=$(cat "$1" 2>/dev/null) || exit 0
+ours() { tr '\\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | grep -q 'deployers[.]hub'; }
+ours || exit 0
+kill "$pid" 2>/dev/null
+left=$(($2 * 10))
+while ours; do
+  [ "$left" -gt 0 ] || { echo "process $pid does not end"; exit 1; }
+  left=$((left - 1)); sleep 0.1
+done
+"""
+# Its files are closed to others; it keeps no descriptor of the connection, which would hold that open.
+START = """
+log=$1; shift
+umask 077
+cd / && exec setsid -f "$@" </dev/null >>"$log" 2>&1
+"""
+# Standard library: whatever is wrong with the environment, this says so.
+WAIT = r"""
+import os, ssl, subprocess, sys, time, urllib.request
+address, seconds, log, pid_file, unit = sys.argv[1], float(sys.argv[2]), *sys.argv[3:6]
+context = ssl.create_default_context()
+context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context))
+began, said = time.monotonic(), ""
+
+def ended():
+    if unit or time.monotonic() < began + 3:
+        return False
+    try:
+        with open(pid_file) as stream:
+            return not os.path.exists("/proc/" + stream.read().strip())
+    except OSError:
+        return True
+
+while time.monotonic() < began + seconds and not ended():
+    try:
+        with opener.open(address, timeout=5):
+            sys.exit(0)
+    except (OSError, ValueError) as error:
+        said = str(error)
+    time.sleep(0.1)
+try:
+    if unit:
+        last = subprocess.run(["journalctl", "-qu", unit, "-n", "3", "-o", "cat"], stdout=subprocess.PIPE).stdout
+    else:
+        with open(log, "rb") as stream:
+            last = stream.read()
+except OSError:
+    last = b""
+words = " | ".join(last[-2000:].decode("utf-8", "replace").strip().splitlines()[-3:])
+sys.exit("error: the hub does not answer at %s (%s); its last words: %s" % (address, said, words))
+"""
+
+
+def unit_text(site: Site) -> str:
+    """The unit: as little as possible may be read, and less be written."""
+    return UNIT_TEXT.format(
+        account=site.account,
+        root=site.root,
+        code=site.code,
+        python=site.python,
+        config=site.config,
+        stop=STOP_SECONDS,
+        home="read-only" if f"{site.root}/".startswith(HOMES) else "yes",
+    )
+
+
+def restart_commands(site: Site) -> tuple[Command, ...]:
+    """Start the hub from what is current; one that runs ends before."""
+    if site.systemd:
+        words = (("daemon-reload",), ("enable", UNIT), ("restart", UNIT))
+        return tuple(site.as_root(Command(("systemctl", *each))) for each in words)
+    run = site.root / "run"
+    stop = script(STOP, run / "supervisor.pid", str(STOP_SECONDS), timeout=STOP_SECONDS + 10)
+    program = site.module("deployers.hub", "supervise", "--config", site.config)
+    start = Command(("sh", "-c", START, "sh", run / "hub.log", *program.words))
+    return (site.as_account(stop), site.as_account(start))
+
+
+def wait_command(site: Site, address: str, seconds: float = READY_SECONDS) -> Command:
+    """Wait until the hub answers."""
+    run = site.root / "run"
+    unit = UNIT if site.systemd else ""
+    words = (site.python, "-c", WAIT, address, f"{seconds:g}", run / "hub.log", run / "supervisor.pid", unit)
+    command = Command(words, timeout=seconds + 30)
+    return site.as_root(command) if site.systemd else site.as_account(command)
