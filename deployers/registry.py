@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shutil
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,6 +110,21 @@ def open_release(folder: Path) -> FetchedRelease:
         msg = f"release {str(folder)!r} is no folder, expected one with a manifest.json: give another --release"
         raise ReleaseError(msg)
     return FetchedRelease(folder, "", "", _verified(folder))
+
+
+def copy_release(folder: Path, target: Path) -> FetchedRelease:
+    """A copy of a release folder that is on this machine already, verified where it will be used.
+
+    Args:
+        folder: the release.
+        target: existing folder that takes the copy.
+
+    Raises:
+        ReleaseError: it is none, or not what its manifest says.
+    """
+    open_release(folder)
+    copied = Path(shutil.copytree(folder, target / "release"))
+    return FetchedRelease(copied, "", "", _verified(copied))
 
 
 def fetch_release(reference: str, folder: Path, model: str = MODEL, uri: str | None = None) -> FetchedRelease:

@@ -35,6 +35,7 @@ class BoardTwin:
 
     def __init__(self, key: bytes = KEY, name: str = "board-1", state: BoardState = STATE) -> None:
         self.key = key
+        self.state = state
         self.hello = Hello((0, 1, 0), name, bytes(range(16)), state, 1040).encode()
         self.answers: dict[int, tuple[int, bytes]] = {}
         self.requests: list[tuple[int, bytes]] = []
@@ -98,7 +99,7 @@ class BoardTwin:
         self.requests.append((frame.type, message))
         status, body = self.answers.get(frame.type, (0, b""))
         if frame.type == Message.STATUS:
-            body = STATE.encode()
+            body = self.state.encode()
         if frame.type == Message.TRANSFER_BEGIN and not status:
             body = len(self.image).to_bytes(4, "little")
             self.sha256 = message[4:]

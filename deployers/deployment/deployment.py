@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from deployers.deployment.state import ModelThere
     from deployers.deployment.watching import Watcher
     from deployers.journal import Journal
-    from deployers.plan import Plan
 
 OUTAGE = ServiceUnavailable.exit_code  # what is cut off by one goes on with the next command
 KEPT = "kept"
@@ -64,9 +63,7 @@ def deploy(request: Request, around: Around, watcher: Watcher) -> report.Report:
 class _Deployment:
     """One deployment under way."""
 
-    def __init__(
-        self, request: Request, around: Around, watcher: Watcher, prepared: Prepared, began: float
-    ) -> None:
+    def __init__(self, request: Request, around: Around, watcher: Watcher, prepared: Prepared, began: float) -> None:
         assert prepared.journal is not None  # noqa: S101 - only a preview has none
         self._request, self._around, self._watcher = request, around, watcher
         self._prepared, self._plan, self._began = prepared, prepared.plan, began
@@ -98,7 +95,7 @@ class _Deployment:
             if plan.jetson == HERE and plan.steps[-1].name.startswith("sign"):
                 self._adopt()
                 self._carrier.carry(plan)
-                self._remember(plan)
+                self._remember()
             else:
                 where = self._carrier.carry(plan)
                 if "convert" in where:
@@ -121,7 +118,7 @@ class _Deployment:
                 conversions.require_own(fetched, _public(shop.key), back.model.image_sha256)
                 conversions.adopt(fetched, shop.home, back.key)
 
-    def _remember(self, plan: Plan) -> None:
+    def _remember(self) -> None:
         """Of which conversions the images were made."""
         shop = self._prepared.shop
         made = {self._plan.version: self._prepared.wanted.key, **{b.version: b.key for b in self._plan.previous}}

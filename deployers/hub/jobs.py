@@ -18,7 +18,7 @@ from deployers.hub.auth import write_private
 from deployers.hub.problems import code_of
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
     from pathlib import Path
 
 _log = logging.getLogger(__name__)
@@ -125,7 +125,7 @@ class Jobs:
             task.cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
 
-    def newest(self) -> list[Job]:
+    def list(self) -> Sequence[Job]:
         """All jobs, the newest first."""
         return sorted(self._jobs.values(), key=lambda job: (job.started_ms, job.id), reverse=True)
 
@@ -140,7 +140,7 @@ class Jobs:
             raise NotFound(msg)
         return self._jobs[number]
 
-    def running(self, holding: str | None = None) -> list[Job]:
+    def running(self, holding: str | None = None) -> Sequence[Job]:
         """Jobs that run, or those of them that hold one thing."""
         return [j for j in self._jobs.values() if j.state == "running" and (holding is None or holding in j.holds)]
 
@@ -219,7 +219,7 @@ class Jobs:
 
     async def _forget(self) -> None:
         """Remove the oldest jobs that have ended."""
-        for job in [job for job in self.newest() if job.state != "running"][KEPT:]:
+        for job in [job for job in self.list() if job.state != "running"][KEPT:]:
             del self._jobs[job.id]
             await asyncio.to_thread((self._folder / f"{job.id}.json").unlink, missing_ok=True)
 
@@ -236,7 +236,7 @@ class Jobs:
             # The work goes on: what it does to a board is worth more than the note about it.
             _log.error("job %s is not on the disk: %s", job.id, error)
 
-    def _read(self) -> list[Job]:
+    def _read(self) -> Sequence[Job]:
         self._folder.mkdir(parents=True, exist_ok=True)
         found = []
         for path in sorted(self._folder.glob("*.json"))[-KEPT:]:

@@ -91,7 +91,7 @@ class Rollout:
             LinkLostError: the board is not there, or not back in time.
             BoardRefused: the board refused it, or is back without it.
         """
-        image = await self.catalogue.image(version)
+        image = self.catalogue.image(version)
         state = await self.boards.status(board)
         if _runs(state, version):
             return _forwarded(board, version, state, 0, len(image))

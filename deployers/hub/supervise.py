@@ -144,13 +144,13 @@ class Supervisor:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
         )
-        pid = self._folder / "hub.pid"
+        output, pid = child.stdout, self._folder / "hub.pid"
+        assert output is not None  # noqa: S101 - it was asked for
         pid.write_text(f"{child.pid}\n", encoding="ascii")
         if self._ending.is_set():  # told between the start and here
             child.terminate()
         try:
-            output = child.stdout
-            _copy(child.stdout, log)
+            _copy(output, log)
             return child.wait()
         finally:
             pid.unlink(missing_ok=True)

@@ -48,7 +48,7 @@ async def figures(hub: TheHub) -> Response:
 @router.get("/jobs", tags=["jobs"], dependencies=[require("read")])
 async def jobs(hub: TheHub, limit: Annotated[int, Query(ge=1, le=200)] = 50) -> dict[str, Any]:
     """The newest jobs, without their logs."""
-    return {"jobs": [job.as_dict(tail=0) for job in hub.jobs.newest()[:limit]]}
+    return {"jobs": [job.as_dict(tail=0) for job in hub.jobs.list()[:limit]]}
 
 
 @router.get("/jobs/{number}", tags=["jobs"], dependencies=[require("read")])
