@@ -65,7 +65,8 @@ def entry(path):
     if os.path.islink(path):
         return dict(told, kind="link", target=os.readlink(path))
     if os.path.isdir(path):
-        return dict(told, kind="folder")
+        broken = os.path.dirname(path) == os.path.join(root, "venv") and not os.path.exists(path + "/bin/python")
+        return dict(told, kind="broken" if broken else "folder")
     told.update(kind="file", size=found.st_size)
     if found.st_size < 1 << 20:
         try:
@@ -146,7 +147,7 @@ class Entry(BaseModel):
     """Something in the hub's folder.
 
     Attributes:
-        kind: "file", "folder" or "link".
+        kind: "file", "folder", "link", or "broken" for an environment whose interpreter is gone.
         mode: permissions.
         owner: an account's name.
         size: bytes of a file.

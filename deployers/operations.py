@@ -46,7 +46,7 @@ CREATE = 'umask 022; rm -rf "$2" && "$1" -m venv "$2"'
 READABLE = 'umask 022; exec "$@"'
 # Programs in bin name the folder under which they were made; `python -m` is what is used.
 FINISH = """
-find "$1/bin" -mindepth 1 ! -name 'python*' -delete && mv -T "$1" "$2" && { sync; }
+find "$1/bin" -mindepth 1 ! -name 'python*' -delete && rm -rf "$2" && mv -T "$1" "$2"
 """
 # Two renames, one after the other: a link is never missing.
 LINKS = """
@@ -60,6 +60,11 @@ STAGED = ".setup"
 def digest_of(*parts: str) -> str:
     """The name of what is made of these: 16 digits of a SHA-256."""
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+
+def environment_digest(lock: bytes, machine: str, python: tuple[int, ...]) -> str:
+    """The name of a Python environment: what is in it, for which processor, for which Python (3.11)."""
+    return digest_of(lock.decode(), machine, ".".join(map(str, python[:2])))
 
 
 def account_step(site: Site, facts: Facts) -> Step | None:
@@ -138,7 +143,8 @@ def wheels_step(site: Site, facts: Facts, wheels: Iterable[Path]) -> Step | None
 
 def environment_step(site: Site, facts: Facts, digest: str, lock: bytes, jetson: Jetson) -> Step | None:
     """The Python environment, made under another name, proved by importing from it, and renamed."""
-    if f"venv/{digest}" in facts.entries:
+    found = facts.entries.get(f"venv/{digest}")
+    if found is not None and found.kind == "folder":
         return None
     folder, listed = site.root / "venv" / f"{digest}.new", site.root / "venv" / f"{digest}.txt"
     inside = folder / "bin" / "python"

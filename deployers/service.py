@@ -85,42 +85,6 @@ log=$1; shift
 umask 077
 cd / && exec setsid -f "$@" </dev/null >>"$log" 2>&1
 """
-# Standard library: whatever is wrong with the environment, this says so.
-WAIT = r"""
-import os, ssl, subprocess, sys, time, urllib.request
-address, seconds, log, pid_file, unit = sys.argv[1], float(sys.argv[2]), *sys.argv[3:6]
-context = ssl.create_default_context()
-context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context))
-began, said = time.monotonic(), ""
-
-def ended():
-    if unit or time.monotonic() < began + 3:
-        return False
-    try:
-        with open(pid_file) as stream:
-            return not os.path.exists("/proc/" + stream.read().strip())
-    except OSError:
-        return True
-
-while time.monotonic() < began + seconds and not ended():
-    try:
-        with opener.open(address, timeout=5):
-            sys.exit(0)
-    except (OSError, ValueError) as error:
-        said = str(error)
-    time.sleep(0.1)
-try:
-    if unit:
-        last = subprocess.run(["journalctl", "-qu", unit, "-n", "3", "-o", "cat"], stdout=subprocess.PIPE).stdout
-    else:
-        with open(log, "rb") as stream:
-            last = stream.read()
-except OSError:
-    last = b""
-words = " | ".join(last[-2000:].decode("utf-8", "replace").strip().splitlines()[-3:])
-sys.exit("error: the hub does not answer at %s (%s); its last words: %s" % (address, said, words))
-"""
 
 
 def unit_text(site: Site) -> str:
@@ -150,8 +114,7 @@ def restart_commands(site: Site) -> tuple[Command, ...]:
 
 def wait_command(site: Site, address: str, seconds: float = READY_SECONDS) -> Command:
     """Wait until the hub answers."""
-    run = site.root / "run"
-    unit = UNIT if site.systemd else ""
-    words = (site.python, "-c", WAIT, address, f"{seconds:g}", run / "hub.log", run / "supervisor.pid", unit)
-    command = Command(words, timeout=seconds + 30)
+    run, program = site.root / "run", site.code / "deployers" / "waiting.py"
+    process = (UNIT,) if site.systemd else (run / "supervisor.pid", run / "hub.log")
+    command = Command((site.python, program, address, f"{seconds:g}", *process), timeout=seconds + 30)
     return site.as_root(command) if site.systemd else site.as_account(command)

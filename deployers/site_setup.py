@@ -121,7 +121,7 @@ class Workshop:
 def plan_setup(jetson: Jetson, facts: Facts, wanted: Wanted) -> Plan:
     """The steps that are missing, in their order; a pure function."""
     site = Site.of(jetson, facts)
-    digest = operations.digest_of(wanted.lock.decode(), facts.machine, facts.python, facts.python_text)
+    digest = operations.environment_digest(wanted.lock, facts.machine, facts.python_version)
     configuration, keys = _configuration(site, jetson), _keys(site, wanted)
     told = "\n".join(f"{file.remote} {file.sha256}" for file in (configuration, *keys))
     run = operations.Run(wanted.bundle.digest, digest, operations.digest_of(told), health_address(jetson))

@@ -40,8 +40,9 @@ class Tab:
         complaints: errors, warnings and security violations that the page had.
     """
 
-    def __init__(self, socket: ClientConnection, session: str) -> None:
+    def __init__(self, socket: ClientConnection, session: str, target: str) -> None:
         self._socket, self._session, self._ids = socket, session, itertools.count(1000)
+        self._target = target
         self.complaints: list[str] = []
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.call(f"{domain}.enable")
@@ -65,6 +66,10 @@ class Tab:
             self.complaints.append(f"{given['entry']['text']} {given['entry'].get('url', '')}")
         elif event.get("method") == "Runtime.exceptionThrown":
             self.complaints.append(str(given["exceptionDetails"].get("exception", {}).get("description", given)))
+
+    def close(self) -> None:
+        """Close the tab."""
+        self.call("Target.closeTarget", targetId=self._target)
 
     def run(self, script: str) -> Any:
         """The value of an expression, or of the promise that it gives."""
@@ -166,4 +171,4 @@ def new_tab(socket: ClientConnection) -> Tab:
 
     context = ask(1, "Target.createBrowserContext")["browserContextId"]
     target = ask(2, "Target.createTarget", url="about:blank", browserContextId=context)["targetId"]
-    return Tab(socket, ask(3, "Target.attachToTarget", targetId=target, flatten=True)["sessionId"])
+    return Tab(socket, ask(3, "Target.attachToTarget", targetId=target, flatten=True)["sessionId"], target)

@@ -98,7 +98,14 @@ def device(name: str, board: BoardState | None, seen_ms: int | None, *, online: 
 def model(version: int, **fields: Any) -> SimpleNamespace:
     """A model as `Catalogue.models` gives it."""
     types = {"int8": {"mae_growth": 0.0031, "file_bytes": 9032, "instructions": 118_402}}
-    usual = {"version": version, "state": "installed", "chosen": "int8", "types": types, "mae_growth": 0.0031}
+    usual = {
+        "version": version,
+        "state": "installed",
+        "chosen": "int8",
+        "types": types,
+        "mae_growth": 0.0031,
+        "reason": None,
+    }
     more = {"model": "temperature-forecaster", "model_version": "3", "way_back_for": None, "cadence_seconds": 600}
     return SimpleNamespace(**{**usual, **more, **fields})
 
@@ -147,7 +154,7 @@ class FakeHub:
         self.jobs_asked.append((kind, about))
         job = SimpleNamespace(
             id=f"job-{len(self.jobs_asked)}", kind=kind, about=about, state="running", started_ms=now_ms(),
-            ended_ms=None, doing="transfer to board-1", progress=0.25, error=None,
+            ended_ms=None, doing="transfer to board-1", progress=0.25, error=None, result=None,
         )  # fmt: skip
         self.jobs_kept.append(job)
         return {"id": job.id, "state": job.state}

@@ -11,6 +11,7 @@ import click
 from deployers.commands.deploying import AS_JSON, asked, wanted_options
 
 if TYPE_CHECKING:
+    from deployers.deployment.going_back import WentBack
     from deployers.deployment.report import Report
 
 
@@ -58,7 +59,7 @@ def deploy(*, as_json: bool, **options: Any) -> None:
     raise_failed(found)
 
 
-def raise_failed(found: Report) -> None:
+def raise_failed(found: Report | WentBack) -> None:
     """End with the gravest failure, if there is one."""
     from deployers.deployment.carry import ERRORS  # noqa: PLC0415
     from deployers.exceptions import DeployerError, HostKeyError  # noqa: PLC0415
@@ -71,14 +72,14 @@ def raise_failed(found: Report) -> None:
 def _show(found: Report) -> None:
     from rich.console import Console  # noqa: PLC0415
 
-    from deployers.deployment import report  # noqa: PLC0415
+    from deployers.deployment import report, telling  # noqa: PLC0415
 
     Console(file=sys.stdout, width=120).print(report.table(found))
     if found.converted:
         click.echo(f"converted: {found.converted['where']}, {found.converted.get('chosen')}; image {found.version}")
     for jetson, told in found.hubs.items():
         click.echo(f"hub of {jetson}: {told}")
-    if found.mlflow == report.PENDING:
+    if found.mlflow == telling.PENDING:
         click.echo("MLflow does not answer and was not told; the next command of deploy, status or rollback repeats it")
     click.echo(report.stage_line(found))
     click.echo(f"journal: {found.journal}")

@@ -33,7 +33,7 @@ TRACKING = click.option(
 )
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
 WANTED = (
-    click.option("--version", "reference", metavar="N|ALIAS", help="Registered version or alias; champion if not given."),
+    click.option("--version", "reference", metavar="N|ALIAS", help="Registered version or alias.  [default: champion]"),
     click.option("--release", type=FILE, help="A release folder instead of a registered version."),
     click.option("--model", default=MODEL, show_default=True, help="Registered model's name."),
     TRACKING,

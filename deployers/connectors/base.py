@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 Source = Path | bytes
 
 
-REASON_CHARACTERS = 300
+REASON_CHARACTERS, COMMAND_CHARACTERS = 500, 160
 
 
 def unseen(_done: int, _total: int) -> None:
@@ -136,8 +136,9 @@ def failure(name: str, command: Command, done: Completed) -> str:
     errors = [line for line in lines if "error" in line.lower()] or lines  # pip says why, and then what to read
     reason = shorten(command.masked(" | ".join(errors[-3:])), REASON_CHARACTERS, placeholder=" …") or "no output"
     expected = " or ".join(map(str, command.accepted))
-    shown = shorten(command.shown(), REASON_CHARACTERS, placeholder=" …")
-    return f"{name}: {shown!r} ended with {done.code}, expected {expected} ({reason}): mend that, and run this again"
+    shown = shorten(command.shown(), COMMAND_CHARACTERS, placeholder=" …")
+    ended = f"ended with {done.code}, expected {expected}"
+    return f"{name}: {reason.removeprefix('error: ')} ({shown!r} {ended}): mend that, and run this again"
 
 
 def refused(name: str, path: PurePosixPath, error: OSError) -> DeployerError:

@@ -25,7 +25,7 @@ from deployers.exceptions import (
 from deployers.plan import HERE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from deployers.connectors.base import Completed, Connector
     from deployers.connectors.command import Command
@@ -82,6 +82,14 @@ class Carrier:
             DeployerError: as the step failed; running the same command again goes on.
         """
         return {step.name: self._step(plan, step, device) for step in plan.steps}
+
+    def release(self, plans: Iterable[Plan]) -> None:
+        """Let Jetsons go; one that is out of reach keeps its lock until that is old."""
+        for plan in plans:
+            try:
+                self.carry(plan)
+            except DeployerError as error:
+                self._journal.write("not unlocked", jetson=plan.jetson, error=str(error))
 
     def undo(self, plan: Plan, device: Device | None = None) -> None:
         """Take back the steps that can be taken back, the last first.

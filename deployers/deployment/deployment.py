@@ -6,11 +6,10 @@ import hashlib
 import json
 import shutil
 import time
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from deployers import tags
-from deployers.deployment import conversions, report
+from deployers.deployment import conversions, report, telling
 from deployers.deployment.carry import Carrier
 from deployers.deployment.plan import image_file
 from deployers.deployment.preparing import PLANNED, RELEASE, prepare
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
 
     from deployers.deployment.preparing import Around, Prepared, Request
     from deployers.deployment.rollout import DeviceReport
-    from deployers.deployment.state import ModelThere
     from deployers.deployment.watching import Watcher
     from deployers.journal import Journal
 
@@ -84,7 +82,8 @@ class _Deployment:
         except BaseException:
             self._journal.release()
             raise
-        mlflow = self._tell(devices, rollout)
+        changes = self._changes(devices, rollout)
+        mlflow = telling.tell(self._around.home, changes, self._journal, self._around.tell, self._watcher)
         found = self._report(tuple(devices), rollout, mlflow)
         self._end(found.exit_code, found.error, found)
         return found
@@ -129,46 +128,27 @@ class _Deployment:
                 conversions.remember(shop.home, digest, key)
                 self._journal.write("signed", image_version=version, image_sha256=digest, conversion=key)
 
-    def _tell(self, devices: Sequence[DeviceReport], rollout: Rollout) -> str:
-        """Tell MLflow what runs where since now; what cannot be told now stays on the disk."""
-        changes = self._changes(devices, rollout)
-        if tags.keep(self._around.home, self._journal.identity, changes):
-            self._journal.write("to tell MLflow", changes=len(changes))
-        if not tags.pending(self._around.home):
-            return report.NOBODY
-        self._watcher.begin("MLflow", "tell what runs where", None)
-        try:
-            count = self._around.tell(self._around.home)
-        except DeployerError as error:
-            self._journal.write("MLflow not told", error=str(error))
-            return report.PENDING
-        self._journal.write("MLflow told", deployments=count)
-        return report.TOLD
-
     def _changes(self, devices: Sequence[DeviceReport], rollout: Rollout) -> list[tags.Change]:
-        now = datetime.fromtimestamp(self._around.clock(), UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-        found = list[tags.Change]()
+        now, found = telling.stamp(self._around.clock()), list[tags.Change]()
         for name in rollout.activated:
-            target = self._prepared.targets[name]
             if name not in rollout.rolled_back:
-                found += self._changed(Device(name), target.there.model_of(target.there.active), now)
+                there = self._prepared.targets[name].there
+                found += telling.changed(Device(name), there.model_of(there.active), self._running(name), now)
         for each in devices:
             if each.state in DONE and each.device in self._plan.boards:
-                target = self._prepared.targets[each.device.jetson]
-                before = target.there.board(each.device.board).confirmed
-                found += self._changed(each.device, target.there.model_of(before), now)
+                there = self._prepared.targets[each.device.jetson].there
+                before = there.model_of(there.board(each.device.board).confirmed)
+                found += telling.changed(each.device, before, self._running(each.device.jetson), now)
         return found
 
-    def _changed(self, device: Device, before: ModelThere | None, now: str) -> list[tags.Change]:
-        wanted, version = self._prepared.wanted, self._plan.versions[device.jetson]
-        place = f"{device.jetson}.{device.board}" if device.board else device.jetson
-        path = image_file(self._prepared.shop, version)
-        there = self._prepared.targets[device.jetson].there.model_of(version)
+    def _running(self, jetson: str) -> tags.Running:
+        """What runs on a Jetson now."""
+        wanted, version = self._prepared.wanted, self._plan.versions[jetson]
+        path, there = image_file(self._prepared.shop, version), self._prepared.targets[jetson].there.model_of(version)
         digest = (
             hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else there.image_sha256 if there else ""
         )
-        ran = tags.Running(before.model, before.model_version, before.version, before.image_sha256) if before else None
-        return tags.changes(place, ran, tags.Running(wanted.model, wanted.version, version, digest), now)
+        return tags.Running(wanted.model, wanted.version, version, digest)
 
     def _report(self, devices: tuple[DeviceReport, ...], rollout: Rollout, mlflow: str) -> report.Report:
         first = [{"name": name, "where": HERE, "seconds": taken} for name, taken in self._prepared.seconds.items()]
@@ -192,11 +172,7 @@ class _Deployment:
             self._journal.write("cut off", error=error)
             self._journal.release()
             return
-        for plan in self._plan.closing.values():
-            try:
-                self._carrier.carry(plan)
-            except DeployerError as failed:
-                self._journal.write("not unlocked", jetson=plan.jetson, error=str(failed))
+        self._carrier.release(self._plan.closing.values())
         result = found.result if found else report.FAILED
         self._journal.close(result, exit_code=code, error=error, report=found.as_dict() if found else None)
         shutil.rmtree(self._prepared.shop.folder, ignore_errors=True)

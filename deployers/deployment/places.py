@@ -36,6 +36,11 @@ class Target:
         """In the inventory."""
         return self.site.name
 
+    def is_confirmed(self, board: str, version: int) -> bool:
+        """Whether a board runs a version for good."""
+        found = self.there.board(board)
+        return found.confirmed == version and found.test is None
+
     @property
     def devices(self) -> tuple[Device, ...]:
         """What a rollout counts here."""

@@ -149,10 +149,10 @@ def deployment_plan(
     version, previous = numbers.version, _previous(wanted, lacking, numbers, shop)
     versions = {name: model.version if model else version for name, model in current.items()}
     boards = {
-        Device(target.name, board): _board_plan(target, board, versions[target.name], patience or Patience())
+        Device(target.name, board): board_plan(target, board, versions[target.name], patience or Patience())
         for target in targets
         for board in target.boards
-        if not _is_confirmed(target, board, versions[target.name])
+        if not target.is_confirmed(board, versions[target.name])
     }
     changed = [
         target for target in targets if target in lacking or any(device.jetson == target.name for device in boards)
@@ -165,15 +165,10 @@ def deployment_plan(
             for target in changed
         },
         boards,
-        {target.name: Plan(target.name, (_closing(target, shop),)) for target in changed},
+        {target.name: Plan(target.name, (closing(target, shop),)) for target in changed},
         versions,
         tuple({each.version: each for each in previous.values()}.values()),
     )
-
-
-def _is_confirmed(target: Target, board: str, version: int) -> bool:
-    there = target.there.board(board)
-    return there.confirmed == version and there.test is None
 
 
 def _running(target: Target, wanted: Wanted) -> ModelThere | None:
@@ -227,13 +222,15 @@ def _incoming(target: Target, shop: Workshop) -> PurePosixPath:
     return target.site.incoming / shop.identity
 
 
-def _locking(target: Target, shop: Workshop) -> Step:
+def locking(target: Target, shop: Workshop) -> Step:
+    """Keep other deployments from a Jetson, from whatever machine."""
     run = target.site.incoming
     command = script(LOCK, run, _incoming(target, shop), shop.identity, shop.who, shop.abandoned, accepted=(0, LOCKED))
     return Step("lock", commands=(command,))
 
 
-def _closing(target: Target, shop: Workshop) -> Step:
+def closing(target: Target, shop: Workshop) -> Step:
+    """Let others come, and leave nothing behind."""
     folder = _incoming(target, shop)
     unlock = script(UNLOCK, target.site.incoming, folder, shop.identity)
     return Step("unlock", commands=(*target.site.take(folder), unlock))
@@ -246,7 +243,7 @@ def _making(
     signing = [target for target in lacking if target.there.model_of(version) is None]
     ways = {each.version: each for name, each in previous.items() if not _has_way_back(lacking, name, each)}
     plans = [
-        Plan(each.target.name, (_locking(each.target, shop), _fetching(each, shop)))
+        Plan(each.target.name, (locking(each.target, shop), _fetching(each, shop)))
         for each in ways.values()
         if each.key not in shop.kept
     ]
@@ -299,7 +296,7 @@ def _converting(wanted: Wanted, targets: Sequence[Target], shop: Workshop) -> Pl
     archive = incoming / "conversion.tar"
     fetched = Fetched(archive, shop.folder / "conversion.tar", shop.unchecked(wanted.key))
     fetch = Errand("fetch the conversion", commands=(script(PACK, archive, out),), fetched=(fetched,))
-    return Plan(there.name, (_locking(there, shop), upload, Step("convert", commands=(convert,)), fetch))
+    return Plan(there.name, (locking(there, shop), upload, Step("convert", commands=(convert,)), fetch))
 
 
 def image_file(shop: Workshop, version: int) -> Path:
@@ -315,7 +312,7 @@ def _signing(shop: Workshop, key: str, version: int, description: str, name: str
 
 
 def _installing(wanted: Wanted, target: Target, version: int, back: Previous | None, shop: Workshop) -> Plan:
-    steps: list[Step | None] = [_locking(target, shop)]
+    steps: list[Step | None] = [locking(target, shop)]
     if target.there.model_of(version) is None:
         steps.append(_install(target, shop, wanted.key, version, ()))
     if back is not None and target.there.model_of(back.version) is None:
@@ -344,7 +341,8 @@ def _install(target: Target, shop: Workshop, key: str, version: int, options: tu
     )
 
 
-def _board_plan(target: Target, board: str, version: int, patience: Patience) -> Plan:
+def board_plan(target: Target, board: str, version: int, patience: Patience) -> Plan:
+    """Bring a version to a board, and confirm it there."""
     to = ("--board", board, "--seconds")
     words = (str(version), *to)
     forward = target.site.hub(

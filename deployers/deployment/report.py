@@ -26,6 +26,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from deployers.deployment import telling
 from deployers.deployment.rollout import DONE, NOT_STARTED, gravest
 
 if TYPE_CHECKING:
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 CONFIRMED, NOTHING, FAILED, STOPPED = "confirmed", "nothing to do", "failed", "stopped"
-TOLD, PENDING, NOBODY = "told", "pending", "nothing to tell"
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Report:
     hubs: Mapping[str, str] = field(default_factory=dict)
     stages: tuple[dict[str, Any], ...] = ()
     seconds: float = 0.0
-    mlflow: str = NOBODY
+    mlflow: str = telling.NOBODY
     journal: str = ""
 
     @property

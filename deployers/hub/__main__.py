@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import click
 
 from deployers.__main__ import run
+from deployers.hub.private import write_private
 from deployers.hub.settings import Settings
 
 if TYPE_CHECKING:
@@ -129,7 +130,7 @@ def export(config: Path, out: Path, series: str | None, user: str | None, tag: s
 )
 def token(config: Path, name: str, role: str, out: Path | None) -> None:
     """Make a token and print it, once: only its SHA-256 is kept."""
-    from deployers.hub.auth import add_token, write_private  # noqa: PLC0415 - with FastAPI
+    from deployers.hub.auth import add_token  # noqa: PLC0415 - with FastAPI
 
     settings = Settings.load(config)
     made = add_token(settings.path(settings.auth.tokens), name, role)  # type: ignore[arg-type] # one of the choices

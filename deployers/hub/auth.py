@@ -13,9 +13,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import logging
-import os
 import secrets
-import stat
 import time
 import tomllib
 from dataclasses import dataclass
@@ -25,6 +23,7 @@ from fastapi import Depends, HTTPException, Request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from deployers.exceptions import InputError
+from deployers.hub.private import require_private, write_private
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -38,7 +37,6 @@ PREFIX = "edgeloop_"  # by which scanners of repositories know a token
 # A header longer than this is no token of ours; it is not even hashed.
 TOKEN_MAX = 256
 LOOK_SECONDS = 1.0
-OTHERS = stat.S_IRWXG | stat.S_IRWXO
 PRINCIPAL = "edgeloop.principal"  # where the middleware puts who asks, in the scope
 
 
@@ -68,24 +66,6 @@ class Principal:
     def may(self, role: Role) -> bool:
         """Whether the role held is this one or above it."""
         return ROLES.index(self.role) >= ROLES.index(role)
-
-
-def require_private(path: Path) -> os.stat_result:
-    """Refuse a secret that others on this machine may read.
-
-    Raises:
-        InputError: it is not there, is no file, or its permissions are wider than 0600.
-    """
-    try:
-        found = path.stat()
-    except OSError as error:
-        msg = f"{str(path)!r} cannot be read ({error.strerror}), expected a file with permissions 0600: make it"
-        raise InputError(msg) from None
-    if not stat.S_ISREG(found.st_mode) or found.st_mode & OTHERS:
-        mode = f"{stat.S_IMODE(found.st_mode):04o}"
-        msg = f"{str(path)!r} has permissions {mode}, expected a file that is 0600: run chmod 600 {str(path)!r}"
-        raise InputError(msg)
-    return found
 
 
 def parse_tokens(text: str, source: str = "tokens.toml") -> tuple[Token, ...]:
@@ -209,22 +189,6 @@ def write_tokens(path: Path, tokens: Sequence[Token]) -> None:
     """Write the file whole or not at all, readable by its owner alone."""
     blocks = [f'[[token]]\nname = "{t.name}"\nrole = "{t.role}"\nsha256 = "{t.sha256}"\n' for t in tokens]
     write_private(path, "\n".join(blocks).encode())
-
-
-def write_private(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all, with permissions 0600."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
 
 
 def bearer(scope: Any) -> str | None:

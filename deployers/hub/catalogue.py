@@ -110,7 +110,7 @@ class Catalogue:
             ServiceUnavailable: the folder cannot be made or read.
         """
         self._runtime = chosen_runtime(self._wanted_runtime)
-        self._thread = ThreadPoolExecutor(1, "catalogue")
+        self._thread = self._thread or ThreadPoolExecutor(1, "catalogue")
         found = await self._run(self._scan)
         if found is not None:
             version, since_ms = found

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 import httpx
 
 from deployers.exceptions import DeployerError, InputError, Unreachable
-from deployers.hub.problems import ERRORS
+from deployers.hub.codes import ERRORS
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import json
 import time
@@ -11,10 +10,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from deployers.exceptions import DeployerError, Unreachable
-from deployers.hub.auth import require_private
+from deployers.exceptions import DeployerError, ServiceUnavailable
 from deployers.hub.client import HubClient, JobFailed
-from deployers.hub.problems import code_of
+from deployers.hub.codes import code_of
+from deployers.hub.private import require_private
 from deployers.hub.settings import Settings
 
 if TYPE_CHECKING:
@@ -65,27 +64,30 @@ def open_client(config: Path, wait: float = START_SECONDS) -> HubClient:
     end = time.monotonic() + wait
     while not _is_up(client):
         if time.monotonic() > end:
-            client.get("/health")  # says why
+            client.get("/jobs", limit=1)  # says why
             break
         time.sleep(PAUSE_SECONDS)
     return client
 
 
 def _is_up(client: HubClient) -> bool:
-    """Whether requests are let in: every part but the model is up."""
-    with contextlib.suppress(Unreachable, DeployerError):
+    """Whether requests are let in: every part is up, with or without a model.
+
+    Raises:
+        DeployerError: the hub does not take the token.
+    """
+    try:
         client.get("/jobs", limit=1)
-        return True
-    return False
+    except ServiceUnavailable:
+        return False
+    return True
 
 
 def _url(settings: Settings) -> str:
-    from deployers.hub.server import address  # noqa: PLC0415 - the server is not needed but for this line
-
     written = settings.root / "run" / "hub.url"
     if settings.rest.port == 0 and written.exists():
         return written.read_text(encoding="utf-8").strip()
-    return address(settings.rest, settings.rest.port)
+    return settings.rest.url(settings.rest.port)
 
 
 def printed(command: Callable[..., dict[str, Any]]) -> Callable[..., int]:

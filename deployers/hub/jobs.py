@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from deployers.exceptions import Conflict, DeployerError, DeploymentRunning, NotFound
-from deployers.hub.auth import write_private
-from deployers.hub.problems import code_of
+from deployers.hub.codes import code_of
+from deployers.hub.private import write_private
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence

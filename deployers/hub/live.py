@@ -15,22 +15,22 @@ import logging
 import time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from deployers.exceptions import InputError, NotFound, ServiceUnavailable
 from deployers.hub.serving import replayed
+from deployers.hub.stepping import EVER, Job, Work, step
 from deployers.hub.store import StoredForecast
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from deployers.hub.catalogue import Catalogue
-    from deployers.hub.serving import Made, Model, Track
+    from deployers.hub.serving import Made, Model
+    from deployers.hub.stepping import Pairs
     from deployers.hub.store import Store
     from deployers.protocol.messages import Reading
-
-    Pairs = list[tuple[int, int]]
 
 _log = logging.getLogger(__name__)
 
@@ -39,7 +39,6 @@ INLINE_READINGS = 200
 READINGS_MAX = 10_000
 # Forecasts missed while the hub was down that are made up for, of one series.
 MISSED_MAX = 64
-EVER = 1 << 62
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,31 +65,6 @@ class Prediction:
         return "given" if self.series is None else "stored"
 
 
-@dataclass(slots=True)
-class _Job:
-    """Readings of one series that wait to be stepped; none of them: only its state is wanted."""
-
-    series: str
-    readings: Pairs
-    done: asyncio.Future[list[StoredForecast]]
-
-
-@dataclass(slots=True)
-class _Work:
-    """What one turn of the thread does.
-
-    Attributes:
-        models: that step: the active one first, perhaps one that is prepared.
-        histories: readings from which to rebuild a state, by model and series.
-        missed: from which time on forecasts at these are kept, by series: they were missed when the hub was down.
-    """
-
-    jobs: list[_Job]
-    models: list[Model]
-    histories: dict[tuple[int, str], Pairs] = field(default_factory=dict)
-    missed: dict[str, int] = field(default_factory=dict)
-
-
 class Live:
     """The hub's forecasts, for one event loop.
 
@@ -103,7 +77,7 @@ class Live:
     def __init__(self, catalogue: Catalogue, store: Store, clock: Callable[[], float] = time.time) -> None:
         self._catalogue, self._store, self._clock = catalogue, store, clock
         self._coming: Model | None = None
-        self._waiting: deque[_Job] = deque()
+        self._waiting: deque[Job] = deque()
         self._forgotten: set[str] = set()
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -261,7 +235,7 @@ class Live:
     async def _queued(self, series: str, readings: Pairs) -> list[StoredForecast]:
         if self._task is None:
             raise _stopped()
-        job = _Job(series, readings, asyncio.get_running_loop().create_future())
+        job = Job(series, readings, asyncio.get_running_loop().create_future())
         self._waiting.append(job)
         self._wake.set()
         return await job.done
@@ -280,12 +254,12 @@ class Live:
             except Exception as error:  # noqa: BLE001 - each waiting caller gets it
                 _fail(jobs, error)
 
-    async def _turn(self, jobs: list[_Job]) -> None:
+    async def _turn(self, jobs: list[Job]) -> None:
         """Step what waits, and leave the forecasts to be kept while others step."""
         models = [each for each in (self._catalogue.active, self._coming) if each is not None]
         if self._coming is self._catalogue.active:
             self._coming = None
-        work = _Work(jobs, list(dict.fromkeys(models)))
+        work = Work(jobs, list(dict.fromkeys(models)))
         self._forget(work.models)
         await self._gather_histories(work)
         made = await self._stepped(work)
@@ -299,7 +273,7 @@ class Live:
                 model.tracks.pop(series, None)
         self._forgotten.clear()
 
-    async def _gather_histories(self, work: _Work) -> None:
+    async def _gather_histories(self, work: Work) -> None:
         """Read what is needed for states that are not there: everything before the first reading that waits."""
         first: dict[str, int] = {}
         for job in work.jobs:
@@ -311,7 +285,7 @@ class Live:
             if work.models and (work.models[0].version, series) in work.histories:
                 await self._look_for_missed(work, series)
 
-    async def _look_for_missed(self, work: _Work, series: str) -> None:
+    async def _look_for_missed(self, work: Work, series: str) -> None:
         """After a start: readings that were stored, and the hub ended before it had forecast at them."""
         latest = await self._store.forecasts(series, source="hub", last=1)
         history = work.histories[work.models[0].version, series]
@@ -319,7 +293,7 @@ class Live:
         if 0 < len(missed) <= MISSED_MAX:
             work.missed[series] = missed[0]
 
-    async def _stepped(self, work: _Work) -> list[list[tuple[Model, Made]]]:
+    async def _stepped(self, work: Work) -> list[list[tuple[Model, Made]]]:
         if self._thread is None:
             raise _stopped()
         before = time.perf_counter()
@@ -328,7 +302,7 @@ class Live:
         self._readings += sum(len(job.readings) for job in work.jobs)
         return made
 
-    async def _keep(self, jobs: list[_Job], made: list[list[tuple[Model, Made]]]) -> None:
+    async def _keep(self, jobs: list[Job], made: list[list[tuple[Model, Made]]]) -> None:
         now = int(self._clock() * 1000)
         kept = [
             [StoredForecast(job.series, "hub", m.time_ms, model.version, 0, m.celsius, now) for model, m in forecasts]
@@ -360,40 +334,8 @@ class Live:
             raise
 
     @staticmethod
-    def _refuse(jobs: Iterable[_Job]) -> None:
+    def _refuse(jobs: Iterable[Job]) -> None:
         _fail(jobs, _stopped())
-
-
-def step(work: _Work) -> list[list[tuple[Model, Made]]]:
-    """Rebuild states and step readings, in one thread; of each job the active model's forecasts."""
-    made: list[list[tuple[Model, Made]]] = [[] for _ in work.jobs]
-    if not work.models:
-        return made
-    active, first = work.models[0], {job.series: out for job, out in reversed(list(zip(work.jobs, made, strict=True)))}
-    for model in work.models:
-        for series in first:
-            history = work.histories.get((model.version, series))
-            if history is not None:
-                missed_ms = work.missed.get(series, EVER) if model is active else EVER
-                model.tracks[series] = _rebuilt(model, history, missed_ms, first[series])
-    for job, out in zip(work.jobs, made, strict=True):
-        for model in work.models:
-            track = model.tracks[job.series]
-            for time_ms, microcelsius in job.readings:
-                forecast = track.push(time_ms, microcelsius)
-                if forecast is not None and model is active:
-                    out.append((model, forecast))
-    return made
-
-
-def _rebuilt(model: Model, history: Pairs, missed_ms: int, out: list[tuple[Model, Made]]) -> Track:
-    """A track that has seen a history; forecasts from a time on are made up for."""
-    track = model.track()
-    for time_ms, microcelsius in history:
-        forecast = track.push(time_ms, microcelsius)
-        if forecast is not None and time_ms >= missed_ms:
-            out.append((model, forecast))
-    return track
 
 
 def _require_steps(model: Model, steps: int | None) -> int:
@@ -404,7 +346,7 @@ def _require_steps(model: Model, steps: int | None) -> int:
     return horizon if steps is None else steps
 
 
-def _fail(jobs: Iterable[_Job], error: Exception) -> None:
+def _fail(jobs: Iterable[Job], error: Exception) -> None:
     for job in jobs:
         if not job.done.done():
             job.done.set_exception(error)

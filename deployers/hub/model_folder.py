@@ -73,13 +73,14 @@ class ModelView:
         keras_mae: MAE of float Keras over the same part in °C.
         agreement_celsius: how far forecasts of hub and board may be apart.
         model, model_version: in MLflow.
+        description: of the image, for people.
     """
 
     version: int
     state: State
     reason: str | None
     chosen: str
-    types: dict[str, dict[str, float | None]]
+    types: dict[str, dict[str, int | float | None]]
     keras_mae: float | None
     mae_growth: float | None
     agreement_celsius: float
@@ -87,6 +88,7 @@ class ModelView:
     cadence_seconds: int
     model: str | None
     model_version: str | None
+    description: str
     release_sha256: str
     image_sha256: str
     image_bytes: int
@@ -193,6 +195,7 @@ class Installable:
             cadence_seconds=program.cadence_seconds,
             model=self.facts.get("model"),
             model_version=self.facts.get("version"),
+            description=self.parts.description,
             release_sha256=self.parts.release_sha256.hex(),
             image_sha256=self.image_sha256,
             image_bytes=self.image_bytes,
@@ -337,7 +340,7 @@ def _require_widths(model: Model) -> None:
         raise GateFailed(msg)
 
 
-def _figures(found: dict[str, Any]) -> dict[str, float | None]:
+def _figures(found: dict[str, Any]) -> dict[str, int | float | None]:
     return {
         "mae": found["metrics"]["mae"],
         "mae_growth": found["mae_growth"],

@@ -75,6 +75,13 @@ class OnnxCell(Interpreter):
         self._names = [state.name for state in states]
         self.reset()
 
+    def carry(self, x: NDArray[Any], states: list[NDArray[Any]]) -> tuple[NDArray[Any], list[NDArray[Any]]]:
+        """See `deployers.hub.cells.Cell.carry`."""
+        y = x
+        for row in range(len(x)):
+            y, *states = self.invoke([x[row : row + 1], *states])
+        return y, states
+
     def invoke(self, values: list[NDArray[Any]]) -> list[NDArray[Any]]:
         """See `Interpreter.invoke`."""
         x, *states = values

@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from deployers.hub.boards import Device
-    from deployers.hub.catalogue import ModelView
     from deployers.hub.jobs import Job
+    from deployers.hub.model_folder import ModelView
 
 # What is sent each second stays small: a fleet's trouble is shown, not its hundreds that are well.
 DEVICES_MOST = 100
@@ -85,11 +85,12 @@ def _model_row(model: ModelView, active: int | None) -> dict[str, Any]:
         "version": model.version,
         "is_active": model.version == active,
         "state": model.state,
+        "reason": model.reason,
         "type": model.chosen,
         "mae_growth": model.mae_growth,
         "file_bytes": figures.get("file_bytes"),
         "instructions": figures.get("instructions"),
-        "origin": f"{model.model} {model.model_version}".strip(),
+        "origin": f"{model.model} {model.model_version}" if model.model else "",
         "way_back_for": model.way_back_for,
     }
 
@@ -107,6 +108,7 @@ def job_rows(jobs: Iterable[Job]) -> list[dict[str, Any]]:
             "now": job.doing,
             "progress": job.progress,
             "error": job.error["detail"] if job.error else None,
+            "outcome": _outcome(job.result),
         }
         for job in list(jobs)[:JOBS_MOST]
     ]
@@ -120,5 +122,14 @@ def _subject(about: dict[str, Any]) -> str:
             continue
         text = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
         parts.append(f"{name} {text}")
-    text = ", ".join(parts)
+    return _bounded(", ".join(parts))
+
+
+def _outcome(result: dict[str, Any] | None) -> str:
+    """What became of each board: a confirmed, b absent; empty if the job was about none."""
+    rows = (result or {}).get("boards")
+    return _bounded(", ".join(f"{row['board']} {row['state']}" for row in rows)) if isinstance(rows, list) else ""
+
+
+def _bounded(text: str) -> str:
     return text if len(text) <= SUBJECT_MOST else text[: SUBJECT_MOST - 1] + "…"

@@ -12,8 +12,8 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
-from deployers import exceptions
 from deployers.exceptions import DeployerError
+from deployers.hub.codes import code_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,21 +27,8 @@ TYPE = "urn:edgeloop:problem:"
 # Values a client sent are not sent back at any length.
 DETAIL_MAX = 500
 FAULTS_MAX = 20
+NO_OBJECT = frozenset({"model_attributes_type", "model_type", "dict_type", "missing"})
 
-# What an error of ours is to a client of REST: the first class that fits. `deployers.hub.client` reads it backwards.
-ERRORS: tuple[tuple[type[DeployerError], int, str], ...] = (
-    (exceptions.NotFound, 404, "not_found"),
-    (exceptions.ReleaseError, 422, "not_a_release"),
-    (exceptions.InputError, 422, "input"),
-    (exceptions.DeploymentRunning, 409, "deployment_running"),
-    (exceptions.RolledBack, 409, "rolled_back"),
-    (exceptions.Conflict, 409, "conflict"),
-    (exceptions.BoardRefused, 502, "refused_by_board"),
-    (exceptions.GateFailed, 422, "gate_failed"),
-    (exceptions.ConversionError, 422, "conversion"),
-    (exceptions.MissingTool, 503, "missing_tool"),
-    (exceptions.ServiceUnavailable, 503, "unavailable"),
-)
 CODES = {
     400: "malformed",
     401: "unauthorized",
@@ -82,18 +69,10 @@ def problem(
     return Response(json.dumps(body), status, dict(headers or {}), MEDIA)
 
 
-def code_of(error: DeployerError) -> tuple[int, str]:
-    """The status of HTTP and the code of one of our errors."""
-    for kind, status, code in ERRORS:
-        if isinstance(error, kind):
-            return status, code
-    return 500, "internal"
-
-
 def of_error(error: Exception) -> Response:
     """The response to any exception; of one that nobody foresaw, only an id goes out, under which the log has it."""
     if isinstance(error, HTTPException):
-        return problem(error.status_code, str(error.detail), None, error.headers)
+        return problem(error.status_code, _said(error), None, error.headers)
     if isinstance(error, RequestValidationError):
         return _invalid(error.errors())
     if isinstance(error, DeployerError):
@@ -120,11 +99,23 @@ def _internal(error: Exception) -> Response:
     return problem(500, f"internal error, the hub's log has it under id {number}", id=number)
 
 
+def _said(error: HTTPException) -> str:
+    """The detail; of what the framework refuses by itself, what to do instead."""
+    if error.detail != HTTPStatus(error.status_code).phrase:
+        return str(error.detail)
+    if error.status_code == 405:
+        return f"this address does not take that method, expected {(error.headers or {}).get('Allow', 'another')}"
+    return f"{error.detail.lower()}: /openapi.json lists every address and what it takes"
+
+
 def _invalid(faults: Sequence[Any]) -> Response:
     """What is wrong with each field; never the value itself, which may be a secret or of any length."""
     named = [{"where": _where(fault), "what": _line(str(fault["msg"]))} for fault in faults[:FAULTS_MAX]]
     if any(fault["type"] == "json_invalid" for fault in faults):
         return problem(400, "the body is no JSON, expected an object as the OpenAPI description has it", errors=named)
+    if any(fault["loc"] == ("body",) and fault["type"] in NO_OBJECT for fault in faults):
+        detail = "the body is no JSON object, expected one, sent with the header 'Content-Type: application/json'"
+        return problem(422, detail, errors=named)
     first = f"{named[0]['where']}: {named[0]['what']}" if named else "the request does not fit"
     return problem(422, f"{first} (see /openapi.json)", errors=named)
 

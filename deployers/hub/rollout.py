@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from deployers.exceptions import BoardRefused, Conflict, DeployerError, RolledBack, ServiceUnavailable
-from deployers.hub.auth import write_private
+from deployers.hub.private import write_private
 from deployers.protocol.messages import SlotState
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class ConfirmedSince:
     def since(self, board: str, version: int) -> int | None:
         """When this board confirmed this version; None if another hub saw it, or none."""
         found = self._read().get(board)
-        return found["since_ms"] if found and found["version"] == version else None
+        return found.get("since_ms") if found and found.get("version") == version else None
 
     def note(self, board: str, version: int) -> None:
         """A board has confirmed a version now."""

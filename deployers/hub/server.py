@@ -20,7 +20,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from deployers.exceptions import InputError, ServiceUnavailable
 from deployers.hub.app import create_app
-from deployers.hub.auth import require_private, write_private
+from deployers.hub.private import require_private, write_private
 
 if TYPE_CHECKING:
     import asyncio
@@ -186,15 +186,8 @@ def listen(rest: Rest) -> socket.socket:
         raise ServiceUnavailable(msg) from None
 
 
-def address(rest: Rest, port: int) -> str:
-    """The URL of the hub as seen from this machine."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(rest.host, rest.host)  # noqa: S104 - read, not bound
-    shown = f"[{host}]" if ":" in host else host
-    return f"{'https' if rest.has_tls else 'http'}://{shown}:{port}"
-
-
 def _announce(settings: Settings, listening: socket.socket) -> None:
-    url = address(settings.rest, listening.getsockname()[1])
+    url = settings.rest.url(listening.getsockname()[1])
     write_private(settings.root / "run" / "hub.url", url.encode())
     _log.info("the hub answers at %s", url)
 

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from deployers.conversion.features import FeatureProgram
-    from deployers.conversion.runtimes import Interpreter
     from deployers.conversion.stream import GoldenVector
+    from deployers.hub.cells import Cell
 
     State = list[NDArray[Any]]
 
@@ -74,7 +74,7 @@ class Model:
         version: int,
         program: FeatureProgram,
         cleaning: Mapping[str, Any],
-        maker: Callable[[], Interpreter],
+        maker: Callable[[], Cell],
         kind: str,
     ) -> None:
         self.version, self.program, self.cleaning, self.kind = version, program, cleaning, kind
@@ -82,10 +82,10 @@ class Model:
         self._maker, self._own = maker, threading.local()
 
     @property
-    def cell(self) -> Interpreter:
+    def cell(self) -> Cell:
         """The cell of this thread."""
         try:
-            cell: Interpreter = self._own.cell
+            cell: Cell = self._own.cell
         except AttributeError:
             cell = self._own.cell = self._maker()
         return cell
@@ -128,11 +128,8 @@ class Model:
         return worst
 
     def _off(self, vector: GoldenVector) -> float:
-        track, found = self.track(), dict[int, tuple[float, ...]]()
-        for time, value in zip(vector.times.tolist(), vector.microcelsius.tolist(), strict=True):
-            made = track.push(time, value)
-            if made is not None:
-                found[time] = made.celsius
+        readings = zip(vector.times.tolist(), vector.microcelsius.tolist(), strict=True)
+        found = {made.time_ms: made.celsius for made in self.track().push_all(readings)}
         missing = (float("inf"),) * self.program.horizon
         rows = np.array([found.get(time, missing) for time in vector.forecast_times.tolist()])
         off = np.abs(rows - vector.forecasts)
@@ -162,17 +159,53 @@ class Track:
         Returns:
             The forecast made at it, None where the firmware makes none. A reading that was taken already is none.
         """
-        if time_ms in self._remembered:
-            return None
-        self._remember(time_ms)
-        value = microcelsius / MICRODEGREES
-        residuals = self._step(time_ms, value)
-        if residuals is None:
-            return None
-        scaled = value + residuals.astype(np.float64) * self._model.program.target_scale
-        celsius = tuple(scaled.astype(np.float32).tolist())
-        self.last = Made(time_ms, self._streamer.last_grid_time // 1000, celsius)
-        return self.last
+        made = self.push_all(((time_ms, microcelsius),))
+        return made[0] if made else None
+
+    def push_all(self, readings: Iterable[tuple[int, int]]) -> list[Made]:
+        """Take readings, (ms since 1970, micro-degrees), as they came; every forecast that is made at them."""
+        cell, placed = self._model.cell, self._placed(readings)
+        made, at, x = list[Made](), 0, _quantised(cell, placed)
+        for each in placed:
+            end = at + len(each.rows)
+            y, self._state = cell.carry(x[at:end], self._zero(cell) if each.reset else self._state)
+            made.append(self._made(each, cell.outputs[0].real(y)[0]))
+            at = end
+        if made:
+            self.last = made[-1]
+        return made
+
+    def replay(self, readings: Iterable[tuple[int, int]]) -> None:
+        """The same without the forecasts between: only `last` is made. Faster where nobody asks for them."""
+        cell, placed = self._model.cell, self._placed(readings)
+        if not placed:
+            return
+        begin = max((number for number, each in enumerate(placed) if each.reset), default=0)
+        if placed[begin].reset:  # what was before it is forgotten anyway
+            placed, self._state = placed[begin:], self._zero(cell)
+        y, self._state = cell.carry(_quantised(cell, placed), self._state)
+        self.last = self._made(placed[-1], cell.outputs[0].real(y)[0])
+
+    def _placed(self, readings: Iterable[tuple[int, int]]) -> list[_Placed]:
+        """What becomes of readings before the network sees them; those that it never sees are not among them."""
+        placed = []
+        for time_ms, microcelsius in readings:
+            if time_ms in self._remembered or not 0 <= time_ms <= LATEST_MS:
+                continue
+            self._remember(time_ms)
+            value = microcelsius / MICRODEGREES
+            stepped = self._steps(time_ms * 1000, value)
+            if stepped is not None:
+                placed.append(_Placed(time_ms, self._streamer.last_grid_time // 1000, value, *stepped))
+        return placed
+
+    @staticmethod
+    def _zero(cell: Cell) -> State:
+        return [end.nothing for end in cell.inputs[1:]]
+
+    def _made(self, placed: _Placed, residuals: NDArray[np.float32]) -> Made:
+        celsius = placed.value + residuals.astype(np.float64) * self._model.program.target_scale
+        return Made(placed.time_ms, placed.grid_ms, tuple(celsius.astype(np.float32).tolist()))
 
     def _remember(self, time_ms: int) -> None:
         """As the store, which takes a time of a series once."""
@@ -180,22 +213,19 @@ class Track:
             del self._remembered[next(iter(self._remembered))]
         self._remembered[time_ms] = None
 
-    def _step(self, time_ms: int, value: float) -> NDArray[np.float32] | None:
-        if not 0 <= time_ms <= LATEST_MS:
-            return None
-        streamer, time_us = self._streamer, time_ms * 1000
+    def _steps(self, time_us: int, value: float) -> tuple[list[list[float]], bool] | None:
+        streamer = self._streamer
         if streamer.is_started and time_us < streamer.last_time - CLOCK_BACK_MS * 1000:
             self._begin_anew()
         stepped = streamer.steps(time_us, value)
-        if stepped is None:
-            self._stray = self._stray + 1 if self._is_after_a_gap(time_us) else 0
-            if self._stray < STRAY_READINGS:
-                return None
-            self._begin_anew()
-            stepped = streamer.steps(time_us, value)
-            assert stepped is not None  # noqa: S101 - a first reading is always taken
-        self._stray = 0
-        return self._run(*stepped)
+        if stepped is not None:
+            self._stray = 0
+            return stepped
+        self._stray = self._stray + 1 if self._is_after_a_gap(time_us) else 0
+        if self._stray < STRAY_READINGS:
+            return None
+        self._begin_anew()
+        return streamer.steps(time_us, value)
 
     def _begin_anew(self) -> None:
         self._streamer.reset()
@@ -205,20 +235,23 @@ class Track:
         held = int(self._model.cleaning["max_hold_steps"]) + 1
         return time_us - self._streamer.last_time > held * self._model.cadence_ms * 1000
 
-    def _run(self, rows: list[list[float]], reset: bool) -> NDArray[np.float32]:  # noqa: FBT001 - as steps gives it
-        cell = self._model.cell
-        if reset:
-            self._state = [end.nothing for end in cell.inputs[1:]]
-        quantised = cell.inputs[0].quantise(np.array(rows, np.float32))
-        for row in range(len(rows)):
-            y, *self._state = cell.invoke([quantised[row : row + 1], *self._state])
-        residuals: NDArray[np.float32] = cell.outputs[0].real(y)[0]
-        return residuals
+
+class _Placed(NamedTuple):
+    """A reading on the grid: the rows of features that it makes the network step through."""
+
+    time_ms: int
+    grid_ms: int
+    value: float
+    rows: list[list[float]]
+    reset: bool
+
+
+def _quantised(cell: Cell, placed: list[_Placed]) -> NDArray[Any]:
+    return cell.inputs[0].quantise(np.array([row for each in placed for row in each.rows], np.float32))
 
 
 def replayed(model: Model, readings: Iterable[tuple[int, int]]) -> Track:
     """The track that readings, (ms since 1970, micro-degrees) in the order of time, leave behind."""
     track = model.track()
-    for time_ms, microcelsius in readings:
-        track.push(time_ms, microcelsius)
+    track.replay(readings)
     return track

@@ -28,7 +28,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from deployers.exceptions import InputError
-from deployers.hub.auth import require_private
+from deployers.hub.private import require_private
 
 Port = Annotated[int, Field(ge=0, le=65535)]
 Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
@@ -70,6 +70,12 @@ class Rest(_Section):
     def has_tls(self) -> bool:
         """Whether what is sent is encrypted."""
         return self.tls_certificate is not None
+
+    def url(self, port: int) -> str:
+        """Where the hub answers, as seen from this machine."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104 - read, not bound
+        shown = f"[{host}]" if ":" in host else host
+        return f"{'https' if self.has_tls else 'http'}://{shown}:{port}"
 
 
 class BoardsSection(_Section):

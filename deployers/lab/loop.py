@@ -214,7 +214,7 @@ def _compared(hub: HubRest, models: dict[str, Any], boards: list[str]) -> tuple[
     if view is None:
         msg = f"the hub runs version {active!r}, expected one of its models: python -m deployers deploy"
         raise ReleaseError(msg)
-    largest = float(view["types"][view["chosen"]]["largest_celsius"])
+    largest = float(view["types"][view["chosen"]]["largest"])
     with tempfile.TemporaryDirectory(prefix="edgeloop-loop-") as scratch:
         release = fetch_release(view["model_version"], Path(scratch), view["model"] or MODEL)
         return tuple(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
@@ -87,11 +87,9 @@ def _show_last_forecast(comparison: Comparison) -> None:
     _print(table)
 
 
-def _state(device: dict[str, object]) -> str:
-    state = device.get("state")
-    if not isinstance(state, dict):
-        return str(state)
-    return f"image {state.get('model_version')}, {str(state.get('slot_state')).lower()}"
+def _state(device: dict[str, Any]) -> str:
+    online = "online" if device["online"] else "offline"
+    return f"image {device['confirmed']} {device['state']}, firmware {device['firmware']}, {online}"
 
 
 def _print(table: Table) -> None:

@@ -5,28 +5,33 @@ import { say } from "./table.js";
 
 const by = (id) => document.getElementById(id);
 
+let answer = () => {};
+
 /** Ask; true if the answer is yes. Escape and a click on Cancel mean no. */
 export function confirmed(title, text, yes, isDanger) {
-  const dialog = by("confirm");
   say(by("confirm-title"), title);
   say(by("confirm-text"), text);
   say(by("confirm-yes"), yes);
   by("confirm-yes").className = isDanger ? "danger" : "main";
-  dialog.returnValue = "";
-  dialog.showModal();
+  by("confirm").showModal();
   by("confirm-no").focus();
-  return new Promise((resolve) => {
-    dialog.addEventListener("close", () => resolve(dialog.returnValue === "yes"), { once: true });
-  });
+  return new Promise((resolve) => { answer = resolve; });
 }
 
-by("confirm-yes").addEventListener("click", () => by("confirm").close("yes"));
-by("confirm-no").addEventListener("click", () => by("confirm").close("no"));
+function close(isYes) {
+  by("confirm").close();
+  answer(isYes);
+}
+
+by("confirm-yes").addEventListener("click", () => close(true));
+by("confirm-no").addEventListener("click", () => close(false));
+// Comes late after a click, when the next question may be open already.
+by("confirm").addEventListener("close", () => { if (!by("confirm").open) answer(false); });
 
 /** How a job stands: the kind of notice, and its text. */
-function standing({ title, state, error, now }) {
+function standing({ title, state, error, now, outcome }) {
   if (state === "running") return ["", `${title}: ${now || "running"}`];
-  if (state === "done") return ["good", `${title} is done.`];
+  if (state === "done") return ["good", `${title} is done${outcome ? `: ${outcome}` : ""}.`];
   return ["bad", `${title} ${state}: ${error || "the hub gave no reason"}`];
 }
 

@@ -98,7 +98,7 @@ export class Chart {
         newest: { drawPoints: true, pointSize: 3, strokePattern: [2, 3] },
       },
       interactionModel: this.#interaction(library),
-      highlightCallback: (_event, ms, points) => this.#say(ms, points),
+      highlightCallback: (_event, ms) => this.#say(ms),
       unhighlightCallback: () => { this.point.textContent = ""; },
       zoomCallback: () => this.#onZoom(),
     });
@@ -124,9 +124,16 @@ export class Chart {
     if (this.unzoom.hidden) this.#graph.updateOptions({ valueRange: this.#range() });
   }
 
-  #say(ms, points) {
-    const parts = points.filter(({ yval }) => Number.isFinite(yval)).map(({ name, yval }) => `${name} ${degrees(yval)}`);
-    this.point.textContent = `: ${moment(ms, this.stepMs)} ${parts.join(", ")}`;
+  /** Each visible line's value nearest to a moment, within half a step: lines have points at moments of their own. */
+  #say(ms) {
+    const parts = LABELS.slice(1).map((name, line) => {
+      if (!this.visible[line]) return "";
+      const near = this.#table.filter((row) => Number.isFinite(row[line + 1]) && Math.abs(row[0] - ms) <= this.stepMs / 2);
+      if (near.length === 0) return "";
+      const best = near.reduce((one, other) => (Math.abs(other[0] - ms) < Math.abs(one[0] - ms) ? other : one));
+      return `, ${name} ${degrees(best[line + 1])}`;
+    });
+    this.point.textContent = `: ${moment(ms, this.stepMs)}${parts.join("")}`;
   }
 }
 

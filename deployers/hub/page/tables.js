@@ -44,7 +44,7 @@ export function modelsTable(mayDeploy, deploy) {
   };
   return new LiveTable(by("models"), [
     { label: "Version", text: ({ version }) => `Version ${version}` },
-    { label: "State", text: modelState, kind: ({ is_active }) => (is_active ? "good" : "") },
+    { label: "State", text: modelState, kind: ({ is_active, state }) => (is_active ? "good" : state === "failed" ? "bad" : "") },
     { label: "Type", text: ({ type }) => type },
     { label: "MAE growth", number: true, text: ({ mae_growth }) => growth(mae_growth) },
     { label: "Size", number: true, text: ({ file_bytes }) => (file_bytes === null ? "–" : bytes(file_bytes)) },
@@ -59,8 +59,9 @@ export function modelsTable(mayDeploy, deploy) {
   ], ({ version }) => version);
 }
 
-function modelState({ is_active, state, way_back_for }) {
+function modelState({ is_active, state, reason, way_back_for }) {
   const parts = [is_active ? "active" : state];
+  if (reason) parts.push(reason);
   if (way_back_for !== null) parts.push(`way back from ${way_back_for}`);
   return parts.join(", ");
 }
@@ -80,7 +81,7 @@ export function jobsTable(nowOf) {
       const [bar, text] = box.children;
       bar.hidden = job.ended_ms !== null || job.progress === null;
       if (!bar.hidden) bar.value = job.progress;
-      say(text, ` ${job.error || job.now || ""}`);
+      say(text, ` ${job.error || job.outcome || job.now || ""}`);
       box.parentElement.className = "wide";
     } },
   ], ({ id }) => id);

@@ -57,12 +57,19 @@ class ForecastQuery(BaseModel):
     series: str = Field(max_length=129, description="name: a board's id, or user/tag")
     source: Literal["board", "hub"] | None = None
     since: str | None = Field(None, max_length=64, description="not made before this time")
+    until: str | None = Field(None, max_length=64, description="made before this time")
+    version: int | None = Field(None, ge=0, lt=2**32, description="of this image version only")
     limit: int = Field(PAGE, ge=1, le=PAGE_MAX, description="the newest so many")
 
 
 @router.get("", dependencies=[require("read")])
 async def list_forecasts(hub: TheHub, query: Annotated[ForecastQuery, Query()]) -> Forecasts:
-    """The newest stored forecasts of one series."""
-    since = None if query.since is None else time_ms(query.since)
-    found = await hub.store.forecasts(query.series, source=query.source, since_ms=since, last=query.limit)
+    """The newest stored forecasts of one series.
+
+    Older ones: `until` the time of the first of these, with source and version given, for then each time is there once.
+    """
+    since, until = (None if text is None else time_ms(text) for text in (query.since, query.until))
+    found = await hub.store.forecasts(
+        query.series, source=query.source, version=query.version, since_ms=since, until_ms=until, last=query.limit
+    )
     return Forecasts(forecasts=[Forecast.of(stored) for stored in found])

@@ -19,7 +19,6 @@ from deployers.hub.auth import require
 from deployers.hub.context import TheHub  # noqa: TC001 - FastAPI reads the annotations
 from deployers.hub.export import EPOCH, csv_chunks, time_point
 from deployers.hub.store import Filter, Kept, Place, SeriesView, StoredReading, series_name
-from deployers.hub.store.records import checked_time
 from deployers.protocol.messages import Reading
 
 if TYPE_CHECKING:
@@ -35,6 +34,8 @@ PAGE, PAGE_MAX = 100, 1000
 # The same as the data pipeline takes from CSV files.
 TIME_TEXT = re.compile(r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)? ?(?:[Zz]|[+-]\d\d:?\d\d)?)?", re.ASCII)
 TIME_EXPECTED = "expected ISO 8601 such as '2024-01-31T08:00:00' or '2024-01-31T08:00:00+01:00'"
+# The data pipeline's parser ends in 2262: one later time would make the whole exported file unreadable.
+LATEST = datetime(2200, 1, 1, tzinfo=UTC)
 CURSOR = re.compile(r"(\d{1,15})-(\d{1,15})", re.ASCII)
 EXAMPLE: dict[str, JsonValue] = {
     "time_point": "2024-01-31T08:00:00",
@@ -311,7 +312,7 @@ def time_ms(text: str) -> int:
     """ISO 8601 as ms since 1970; with an offset it is converted to UTC, without one it stays as it is.
 
     Raises:
-        InputError: not a time, or outside the years 1970 to 9999.
+        InputError: not a time, or outside the years 1970 to 2199.
     """
     try:
         if TIME_TEXT.fullmatch(text) is None:
@@ -321,7 +322,10 @@ def time_ms(text: str) -> int:
     except (ValueError, OverflowError):
         msg = f"time {text!r} is not a time: {TIME_EXPECTED}"
         raise InputError(msg) from None
-    return checked_time(round(since / timedelta(milliseconds=1)))
+    if not timedelta(0) <= since < LATEST - EPOCH:
+        msg = f"time {text!r} is not between 1970 and 2199: set the sender's clock"
+        raise InputError(msg)
+    return since // timedelta(milliseconds=1)
 
 
 async def _rest(first: bytes, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

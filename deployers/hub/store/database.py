@@ -70,15 +70,12 @@ class Database:
             InputError: not a database, or one that a newer hub has written.
             ServiceUnavailable: it does not answer, or cannot be written.
         """
-        with self._explained():
-            if self.is_sqlite:
-                self._make_file()
-            with self._writing.connect() as connection:
-                if self.is_sqlite:
-                    _wait_long(connection)
-                with connection.begin():
-                    self._lock(connection)
-                    migrate.upgrade(connection, self.name)
+        try:
+            with self._explained():
+                self._upgrade()
+        finally:
+            # Who is refused leaves no connection open, and those of the writer shall not wait as long.
+            self._writing.dispose()
 
     def connect(self) -> Connection:
         """A connection for the writer; its errors are the driver's own."""
@@ -118,6 +115,16 @@ class Database:
             return InputError(f"file {self.name!r} is damaged or no database ({reason}): restore it from a copy")
         advice = next((what for sign, what in ADVICE.items() if sign in reason), "start it or correct its URL")
         return ServiceUnavailable(f"database {self.name!r} does not answer ({reason}): {advice}")
+
+    def _upgrade(self) -> None:
+        if self.is_sqlite:
+            self._make_file()
+        with self._writing.connect() as connection:
+            if self.is_sqlite:
+                _wait_long(connection)
+            with connection.begin():
+                self._lock(connection)
+                migrate.upgrade(connection, self.name)
 
     @contextmanager
     def _explained(self) -> Iterator[None]:

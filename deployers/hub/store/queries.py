@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import func, select
@@ -36,29 +37,42 @@ def readings(
     return found if last is None else found[::-1]
 
 
-def forecasts(
-    connection: Connection, series: str, source: str | None, since_ms: int | None, last: int | None
-) -> list[StoredForecast]:
+@dataclass(frozen=True, slots=True)
+class Forecasts:
+    """Which forecasts of a series are wanted, see `Store.forecasts`."""
+
+    source: str | None
+    version: int | None
+    since_ms: int | None
+    until_ms: int | None
+    last: int | None
+
+    def conditions(self) -> list[ColumnElement[bool]]:
+        """For the table.
+
+        Raises:
+            InputError: an unknown source.
+        """
+        if self.source not in (None, *SOURCES):
+            msg = f"source of forecasts {self.source!r}: expected one of {SOURCES}"
+            raise InputError(msg)
+        found = _within(forecast.c.time_ms, self.since_ms, self.until_ms)
+        if self.source is not None:
+            found.append(forecast.c.source == SOURCES.index(self.source))
+        if self.version is not None:
+            found.append(forecast.c.version == self.version)
+        return found
+
+
+def forecasts(connection: Connection, series: str, wanted: Forecasts) -> list[StoredForecast]:
     """See `Store.forecasts`."""
-    if source not in (None, *SOURCES):
-        msg = f"source of forecasts {source!r}: expected one of {SOURCES}"
-        raise InputError(msg)
     order = (forecast.c.time_ms, forecast.c.source, forecast.c.version)
-    query = select(
-        forecast.c.source,
-        forecast.c.time_ms,
-        forecast.c.version,
-        forecast.c.slot_state,
-        forecast.c.celsius,
-        forecast.c.received_ms,
-    ).where(_is_series(forecast.c.series_id, series), *_within(forecast.c.time_ms, since_ms, None))
-    if source is not None:
-        query = query.where(forecast.c.source == SOURCES.index(source))
-    if last is not None:
-        query = query.limit(max(last, 0))
-    query = query.order_by(*(order if last is None else (column.desc() for column in order)))
-    found = [_forecast(series, row) for row in connection.execute(query)]
-    return found if last is None else found[::-1]
+    query = select(*order, forecast.c.slot_state, forecast.c.celsius, forecast.c.received_ms)
+    query = query.where(_is_series(forecast.c.series_id, series), *wanted.conditions())
+    if wanted.last is None:
+        return [_forecast(series, row) for row in connection.execute(query.order_by(*order))]
+    query = query.order_by(*(column.desc() for column in order)).limit(max(wanted.last, 0))
+    return [_forecast(series, row) for row in connection.execute(query)][::-1]
 
 
 def series(connection: Connection, wanted: Filter) -> list[SeriesView]:

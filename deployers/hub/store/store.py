@@ -184,20 +184,30 @@ class Store:
         return await self._read(lambda found: queries.readings(found, series, since_ms, until_ms, last))
 
     async def forecasts(
-        self, series: str, *, source: str | None = None, since_ms: int | None = None, last: int | None = None
+        self,
+        series: str,
+        *,
+        source: str | None = None,
+        version: int | None = None,
+        since_ms: int | None = None,
+        until_ms: int | None = None,
+        last: int | None = None,
     ) -> list[StoredForecast]:
         """Forecasts of one series in the order of the times that they were made at.
 
         Args:
             series: its name.
             source: only those of "board" or "hub".
+            version: only those of this image version.
             since_ms: not made before this time.
+            until_ms: made before this time.
             last: only the newest so many of these.
 
         Raises:
             InputError: another source.
         """
-        return await self._read(lambda found: queries.forecasts(found, series, source, since_ms, last))
+        wanted = queries.Forecasts(source, version, since_ms, until_ms, last)
+        return await self._read(lambda found: queries.forecasts(found, series, wanted))
 
     async def series(self, wanted: Filter = EVERYTHING) -> list[SeriesView]:
         """Every series that matches, by name. Counts their readings, so it costs more the more there are."""

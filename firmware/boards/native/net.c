@@ -63,9 +63,12 @@ void net_close(int *connection)
     *connection = -1;
 }
 
-void net_wait(int first, int second, int milliseconds)
+void net_wait(int connection, int room, int file, int milliseconds)
 {
-    struct pollfd wanted[2] = {{first, POLLIN, 0}, {second, POLLIN, 0}};
+    struct pollfd wanted[2] = {{connection, POLLIN, 0}, {file, POLLIN, 0}};
 
+    if (room) {
+        wanted[0].events |= POLLOUT;
+    }
     (void)poll(wanted, 2, milliseconds);
 }

@@ -11,7 +11,8 @@ int net_open(const uint8_t address[4], uint16_t port, int *connection);
 int net_send(int connection, const uint8_t *bytes, size_t count);
 int net_receive(int connection, uint8_t *bytes, size_t space);
 void net_close(int *connection);
-/* Until one of the two (negative: none) has something to read, or the time is over. */
-void net_wait(int first, int second, int milliseconds);
+/* Until one of the two (negative: none) has something to read, the connection has room to write if that is waited for,
+ * or the time is over. */
+void net_wait(int connection, int room, int file, int milliseconds);
 
 #endif

@@ -50,7 +50,8 @@ static int set_text(char *to, size_t space, const char *value)
     if (length == 0 || length >= space) {
         return -1;
     }
-    memcpy(to, value, length + 1);
+    memset(to, 0, space); /* nothing of a longer one stays: the id is sent with all its bytes */
+    memcpy(to, value, length);
     return 0;
 }
 

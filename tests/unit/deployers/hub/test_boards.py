@@ -216,7 +216,9 @@ async def test_two_requests_that_change_one_board_conflict(boards: Boards, firmw
         (boards.confirm("board-1", 5), "confirm"),
         (boards.revert("board-1", 5), "revert"),
     ):
-        with pytest.raises(BoardBusyError, match=f"'board-1' is busy with 'transfer': wait for its end before '{name}'"):
+        with pytest.raises(
+            BoardBusyError, match=f"'board-1' is busy with 'transfer': wait for its end before '{name}'"
+        ):
             await request
     assert await boards.log("board-1") == ""
     await first
@@ -248,7 +250,9 @@ async def test_a_board_that_refuses_the_image_is_an_error(boards: Boards, firmwa
 async def test_a_board_that_comes_back_without_the_image_is_an_error(boards: Boards, firmware: Firmware) -> None:
     firmware.after_restart = CONFIRMED
     firmware.answers[Message.LOG] = (0, bytes(4))
-    with pytest.raises(NotInTestError, match=r"is back with version 4, CONFIRMED, status OK, expected the new one") as no:
+    with pytest.raises(
+        NotInTestError, match=r"is back with version 4, CONFIRMED, status OK, expected the new one"
+    ) as no:
         await boards.install("board-1")
     assert no.value.state == CONFIRMED
     assert no.value.exit_code == 9

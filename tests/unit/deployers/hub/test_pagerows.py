@@ -60,6 +60,7 @@ def test_a_model_shows_its_fidelity_and_where_it_came_from() -> None:
         "version": 7,
         "is_active": True,
         "state": "installed",
+        "reason": None,
         "type": "int8",
         "mae_growth": 0.0031,
         "file_bytes": 9032,
@@ -71,7 +72,7 @@ def test_a_model_shows_its_fidelity_and_where_it_came_from() -> None:
 
 
 def test_a_model_without_figures_is_shown_all_the_same() -> None:
-    row = model_rows([model(7, types={}, mae_growth=None, model="", model_version="")], None, None)["models"][0]
+    row = model_rows([model(7, types={}, mae_growth=None, model=None, model_version=None)], None, None)["models"][0]
     assert (row["file_bytes"], row["instructions"], row["origin"], row["is_active"]) == (None, None, "", False)
 
 
@@ -92,6 +93,7 @@ def test_a_job_shows_what_it_is_about_and_what_it_does() -> None:
         "now": "transfer to a",
         "progress": 0.5,
         "error": None,
+        "outcome": "",
     }
 
 
@@ -100,6 +102,12 @@ def test_a_job_that_failed_says_why() -> None:
         0
     ]
     assert (row["state"], row["ended_ms"], row["error"]) == ("failed", 2000, "no space")
+
+
+def test_a_job_that_is_done_says_what_became_of_each_board() -> None:
+    boards = [{"board": "a", "state": "confirmed"}, {"board": "b", "state": "absent"}]
+    rows = job_rows([job(1, result={"boards": boards}), job(2, result={"epochs": 3})])
+    assert [row["outcome"] for row in rows] == ["a confirmed, b absent", ""]
 
 
 def test_only_the_newest_jobs_are_shown_and_none_with_a_long_text() -> None:

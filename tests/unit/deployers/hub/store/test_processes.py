@@ -141,7 +141,9 @@ def test_the_newest_id_is_above_all_that_were_seen(url: str) -> None:
         async with Store(url) as first, Store(url) as second:
             seen = 0
             for at in range(0, 60, 2):
-                await asyncio.gather(first.keep_readings("a", [Reading(at, 1)]), second.keep_readings("a", [Reading(at + 1, 1)]))
+                await asyncio.gather(
+                    first.keep_readings("a", [Reading(at, 1)]), second.keep_readings("a", [Reading(at + 1, 1)])
+                )
                 view = (await first.series())[0]
                 assert view.last_id > seen
                 assert view.readings == at + 2

@@ -128,8 +128,10 @@ def test_forecasts_come_back_exactly(url: str) -> None:
         assert await store.forecasts("board-1", source="hub") == [own]
         assert await store.forecasts("board-1", last=1) == [later]
         assert await store.forecasts("board-1", since_ms=1001) == [later]
+        assert await store.forecasts("board-1", until_ms=2000) == [forecast(), own]
+        assert await store.forecasts("board-1", version=4) == [later]
         assert await store.forecasts("nobody") == []
-        with pytest.raises(InputError, match="'moon'.*'board', 'hub'"):
+        with pytest.raises(InputError, match=r"'moon'.*'board', 'hub'"):
             await store.forecasts("board-1", source="moon")
 
     within(url, work)

@@ -139,12 +139,15 @@ def test_a_locked_database_acknowledges_nothing_and_is_well_again_after(
 
 @pytest.mark.parametrize(
     ("fault", "expected"),
-    [(IntegrityError("insert", {}, ValueError("poison")), InputError), (ZeroDivisionError("poison"), ZeroDivisionError)],
+    [
+        (IntegrityError("insert", {}, ValueError("poison")), InputError),
+        (ZeroDivisionError("poison"), ZeroDivisionError),
+    ],
 )
 def test_one_that_cannot_be_written_does_not_take_the_others_with_it(
     sqlite_url: str, monkeypatch: pytest.MonkeyPatch, fault: Exception, expected: type[Exception]
 ) -> None:
-    keep = writes._keep_readings
+    keep = writes._keep_readings  # noqa: SLF001 - the fault is set between its statements and COMMIT
 
     def poisoned(connection: Any, works: Any, cache: Any) -> Any:
         kept = keep(connection, works, cache)
@@ -190,7 +193,9 @@ def test_a_commit_waits_for_the_disk(sqlite_url: str, postgresql_url: str) -> No
     asyncio.run(_made(sqlite_url))
     file = database.Database(sqlite_url)
     with closing(file.connect()) as connection:
-        asked = {name: connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in ("synchronous", "journal_mode")}
+        asked = {
+            name: connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in ("synchronous", "journal_mode")
+        }
     file.dispose()
     assert asked == {"synchronous": 2, "journal_mode": "wal"}
     server = database.Database(postgresql_url)

@@ -1,0 +1,373 @@
+"""The hub's page in a real browser: Chromium, driven over the DevTools protocol."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from deployers.hub import viewing
+from deployers.hub.routes import page
+from tests.browser import Tab, chromium, new_tab
+from tests.page_hub import HOSTILE, FakeHub, Server, application, celsius, filled, now_ms, serving
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from websockets.sync.client import ClientConnection
+
+STEPS = 300
+SHOWN = "document.querySelector('#error').innerText.includes('persistence')"
+# Ratio of two colours' luminances, https://www.w3.org/TR/WCAG22/#dfn-contrast-ratio, of every text on its background.
+CONTRASTS = """(() => {
+  const channels = (text) => text.match(/[\\d.]+/g).map(Number);
+  const luminance = ([r, g, b]) => [r, g, b].map((c) => c / 255)
+    .map((c) => (c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4))
+    .reduce((sum, c, index) => sum + c * [0.2126, 0.7152, 0.0722][index], 0);
+  const behind = (element) => {
+    for (let one = element; one; one = one.parentElement) {
+      const [r, g, b, a = 1] = channels(getComputedStyle(one).backgroundColor);
+      if (a === 1) return [r, g, b];
+    }
+    return [255, 255, 255];
+  };
+  const low = [];
+  for (const element of document.querySelectorAll("body *")) {
+    const isText = [...element.childNodes].some((node) => node.nodeType === Node.TEXT_NODE && node.data.trim());
+    if (!isText || !element.checkVisibility() || element.disabled) continue;
+    const [a, b] = [luminance(channels(getComputedStyle(element).color)), luminance(behind(element))];
+    const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+    if (ratio < 4.5) low.push(`${element.tagName}.${element.className} ${ratio.toFixed(2)}: ${element.textContent.slice(0, 40)}`);
+  }
+  return low;
+})()"""
+NAMELESS = """[...document.querySelectorAll("button, select, input, [role=img]")].filter((element) =>
+  !(element.getAttribute("aria-label") || element.textContent.trim() && element.tagName === "BUTTON"
+    || element.labels?.length || !element.checkVisibility())).map((element) => element.outerHTML)"""
+INK = """[...document.querySelectorAll("#chart canvas")].map((canvas) => {
+  const {data} = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+  let ink = 0;
+  for (let place = 3; place < data.length; place += 4) ink += data[place] > 0;
+  return ink;
+}).reduce((a, b) => a + b, 0)"""
+PICTURE = "[...document.querySelectorAll('#chart canvas')].map((canvas) => canvas.toDataURL()).join()"
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClientConnection]:
+    with chromium(tmp_path_factory.mktemp("chromium")) as socket:
+        yield socket
+
+
+@pytest.fixture
+def tab(browser: ClientConnection) -> Iterator[Tab]:
+    made = new_tab(browser)
+    made.size(1280, 900)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> FakeHub:
+    monkeypatch.setattr(viewing, "FRESH_SECONDS", 0.0)  # no test waits for what it has just changed
+    return filled(STEPS)
+
+
+@pytest.fixture
+def server(hub: FakeHub) -> Iterator[Server]:
+    with serving(application(hub)) as running:
+        yield running
+
+
+def visit(tab: Tab, server: Server, token: str) -> None:
+    tab.open(f"http://127.0.0.1:{server.port}/#token={token}")
+    tab.wait(SHOWN)
+
+
+def look(tab: Tab) -> None:
+    """Have the page ask at once, as it does when it comes into view again."""
+    tab.run("document.dispatchEvent(new Event('visibilitychange'))")
+
+
+def test_a_token_is_typed_in_kept_for_the_tab_and_forgotten(tab: Tab, server: Server) -> None:
+    tab.open(f"http://127.0.0.1:{server.port}/")
+    tab.wait("document.activeElement.id === 'token'")
+    assert not tab.run("document.querySelector('#content').checkVisibility()")
+    tab.type("wrong")
+    tab.key("Enter", 13)
+    tab.wait("document.querySelector('#message').innerText.includes('no valid token')")
+    tab.type("reader")
+    tab.key("Enter", 13)
+    tab.wait(SHOWN)
+    assert tab.run("document.querySelector('#sign-in').hidden")
+    tab.call("Page.reload")
+    tab.wait("document.readyState === 'complete' && " + SHOWN)
+    tab.click("#leave")
+    tab.wait("!document.querySelector('#sign-in').hidden")
+    assert tab.run("[sessionStorage.length, localStorage.length, document.cookie]") == [0, 0, ""]
+    assert not tab.run("document.querySelector('#content').checkVisibility()")
+
+
+def test_a_token_in_the_address_is_taken_out_of_it(tab: Tab, server: Server) -> None:
+    visit(tab, server, "reader")
+    assert tab.run("location.href") == f"http://127.0.0.1:{server.port}/"
+    assert tab.run("history.length") <= 2
+
+
+def test_a_token_that_cannot_be_one_is_refused_in_words(tab: Tab, server: Server) -> None:
+    tab.open(f"http://127.0.0.1:{server.port}/")
+    for token in ("\u00e9t\u00e9 \u2603", "a b", "x" * 5000):
+        tab.wait("document.activeElement.id === 'token'")
+        tab.run("document.querySelector('#message').hidden = true")
+        tab.type(token)
+        tab.key("Enter", 13)
+        assert "refused the token" in tab.wait("document.querySelector('#message').innerText")
+        tab.wait("document.querySelector('#status').innerText === 'Signed out'")
+
+
+def test_readings_appear_as_they_come(tab: Tab, server: Server, hub: FakeHub) -> None:
+    visit(tab, server, "reader")
+    before, text = tab.run(PICTURE), tab.text("#now")
+    assert tab.run(INK) > 3000
+    assert "MAE of the last day: board's model 0.0" in tab.text("#error")
+    assert f"{celsius(STEPS - 1):.2f} °C" in text
+    for step in range(STEPS, STEPS + 3):
+        hub.store.step("board-1", step)
+    look(tab)
+    tab.wait(f"document.querySelector('#now').innerText.includes('{celsius(STEPS + 2):.2f} °C')")
+    assert tab.run(PICTURE) != before
+    assert f"last {celsius(STEPS + 2):.2f} °C" in tab.run("document.querySelector('#chart').getAttribute('aria-label')")
+    assert tab.run("document.querySelector('#last tbody td').textContent") == f"{celsius(STEPS + 2):.2f}"
+    assert tab.complaints == []
+
+
+def test_increments_add_up_to_what_a_whole_answer_says(tab: Tab, server: Server, hub: FakeHub) -> None:
+    visit(tab, server, "reader")
+    ask = """async (query) => (await (await fetch(`/live?series=board-1&hours=1${query}`,
+      {headers: {Authorization: "Bearer reader"}})).json()).chosen.chart"""
+    tab.run(f"(async () => {{ window.ask = {ask}; window.lines = await import('/static/lines.js');"
+            " window.before = await ask(''); })()")  # fmt: skip
+    hub.store.step("board-1", STEPS)
+    look(tab)
+    tab.wait(f"document.querySelector('#now').innerText.includes('{celsius(STEPS):.2f} °C')")
+    found = tab.run("""(async () => {
+      const since = before.lines.readings.at(-1)[0];
+      const [part, whole] = [await ask(`&since=${since}`), await ask("")];
+      const both = lines.merged(before.lines, part);
+      const holed = {...before.lines, readings: before.lines.readings.slice(0, 2).concat(before.lines.readings.slice(3))};
+      return {same: JSON.stringify(both) === JSON.stringify(whole.lines), kept: part.kept.readings,
+              again: lines.merged(holed, part), nothing: lines.merged(null, part)};
+    })()""")
+    assert found == {"same": True, "kept": found["kept"], "again": None, "nothing": None}
+    assert found["kept"] > 0
+
+
+def test_another_series_span_and_lead_can_be_chosen_by_keyboard(tab: Tab, server: Server) -> None:
+    visit(tab, server, "reader")
+    tab.run("document.querySelector('#lead').focus()")
+    tab.key("ArrowUp", 38)
+    tab.wait("document.querySelector('#now').innerText.includes('in 50 min')")
+    tab.run("document.querySelector('#hours').focus()")
+    tab.key("ArrowUp", 38)
+    tab.wait("document.querySelector('#chart').getAttribute('aria-label').includes('from 2024-04-26 19')")
+    tab.run("document.querySelector('#series').focus()")
+    tab.key("End", 35)
+    tab.wait("document.querySelector('#error').innerText.startsWith('No forecast')")
+    assert tab.run("document.querySelector('#lead').disabled")
+
+
+def test_the_chart_is_zoomed_by_dragging_and_shown_whole_again(tab: Tab, server: Server) -> None:
+    visit(tab, server, "reader")
+    x, y, width, height = tab.run(
+        "(() => { const b = document.querySelector('#chart').getBoundingClientRect(); return [b.x, b.y, b.width, b.height]; })()"
+    )
+    for kind, at in (("mousePressed", 0.4), ("mouseMoved", 0.5), ("mouseMoved", 0.7), ("mouseReleased", 0.7)):
+        tab.call(
+            "Input.dispatchMouseEvent",
+            type=kind,
+            x=x + at * width,
+            y=y + height / 2,
+            button="left",
+            buttons=1,
+            clickCount=1,
+        )
+    tab.wait("!document.querySelector('#unzoom').hidden")
+    tab.click("#unzoom")
+    tab.wait("document.querySelector('#unzoom').hidden")
+    tab.call("Input.dispatchMouseEvent", type="mouseMoved", x=x + width / 2, y=y + height / 2)
+    assert "board" in tab.wait("document.querySelector('#point').innerText")
+    assert tab.complaints == []
+    whole = tab.run(INK)
+    tab.click("[data-line='0']")
+    assert tab.run(INK) < whole
+
+
+def test_buttons_are_for_those_who_may(tab: Tab, server: Server) -> None:
+    visible = (
+        "[...document.querySelectorAll('#models button, #rollback')].filter((b) => b.checkVisibility())"
+        ".map((b) => b.getAttribute('aria-label') ?? b.innerText)"
+    )
+    for token, buttons in (("deployer", ["Deploy version 9", "Roll back version 7"]), ("reader", []), ("writer", [])):
+        tab.run("window.seen = true")
+        visit(tab, server, token)
+        tab.wait(f"document.querySelector('#role').textContent.startsWith('{token}')")
+        assert tab.run(visible) == buttons
+        assert tab.run("window.seen ?? false") == (
+            token != "deployer"
+        )  # another token in the fragment loads nothing anew
+
+
+def test_the_active_version_can_be_brought_to_boards_that_lag(tab: Tab, server: Server, hub: FakeHub) -> None:
+    hub.fleet[2].online = True
+    visit(tab, server, "deployer")
+    assert tab.run("document.querySelector('[aria-label=\"Deploy version 7\"]').checkVisibility()")
+
+
+def test_a_deployment_is_asked_about_and_followed_to_its_end(tab: Tab, server: Server, hub: FakeHub) -> None:
+    visit(tab, server, "deployer")
+    tab.click("[aria-label='Deploy version 9']")
+    assert tab.run("[document.querySelector('#confirm').open, document.activeElement.id]") == [True, "confirm-no"]
+    assert "the 3 boards that are online" in tab.text("#confirm")
+    tab.key("Escape", 27)
+    tab.click("[aria-label='Deploy version 9']")
+    tab.click("#confirm-no")
+    tab.wait("!document.querySelector('#confirm').open")
+    assert hub.jobs_asked == []
+
+    tab.click("[aria-label='Deploy version 9']")
+    tab.click("#confirm-yes")
+    tab.wait("document.querySelector('#jobs progress')?.checkVisibility()")
+    assert hub.jobs_asked == [("deploy", {"version": 9})]
+    assert "transfer to board-1" in tab.wait("document.querySelector('#message').innerText")
+    assert tab.run("document.querySelector('#rollback').disabled")
+    hub.jobs_kept[0].state, hub.jobs_kept[0].ended_ms = "done", now_ms()
+    hub.jobs_kept[0].result = {"boards": [{"board": "board-1", "state": "confirmed"}]}
+    hub.catalogue.active = hub.catalogue.found[9]
+    look(tab)
+    tab.wait("document.querySelector('#message').innerText === 'Deployment of version 9 is done: board-1 confirmed.'")
+    assert tab.run("document.querySelector('#message').getAttribute('role')") == "alert"
+    assert "active" in tab.text("#models tbody tr")
+    assert tab.complaints == []
+
+
+def test_a_rollback_that_fails_says_why(tab: Tab, server: Server, hub: FakeHub) -> None:
+    visit(tab, server, "deployer")
+    tab.click("#rollback")
+    assert "back from version 7" in tab.text("#confirm")
+    tab.run("document.querySelector('#confirm-yes').focus()")
+    tab.key("Enter", 13)
+    tab.wait("document.querySelector('#jobs tbody tr')?.checkVisibility()")
+    assert hub.jobs_asked == [("rollback", {})]
+    job = hub.jobs_kept[0]
+    job.state, job.ended_ms, job.error = "failed", now_ms(), {"detail": "board 'board-1' refused: <b>SLOT</b>"}
+    look(tab)
+    tab.wait("document.querySelector('#message').innerText.includes('failed')")
+    assert tab.text("#message") == "Rollback of version 7 failed: board 'board-1' refused: <b>SLOT</b>"
+    assert "bad" in tab.run("document.querySelector('#message').className")
+
+
+def test_a_deployment_that_is_refused_says_why(tab: Tab, server: Server, hub: FakeHub) -> None:
+    hub.refuses = "another deployment runs"
+    visit(tab, server, "deployer")
+    tab.click("[aria-label='Deploy version 9']")
+    tab.click("#confirm-yes")
+    tab.wait(
+        "document.querySelector('#message').innerText === 'Deployment of version 9 was not started: another deployment runs'"
+    )
+
+
+def test_a_board_with_html_in_its_id_is_shown_as_text(tab: Tab, server: Server, hub: FakeHub) -> None:
+    hub.store.kept["z" + HOSTILE] = hub.store.kept["kitchen/window"]
+    hub.catalogue.found[9].model = HOSTILE
+    hub.begin("deploy", {"version": HOSTILE})
+    hub.jobs_kept[0].doing = HOSTILE
+    visit(tab, server, "deployer")
+    tab.run(
+        f"(() => {{ const s = document.querySelector('#series'); s.value = {json.dumps('z' + HOSTILE)}; s.dispatchEvent(new Event('change')); }})()"
+    )
+    tab.wait("document.querySelector('#error').innerText.startsWith('No forecast')")
+    assert tab.run("[document.images.length, document.title]") == [0, "edgeloop hub"]
+    for part in ("#devices", "#models", "#jobs"):
+        assert HOSTILE in tab.text(part)
+    assert tab.complaints == []
+
+
+def test_the_policy_stops_a_script_that_gets_in_all_the_same(tab: Tab, server: Server) -> None:
+    visit(tab, server, "reader")
+    tab.run("""(() => {
+      const script = document.createElement("script");
+      script.textContent = "window.taken = true";
+      document.body.append(script);
+      const box = document.createElement("div");
+      box.innerHTML = "<p style='color: red' id='styled' onclick='window.taken = true'>x</p>";
+      document.body.append(box);
+      box.firstChild.click();
+    })()""")
+    assert tab.run("[window.taken, document.querySelector('#styled').style.color]") == [None, ""]
+    assert len([line for line in tab.complaints if "Content Security Policy" in line]) >= 2
+
+
+def test_a_hub_that_goes_is_missed_and_one_that_comes_back_is_found(tab: Tab, server: Server, hub: FakeHub) -> None:
+    visit(tab, server, "deployer")
+    server.stop()
+    tab.wait("document.querySelector('#status').innerText === 'Hub away'")
+    assert "The hub does not answer since" in tab.text("#away")
+    assert "board-1" in tab.text("#devices")
+    hub.store.step("board-1", STEPS)
+    server.start()
+    tab.wait("document.querySelector('#status').innerText === 'Live'")
+    assert tab.run("document.querySelector('#away').hidden")
+    tab.wait(f"document.querySelector('#now').innerText.includes('{celsius(STEPS):.2f} °C')")
+
+
+def test_waits_grow_while_the_hub_is_away_and_a_click_ends_them(tab: Tab, server: Server) -> None:
+    visit(tab, server, "reader")
+    server.stop()
+    tab.wait("document.querySelector('#away-text').innerText.includes('in 2 s')")
+    tab.wait("document.querySelector('#away-text').innerText.includes('in 3 s')")
+    for wait in (6, 12, 24, 30, 30):
+        tab.click("#retry")
+        tab.wait(f"document.querySelector('#away-text').innerText.includes('in {wait} s')")
+    server.start()
+    tab.click("#retry")
+    tab.wait("document.querySelector('#status').innerText === 'Live'")
+
+
+@pytest.mark.parametrize(("width", "height"), [(360, 740), (1280, 900)])
+def test_the_page_fits_and_can_be_read(tab: Tab, server: Server, hub: FakeHub, width: int, height: int) -> None:
+    hub.begin("deploy", {"version": 9, "boards": ["board-1", "board-2"]})
+    tab.size(width, height, mobile=width < 500)
+    visit(tab, server, "deployer")
+    tab.run("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+    assert tab.run("document.documentElement.scrollWidth") <= width
+    assert tab.run(NAMELESS) == []
+    pictures = []
+    for scheme in ("light", "dark"):
+        tab.prefer(prefers_color_scheme=scheme)
+        assert tab.run(CONTRASTS) == []
+        back = tab.run("getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)[0]")
+        assert (back < 60) == (scheme == "dark")
+        pictures.append(tab.run(PICTURE))
+    assert pictures[0] != pictures[1]
+    tab.run("document.querySelector('#confirm').showModal()")
+    assert tab.run("document.documentElement.scrollWidth") <= width
+
+
+def test_without_the_library_the_tables_say_it_all(tab: Tab, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(page, "LIBRARY_FOLDERS", ())
+    visit(tab, server, "reader")
+    assert "apt-get install libjs-dygraphs" in tab.text("#no-chart")
+    assert not tab.run("document.querySelector('#chart-box').checkVisibility()")
+    assert (
+        tab.run("[...document.querySelectorAll('#last tbody tr')].filter((row) => row.checkVisibility()).length") == 12
+    )
+
+
+def test_a_hub_without_readings_says_so(tab: Tab) -> None:
+    with serving(application(FakeHub())) as server:
+        tab.open(f"http://127.0.0.1:{server.port}/#token=reader")
+        tab.wait("document.querySelector('#no-readings').checkVisibility()")
+        assert "No board has a key" in tab.text("#devices-note")
+        assert not tab.run("document.querySelector('#chart-box').checkVisibility()")
+        assert tab.complaints == []
