@@ -1,4 +1,4 @@
-"""This machine as a connector."""
+"""The connector to the machine that the deployer runs on."""
 
 from __future__ import annotations
 
