@@ -59,7 +59,7 @@ STAGED = ".setup"
 
 def digest_of(*parts: str) -> str:
     """The name of what is made of these: 16 digits of a SHA-256."""
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
 
 def environment_digest(lock: bytes, machine: str, python: tuple[int, ...]) -> str:
@@ -244,7 +244,11 @@ def start_step(site: Site, facts: Facts, run: Run) -> Step | None:
 
 
 def _runs(site: Site, facts: Facts) -> bool:
-    kept = (facts.active, facts.enabled) == ("active", "enabled") if site.systemd else facts.supervised
+    """Whether what keeps the hub running is as it should be, and the hub answers."""
+    if site.systemd:
+        kept = (facts.active, facts.enabled) == ("active", "enabled") and unit_step(site, facts) is None
+    else:
+        kept = facts.supervised
     return kept and facts.health
 
 

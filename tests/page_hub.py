@@ -17,7 +17,7 @@ import uvicorn
 from fastapi import FastAPI, HTTPException
 
 from deployers.hub import problems
-from deployers.hub.auth import PRINCIPAL, Principal, Token, Tokens, bearer, require
+from deployers.hub.auth import PRINCIPAL, Token, Tokens, bearer, require
 from deployers.hub.routes import page
 from deployers.hub.store import SeriesView, StoredForecast
 from deployers.protocol.messages import BoardState, Hello, Reading, SlotState

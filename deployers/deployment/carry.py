@@ -100,7 +100,7 @@ class Carrier:
         for step in reversed(plan.steps):
             for command in step.undo:
                 answer = self._run(plan, command)
-                self._write("undone", plan, step, device, answer=answer)
+                self._write("undone", plan, step, device, answer=_brief(answer))
 
     def _step(self, plan: Plan, step: Step, device: Device | None) -> dict[str, Any]:
         self._watcher.begin(plan.jetson, step.name, device)
@@ -112,7 +112,7 @@ class Carrier:
             self._write("failed", plan, step, device, seconds=_since(since), error=str(error), code=error.exit_code)
             raise
         seconds = _since(since)
-        self._write("done", plan, step, device, seconds=seconds, bytes=sent, answer=answer)
+        self._write("done", plan, step, device, seconds=seconds, bytes=sent, answer=_brief(answer))
         self.stages.append({"name": step.name, "where": device.name if device else plan.jetson, "seconds": seconds})
         return answer
 
@@ -188,6 +188,11 @@ def _reason(found: dict[str, Any], done: Completed) -> str:
     lines = [line for line in done.stderr.decode(errors="replace").splitlines() if line.strip()]
     errors = [line for line in lines if line.startswith(PREFIX)] or lines
     return errors[-1].removeprefix(PREFIX) if errors else f"ended with {done.code} and said nothing: see its log"
+
+
+def _brief(answer: dict[str, Any]) -> dict[str, Any]:
+    """What of an answer goes into the journal: a conversion's has its whole report."""
+    return {name: value for name, value in answer.items() if not isinstance(value, dict | list)}
 
 
 def _since(moment: float) -> float:

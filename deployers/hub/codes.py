@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from deployers import exceptions
-from deployers.exceptions import DeployerError
+
+if TYPE_CHECKING:
+    from deployers.exceptions import DeployerError
 
 # What an error of ours is to a client of REST: the first class that fits. `deployers.hub.client` reads it backwards.
 ERRORS: tuple[tuple[type[DeployerError], int, str], ...] = (

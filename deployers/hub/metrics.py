@@ -2,53 +2,56 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from deployers.hub.context import Hub
     from deployers.protocol.messages import Reading
 
 # Each counter would have a second line with the time at which it was made.
-disable_created_metrics()
+disable_created_metrics()  # type: ignore[no-untyped-call]
 
 MEDIA = "text/plain; version=0.0.4; charset=utf-8"
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1.0, 5.0)
 # How much one error weighs in the running mean of the live error: about the last hundred readings count.
 WEIGHT = 0.02
 SERIES_MAX = 10_000
+WAITING = 8  # forecasts of one series that await their readings
 
 
 class LiveError:
     """How far forecasts of the next reading were from that reading, as a running mean in °C.
 
     Args:
+        gauge: shows the mean.
         cadence_of: ms between two readings, as the running model expects them; None without a model.
     """
 
-    def __init__(self, gauge: Any, cadence_of: Any) -> None:
+    def __init__(self, gauge: Any, cadence_of: Callable[[], float | None]) -> None:
         self._gauge, self._cadence_of = gauge, cadence_of
-        self._next: dict[str, tuple[int, float]] = {}
+        # A board's forecast comes before the reading that it was made at, so the one before it is still awaited then.
+        self._made: dict[str, deque[tuple[int, float]]] = {}
         self._mean: float | None = None
 
     def forecast(self, series: str, time_ms: int, next_celsius: float) -> None:
         """A forecast was made at this reading."""
-        if series in self._next or len(self._next) < SERIES_MAX:
-            self._next[series] = (time_ms, next_celsius)
+        if series in self._made or len(self._made) < SERIES_MAX:
+            self._made.setdefault(series, deque(maxlen=WAITING)).append((time_ms, next_celsius))
 
     def readings(self, series: str, readings: Iterable[Reading]) -> None:
-        """Readings came; the first that follows the last forecast by one step is compared with it."""
-        expected, cadence = self._next.get(series), self._cadence_of()
-        if expected is None or not cadence:
+        """Readings came; each that follows a forecast by one step is compared with it, once."""
+        made, cadence = self._made.get(series), self._cadence_of()
+        if not made or not cadence:
             return
         for reading in readings:
-            if 0.5 * cadence < reading.time_ms - expected[0] < 1.5 * cadence:
-                self._add(abs(reading.celsius - expected[1]))
-                del self._next[series]
-                return
+            for each in [each for each in made if 0.5 * cadence < reading.time_ms - each[0] < 1.5 * cadence]:
+                made.remove(each)
+                self._add(abs(reading.celsius - each[1]))
 
     def _add(self, error: float) -> None:
         self._mean = error if self._mean is None else self._mean + WEIGHT * (error - self._mean)

@@ -19,11 +19,14 @@ from typing import TYPE_CHECKING, Any
 
 from deployers.lab.firmware import LabError
 from deployers.lab.marked import VARIABLE
-from deployers.lab.rootfs import HOME, LOGIN, ROOT, UID, environment_archive, system_archive, tool, unpack
+from deployers.lab.rootfs import LOCK, LOGIN, ROOT, UID, environment_archive, system_archive, tool, unpack
 from deployers.lab.sshd import write_key
+from deployers.operations import environment_digest
 from deployers.processes import bound
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from deployers.lab.folder import LabFolder
 
 CPU = "cortex-a57"  # of the Jetson Nano; a later one would run what a Nano cannot
@@ -118,9 +121,8 @@ class EmulatedJetson:
         self._cable = f"el-{mark[:8]}"
         network = secrets.randbelow(64)
         self._here, self.boards_host = f"10.213.{network}.1", f"10.213.{network}.2"
-        self.disk = folder.path / "arm64" / "disk"
+        self.disk = disk_of(folder)
         self.root_here = self.disk / str(ROOT)[1:]
-        prepare_disk(self.disk)
         self.fingerprint = self._give_keys(folder)
         with contextlib.ExitStack() as stack:
             stack.callback(self.close)
@@ -165,7 +167,8 @@ class EmulatedJetson:
             LabError: it has ended.
         """
         if self._process.poll() is not None:
-            raise self._failure(f"it ended with code {self._process.returncode}")
+            what = f"it ended with code {self._process.returncode}"
+            raise self._failure(what)
 
     def close(self) -> None:
         """End it; the kernel takes mounts and cable away."""
@@ -232,6 +235,11 @@ class EmulatedJetson:
         return LabError(f"the emulated Jetson is not up ({what}), it printed {said!r}: mend what it names")
 
 
+def disk_of(folder: LabFolder) -> Path:
+    """Where its disk is on this machine."""
+    return folder.path / "arm64" / "disk"
+
+
 def require_root() -> None:
     """Refuse who may not make namespaces and mounts.
 
@@ -243,16 +251,26 @@ def require_root() -> None:
         raise LabError(msg)
 
 
-def prepare_disk(disk: Path) -> None:
-    """Unpack system and environment, unless a lab did before; a disk that is half unpacked is unpacked anew."""
+def prepare_disk(disk: Path, said: Callable[[str], None] = lambda _: None) -> None:
+    """Unpack system and environment, unless a lab did before; a disk that is half unpacked is unpacked anew.
+
+    Args:
+        disk: its folder.
+        said: told what takes minutes.
+
+    Raises:
+        LabError: this is not root, or a command failed.
+        MissingTool: a program is not there.
+    """
+    require_root()
     for name in ("unshare", "ip", "mount", "chroot", "qemu-aarch64-static"):
         tool(name)
     done = disk.parent / "unpacked"
     if done.exists():
         return
     shutil.rmtree(disk, ignore_errors=True)
-    unpack(system_archive(), disk)
-    install_environment(environment_archive(), disk)
+    unpack(system_archive(said), disk)
+    install_environment(environment_archive(said), disk)
     done.touch()
 
 
@@ -267,13 +285,12 @@ def install_environment(archive: Path, disk: Path) -> None:
     (folder / "lib64").symlink_to("lib")
     home = "home = /usr/bin\ninclude-system-site-packages = false\nversion = 3.11.2\nexecutable = /usr/bin/python3.11\n"
     (folder / "pyvenv.cfg").write_text(home, encoding="ascii")
-    os.chown(disk / HOME[1:], UID, UID)
     subprocess.run([tool("chown"), "-R", f"{UID}:{UID}", str(disk / str(ROOT)[1:])], check=True, timeout=300)  # noqa: S603 - fixed
 
 
 def environment_name() -> str:
-    """What `setup` calls the environment of this lock on this machine."""
-    raise NotImplementedError
+    """What `setup` calls the environment of this lock on such a machine."""
+    return environment_digest(LOCK.read_bytes(), "aarch64", (3, 11))
 
 
 def binfmt_rule(mark: str) -> str:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from deployers.commands.image import plain_errors
 from deployers.exceptions import DeployerError
+from deployers.lab.arm64 import EmulatedJetson
 from deployers.lab.feeder import Course
 from deployers.lab.firmware import LabError
 from deployers.lab.folder import LabFolder, LabSettings
@@ -27,6 +28,8 @@ from deployers.protocol.files import write_whole
 from deployers.protocol.signature import load_public_key
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from deployers.lab.jetson import VirtualJetson
 
 PR_SET_CHILD_SUBREAPER = 36  # <linux/prctl.h>
@@ -58,7 +61,7 @@ class Lab:
             keys[name] = folder.keys / f"{name}.key"
             supply = Supply(
                 name, number, settings.board_kind, folder.board(name), link_key(keys[name]), public_key,
-                self.jetson.boards_port,
+                self.jetson.boards_port, self.jetson.boards_host,
             )  # fmt: skip
             board = PoweredBoard(supply, course, settings.speed, time.monotonic())
             stack.callback(board.close)
@@ -84,7 +87,11 @@ class Lab:
             "readings": self._course.source,
             "cadence_seconds": self._course.cadence_seconds,
             "inventory": str(self._folder.inventory),
-            "jetson": {"kind": self._settings.jetson, **self.jetson.inventory()},
+            "jetson": {
+                "kind": self._settings.jetson,
+                "root_here": str(self.jetson.root_here),
+                **self.jetson.inventory(),
+            },
             "boards": [board.as_dict() for board in self.boards],
         }
 
@@ -99,17 +106,9 @@ class Lab:
 
 
 def start_jetson(folder: LabFolder, settings: LabSettings) -> VirtualJetson:
-    """The virtual Jetson that was asked for.
-
-    Raises:
-        LabError: no such kind.
-    """
-    if settings.jetson != "native":
-        msg = (
-            f"virtual Jetson {settings.jetson!r}: expected native or arm64, python -m deployers.lab up --jetson native"
-        )
-        raise LabError(msg)
-    return NativeJetson(folder, settings.mark)
+    """The virtual Jetson that was asked for."""
+    kinds: dict[str, Callable[[LabFolder, str], VirtualJetson]] = {"native": NativeJetson, "arm64": EmulatedJetson}
+    return kinds[settings.jetson](folder, settings.mark)
 
 
 def become_subreaper() -> None:

@@ -57,7 +57,14 @@ def provision(folder: Path, key: bytes, public_key: bytes) -> None:
 
 
 def board_command(  # noqa: PLR0913 - each is a property of the board
-    kind: str, program: Path, name: str, *, hub_port: int, sensor_port: int, test_ms: int = 3_600_000
+    kind: str,
+    program: Path,
+    name: str,
+    *,
+    hub_port: int,
+    sensor_port: int,
+    hub_host: str | None = None,
+    test_ms: int = 3_600_000,
 ) -> list[str]:
     """The command of a board, to be run in its folder, which need not be named then.
 
@@ -67,14 +74,16 @@ def board_command(  # noqa: PLR0913 - each is a property of the board
         kind: "native" or "mps2_an500".
         program: as `build` returned it.
         name: the board's id.
-        hub_port: where the hub listens on this machine.
+        hub_port: where the hub listens.
         sensor_port: where the board's sensor line is listened for on this machine.
+        hub_host: address of the hub; this machine if not given.
         test_ms: how long an image may be in test before the board reverts it.
 
     Raises:
         MissingTool: QEMU is not installed.
     """
     settings = ["folder=.", f"id={name}", f"port={hub_port}", f"test_ms={test_ms}"]
+    settings += [] if hub_host is None else [f"hub={hub_host}"]
     if kind == "native":
         return [str(program), *settings, f"sensor={sensor_port}"]
     qemu = shutil.which("qemu-system-arm")

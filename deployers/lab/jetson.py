@@ -20,6 +20,12 @@ class VirtualJetson(Protocol):
     """What the lab needs of one."""
 
     boards_port: int
+    boards_host: str | None
+
+    @property
+    def root_here(self) -> Path:
+        """Its root folder as this machine sees it."""
+        ...
 
     @property
     def pids(self) -> list[int]:
@@ -66,7 +72,8 @@ class NativeJetson:
     """
 
     def __init__(self, folder: LabFolder, mark: str) -> None:
-        self._server, self._root = SshServer(folder, mark), folder.root
+        self._server, self.root_here = SshServer(folder, mark), folder.root
+        self.boards_host: str | None = None
         self._rest, self._boards = KeptPort(), KeptPort()
         self.boards_port = self._boards.number
 
@@ -84,7 +91,7 @@ class NativeJetson:
             "user": self._server.user,
             "key_file": str(self._server.client_key),
             "host_keys": [self._server.fingerprint],
-            "root": str(self._root),
+            "root": str(self.root_here),
             "python": own_python(),
             "index": True,
             "convert": False,

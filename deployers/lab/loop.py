@@ -205,7 +205,7 @@ def _seconds_for_one(folder: LabFolder) -> float:
 
 def _token(jetson: dict[str, Any]) -> str:
     """That of the hub's own command line, which the lab can read where the Jetson is this machine."""
-    return (Path(jetson["root"]) / "config" / "ctl.token").read_text(encoding="utf-8").strip()
+    return (Path(jetson["root_here"]) / "config" / "ctl.token").read_text(encoding="utf-8").strip()
 
 
 def _compared(hub: HubRest, models: dict[str, Any], boards: list[str]) -> tuple[Comparison, ...]:

@@ -54,7 +54,8 @@ class Supply:
         folder: its own.
         key: of its link.
         public_key: by which it verifies images.
-        hub_port: where it looks for the hub, on this machine.
+        hub_port: where it looks for the hub.
+        hub_host: address of the hub; this machine if None.
     """
 
     name: str
@@ -64,6 +65,7 @@ class Supply:
     key: bytes
     public_key: bytes
     hub_port: int
+    hub_host: str | None = None
 
 
 class PoweredBoard:
@@ -148,7 +150,14 @@ class PoweredBoard:
 
     def _start(self, now: float) -> None:
         supply, port = self.supply, self._sensor_socket.getsockname()[1]
-        command = board_command(supply.kind, self._program, supply.name, hub_port=supply.hub_port, sensor_port=port)
+        command = board_command(
+            supply.kind,
+            self._program,
+            supply.name,
+            hub_port=supply.hub_port,
+            hub_host=supply.hub_host,
+            sensor_port=port,
+        )
         with (supply.folder / "board.log").open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603 - a fixed program
                 bound(command, os.getpid()), stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=supply.folder

@@ -42,13 +42,13 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "edgeloop"
 
 
-def system_archive(said: Callable[[str], None] = print) -> Path:
+def system_archive(said: Callable[[str], None]) -> Path:
     """The system's tar file, made if it is not in the cache."""
     name = hashlib.sha256("\n".join((SUITE, MIRROR, *PACKAGES, str(EDITION))).encode()).hexdigest()[:12]
     return _cached(f"jetson-arm64-{SUITE}-{name}.tar", _make_system, said)
 
 
-def environment_archive(said: Callable[[str], None] = print) -> Path:
+def environment_archive(said: Callable[[str], None]) -> Path:
     """The tar file of the environment's site-packages, made if it is not in the cache."""
     name = hashlib.sha256(LOCK.read_bytes() + f"{PLATFORM} {PYTHON} {EDITION}".encode()).hexdigest()[:12]
     return _cached(f"jetson-arm64-environment-{name}.tar", _make_environment, said)

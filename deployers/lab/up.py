@@ -13,8 +13,11 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import click
+
 from deployers.commands.image import plain_errors
 from deployers.exceptions import Conflict, InputError
+from deployers.lab.arm64 import disk_of, prepare_disk, unregister
 from deployers.lab.feeder import Course, course_of_release, simulated_course
 from deployers.lab.firmware import LabError, build
 from deployers.lab.folder import LabSettings
@@ -26,8 +29,6 @@ if TYPE_CHECKING:
     from deployers.lab.folder import LabFolder
 
 START_SECONDS = 60.0
-# An emulated root file system may have to be made first.
-START_SECONDS_ARM64 = 1800.0
 END_SECONDS = 30.0
 _POLL_SECONDS = 0.05
 
@@ -59,6 +60,8 @@ def up(folder: LabFolder, settings: LabSettings, *, fresh: bool = False, simulat
     build(settings.board_kind)
     _signing_key(folder)
     _readings(folder, simulated=simulated)
+    if settings.jetson == "arm64":
+        prepare_disk(disk_of(folder), lambda line: click.echo(line, err=True))
     folder.keep_settings(settings)
     folder.log.unlink(missing_ok=True)
     return _started(folder, settings)
@@ -94,6 +97,8 @@ def sweep(folder: LabFolder) -> list[int]:
     if settings is None:
         return []
     ended = end_marked(settings.mark)
+    if settings.jetson == "arm64":
+        unregister(settings.mark)
     folder.forget_state()
     return ended
 
@@ -141,8 +146,7 @@ def _started(folder: LabFolder, settings: LabSettings) -> dict[str, Any]:
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=CHECKOUT, env=environment,
             start_new_session=True,
         )  # fmt: skip
-    seconds = START_SECONDS if settings.jetson == "native" else START_SECONDS_ARM64
-    end = time.monotonic() + seconds
+    end = time.monotonic() + START_SECONDS
     try:
         while time.monotonic() < end and daemon.poll() is None:
             state = folder.state()
@@ -152,7 +156,7 @@ def _started(folder: LabFolder, settings: LabSettings) -> dict[str, Any]:
     except BaseException:
         down(folder)
         raise
-    what = f"it ended with code {daemon.returncode}" if daemon.poll() is not None else f"not within {seconds:g} s"
+    what = f"it ended with code {daemon.returncode}" if daemon.poll() is not None else f"not within {START_SECONDS:g} s"
     down(folder)
     msg = (
         f"the lab did not start ({what}), its log {str(folder.log)!r} ends {folder.end_of_log()!r}: mend what it names"

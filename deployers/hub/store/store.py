@@ -183,7 +183,7 @@ class Store:
         """
         return await self._read(lambda found: queries.readings(found, series, since_ms, until_ms, last))
 
-    async def forecasts(
+    async def forecasts(  # noqa: PLR0913 - each narrows the answer by itself
         self,
         series: str,
         *,

@@ -121,9 +121,12 @@ def test_the_newest_that_did_not_end_is_found(tmp_path) -> None:
 
 def test_two_deployments_at_once_are_refused(tmp_path) -> None:
     holder = rf"process {os.getpid()} since .*expected one at a time"
-    with deployment_lock(tmp_path), pytest.raises(DeploymentRunning, match=holder) as refused:
-        with deployment_lock(tmp_path):
-            pytest.fail("both run")
+    with (
+        deployment_lock(tmp_path),
+        pytest.raises(DeploymentRunning, match=holder) as refused,
+        deployment_lock(tmp_path),
+    ):
+        pytest.fail("both run")
     assert refused.value.exit_code == 11
     with deployment_lock(tmp_path):
         pass

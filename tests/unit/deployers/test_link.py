@@ -357,26 +357,25 @@ async def test_a_store_that_hangs_holds_back_the_board_and_no_memory_fills(
 
 
 async def test_a_board_that_floods_the_hub_is_read_at_its_pace_and_another_is_served_at_once(kept: Kept) -> None:
-    async with BoardListener(KEYS.get, kept, frames_per_second=100.0) as listener:
-        async with (
-            ConnectedTwin(listener.port) as hostile,
-            ConnectedTwin(listener.port, BoardTwin(bytes(32), "board-2")) as other,
-        ):
-            await hostile.opened()
-            await other.opened()
-            link = await listener.wait_for("board-2", SECONDS)
-            flood = asyncio.create_task(hostile.send(Message.FORECAST, FORECAST.encode(), times=1_000_000))
-            await until(lambda: kept.called >= 100)
-            started, called = time.monotonic(), kept.called
-            for number in range(20):
-                await other.send(Message.READINGS, readings(number))
-                await other.wait(lambda board, due=number + 1: board.acknowledged == due)
-                assert await link.status() == STATE
-                await asyncio.sleep(0.02)
-            seconds = time.monotonic() - started
-            assert kept.called - called - 20 <= 100 * seconds + 2 * 4096 // (len(FORECAST.encode()) + 24)
-            assert seconds < 5
-            flood.cancel()
+    async with (
+        BoardListener(KEYS.get, kept, frames_per_second=100.0) as listener, ConnectedTwin(listener.port) as hostile,
+        ConnectedTwin(listener.port, BoardTwin(bytes(32), "board-2")) as other,
+    ):
+        await hostile.opened()
+        await other.opened()
+        link = await listener.wait_for("board-2", SECONDS)
+        flood = asyncio.create_task(hostile.send(Message.FORECAST, FORECAST.encode(), times=1_000_000))
+        await until(lambda: kept.called >= 100)
+        started, called = time.monotonic(), kept.called
+        for number in range(20):
+            await other.send(Message.READINGS, readings(number))
+            await other.wait(lambda board, due=number + 1: board.acknowledged == due)
+            assert await link.status() == STATE
+            await asyncio.sleep(0.02)
+        seconds = time.monotonic() - started
+        assert kept.called - called - 20 <= 100 * seconds + 2 * 4096 // (len(FORECAST.encode()) + 24)
+        assert seconds < 5
+        flood.cancel()
 
 
 async def test_strangers_who_stay_keep_no_board_out(listener: BoardListener, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-
 from deployers.exceptions import InputError, ServiceUnavailable
 from deployers.hub import app as composition
 from deployers.hub.app import create_app

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -395,10 +395,11 @@ def test_whatever_is_sent_is_stored_or_refused(tmp_path: Path, body: Any) -> Non
     asked(tmp_path, work)
 
 
+SPAN = (datetime(1970, 1, 1), datetime(2199, 12, 31))  # noqa: DTZ001 - times without offset
 NAME = st.from_regex(r"\A\w[\w .:@+-]{0,20}\Z")
 READING = st.fixed_dictionaries(
     {
-        "time_point": st.datetimes(datetime(1970, 1, 1), datetime(2199, 12, 31)).map(datetime.isoformat),
+        "time_point": st.datetimes(*SPAN).map(datetime.isoformat),
         "value": st.floats(-100, 200),
         "user": NAME,
         "tag": NAME | st.just(""),
@@ -429,10 +430,8 @@ def test_what_is_stored_is_exported_and_parsed_as_it_was(
 
 @given(st.text(max_size=70))
 def test_any_text_is_a_time_or_refused(text: str) -> None:
-    try:
+    with suppress(InputError):
         assert 0 <= time_ms(text) < 7_258_118_400_000
-    except InputError:
-        pass
 
 
 def test_times_with_and_without_offset() -> None:
