@@ -95,7 +95,7 @@ def _kind(source: str) -> _Kind:
 
         return hub
     if scheme[1] not in SQL_SCHEMES:
-        known = ", ".join(f"{name}://" for name in ("simulated", *HUB_SCHEMES, *SQL_SCHEMES))
+        known = ", ".join(f"{name}://" for name in ("simulated", *SQL_SCHEMES, *HUB_SCHEMES))
         message = f"source {masked(source)!r} has the unknown scheme {scheme[1]!r}: expected {known} or a CSV path"
         raise SourceError(message)
     from forecaster.sources import sql  # noqa: PLC0415

@@ -122,7 +122,7 @@ def parse(source: str) -> Address:
     given = dict(parse_qsl(parts.query, keep_blank_values=True))
     unknown = sorted(given.keys() - set(PARAMETERS))
     if unknown:
-        message = f"source {source!r} has the unknown parameter {unknown[0]!r}: expected {' or '.join(PARAMETERS)}"
+        message = f"source has the unknown parameter {unknown[0]!r}: expected {' or '.join(PARAMETERS)}"
         raise SourceError(message)
     for text in given.values():
         parse_times(pd.Series([text]))
@@ -164,7 +164,11 @@ def _up_to_date(hub: HubRest, series: str, marker: Marker) -> pd.DataFrame:
 
 
 def _parsed(content: bytes, hub: str) -> pd.DataFrame:
-    table = pd.read_csv(io.BytesIO(content), dtype=str, na_filter=False)
+    try:
+        table = pd.read_csv(io.BytesIO(content), dtype=str, na_filter=False)
+    except ValueError:  # pandas' own errors are such, and text that is not UTF-8
+        message = f"hub {hub!r} sent no CSV but {content[:60]!r}: update it"
+        raise SourceError(message) from None
     if not {TIME, VALUE} <= set(table.columns):
         message = f"hub {hub!r} sent the columns {quoted(table.columns)}: expected {TIME!r} and {VALUE!r}, update it"
         raise SourceError(message)

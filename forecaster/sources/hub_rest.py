@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 TOKEN = "EDGELOOP_HUB_TOKEN"  # noqa: S105 - the name of the variable
 SECONDS = 30.0  # without a byte
-LARGEST = 2**30  # bytes of one answer
 DETAIL = 300  # characters of a hub's own words
 
 
@@ -75,16 +74,13 @@ class HubRest:
         try:
             self._connection.request("GET", f"{path}?{urlencode(query)}", headers=self._headers)
             response = self._connection.getresponse()
-            content = response.read(LARGEST + 1)
+            content = response.read()
         except (OSError, http.client.HTTPException) as error:
             reason = getattr(error, "strerror", None) or error or type(error).__name__
             message = f"hub {self.url!r} does not answer ({reason}): start it, or correct host and port"
             raise ServiceUnavailable(message) from None
         if response.status != http.HTTPStatus.OK:
             raise self._refusal(response.status, content)
-        if len(content) > LARGEST:
-            message = f"hub {self.url!r} sent more than {LARGEST} bytes: choose less by since and until"
-            raise SourceError(message)
         return content
 
     def _refusal(self, status: int, content: bytes) -> Exception:
