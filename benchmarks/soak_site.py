@@ -32,12 +32,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 VERSION = 1
-READINGS_A_SECOND = 5.0
+READINGS_A_SECOND = 2.0
 CADENCE_SECONDS = 600
 START_SECONDS = 60.0
 TURN_SECONDS = 0.01
 POLL_SECONDS = 0.1
-SOURCES = {"board": "board", "hub": "LiteRT"}
 LOG_CHARACTERS = 2000
 
 
@@ -165,13 +164,20 @@ class Site:
             while not condition():  # noqa: ASYNC110 - other processes bring it about
                 await asyncio.sleep(POLL_SECONDS)
 
-    async def wait_for_forecasts(self, seconds: float) -> None:
-        """Until the hub's own forecasts have come as far as the readings that are there now."""
+    async def wait_for_forecasts(self, count: int, seconds: float) -> None:
+        """Until the hub's own have come as far as the readings that are there now, and so many readings have both.
+
+        Raises:
+            TimeoutError: they have not, after `seconds`.
+        """
         last = {name: self.stored_readings(name)[-1].time_ms for name in self._names}
-        await self.wait(
-            lambda: all(max(self.stored_forecasts(name)["LiteRT"], default=0) >= last[name] for name in self._names),
-            seconds,
-        )
+
+        def are_there() -> bool:
+            made = {name: self.stored_forecasts(name) for name in self._names}
+            both = sum(len(one["board"].keys() & one["LiteRT"].keys()) for one in made.values())
+            return both >= count and all(max(one["LiteRT"], default=0) >= last[name] for name, one in made.items())
+
+        await self.wait(are_there, seconds)
 
     def stored_readings(self, board: str) -> list[Reading]:
         """What the hub has of a board, in time order."""

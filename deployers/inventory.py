@@ -43,6 +43,7 @@ SHA256_BYTES = 32
 # Names become parts of paths, file names and tags.
 WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 ACCOUNT = re.compile(r"[a-z_][a-z0-9_-]{0,30}")
+FOLDER = re.compile(r"(/[A-Za-z0-9._@+-]+){2,}")  # goes into a unit of systemd, where % and spaces mean something
 HOST = re.compile(r"[A-Za-z0-9._:%-]{1,253}")  # a name or an address; never an option
 
 
@@ -76,8 +77,8 @@ def _fingerprint(text: str) -> str:
 
 
 def _absolute(path: PurePosixPath) -> PurePosixPath:
-    if not path.is_absolute() or ".." in path.parts or len(path.parts) < 3:
-        msg = f"{str(path)!r} is no folder for the hub, expected an absolute path of two parts or more"
+    if not FOLDER.fullmatch(str(path)) or ".." in path.parts:
+        msg = f"{str(path)!r} is no folder for the hub, expected an absolute path of two plain names or more"
         raise ValueError(msg)
     return path
 

@@ -6,7 +6,7 @@
 
     async with BoardListener({"board-1": key}.get, Store()) as listener:      # deployers/listener.py
         link = await listener.wait_for("board-1", seconds=10)
-        await link.transfer(image)
+        await transfer(link, image)                                           # deployers/transfer.py
         await link.install()
 
 Everything runs in one event loop, and everything a board can make the hub keep or wait for is bounded: bytes that wait
@@ -44,8 +44,6 @@ SEND_BYTES_MAX = 65_536
 FRAMES_PER_SECOND = 200.0
 # The kernel's part of that: it keeps megabytes for a connection that takes nothing if it is let.
 _KERNEL_SEND_BYTES = 32_768
-# Chunks sent ahead of an answer.
-WINDOW = 8
 _ATTEMPTS = 3
 _RECEIVE_BYTES = 4096
 # The frame did not arrive as it was sent: the same request again is right. Anything else would be refused again.
@@ -233,6 +231,18 @@ class BoardLink(asyncio.BufferedProtocol):
         msg = f"no answer to {kind.name} after {_ATTEMPTS} attempts of {seconds!r} s: look at the board and its network"
         raise LinkLostError(msg)
 
+    async def tell(self, kind: Message, message: bytes) -> None:
+        """Send a message that has no answer, once the board has taken what was sent before.
+
+        Raises:
+            LinkLostError: the connection ended.
+        """
+        await self._can_write.wait()
+        if not self.is_open:
+            raise _ended()
+        self._session.tell(kind, message)
+        self.flush()
+
     async def status(self) -> BoardState:
         """The state of the board now."""
         return BoardState.decode(await self.request(Message.STATUS))
@@ -240,34 +250,6 @@ class BoardLink(asyncio.BufferedProtocol):
     async def set_time(self, time_ms: int) -> None:
         """Set the board's clock."""
         await self.request(Message.TIME, messages.encode_time(time_ms))
-
-    async def transfer(self, image: bytes, progress: Callable[[int, int], None] = lambda *_: None) -> int:
-        """Bring an image into the board's other slot, from where an earlier transfer of the same image was cut.
-
-        Args:
-            image: the whole image.
-            progress: called with the bytes in place and the bytes of the image.
-
-        Returns:
-            The offset at which this transfer began.
-        """
-        begun = await self.request(Message.TRANSFER_BEGIN, messages.encode_transfer_begin(image))
-        resume = messages.decode_u32(begun, "offset")
-        offset, refusals = resume, 0
-        progress(offset, len(image))
-        while offset < len(image):
-            chunk = image[offset : offset + messages.CHUNK_MAX]
-            try:
-                body = await self.request(Message.TRANSFER_CHUNK, messages.encode_u32(offset) + chunk)
-            except LinkRefusedError as refusal:
-                # The answer names the offset that is due; after a power cut it may lie before the one asked for.
-                refusals += 1
-                if refusals > _ATTEMPTS or refusal.status != Status.SLOT_OFFSET:
-                    raise
-                body = refusal.body
-            offset = messages.decode_u32(body, "offset")
-            progress(offset, len(image))
-        return resume
 
     async def install(self) -> None:
         """Have the board verify what was transferred and start it in test; the board then connects anew."""

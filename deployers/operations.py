@@ -36,17 +36,20 @@ FOLDER = 'install -d -m "$1" -o "$2" -g "$(id -gn "$2")" "$3"'
 OWN_FOLDER = 'mkdir -p "$2" && chmod "$1" "$2"'
 ACCOUNT = 'useradd --system --user-group --home-dir "$1" --no-create-home --shell /usr/sbin/nologin "$2"'
 # The account that takes a file over reads what it could not read before: the file changes hands in one rename.
-TAKE_OVER = 'install -m "$3" -o "$4" -g "$(id -gn "$4")" "$1" "$2.new" && sync && mv -fT "$2.new" "$2" && rm -f "$1"'
+TAKE_OVER = (
+    'install -m "$3" -o "$4" -g "$(id -gn "$4")" "$1" "$2.new" && sync "$2.new" && mv -fT "$2.new" "$2" && rm -f "$1"'
+)
 UNPACK = """
 umask 022
 rm -rf "$2.new" && mkdir "$2.new" && tar -xzf "$1" --no-same-owner -C "$2.new" &&
-"$3" -m compileall -q "$2.new/deployers" && mv -T "$2.new" "$2" && rm -f "$1"
+"$3" -m compileall -q "$2.new/deployers" && sync -f "$2.new" && mv -T "$2.new" "$2" && rm -f "$1"
 """
 CREATE = 'umask 022; rm -rf "$2" && "$1" -m venv "$2"'
 READABLE = 'umask 022; exec "$@"'
-# Programs in bin name the folder under which they were made; `python -m` is what is used.
+# On the disk before it is renamed: a power cut must not leave a name whose files are empty. Programs in bin name the
+# folder under which they were made; `python -m` is what is used.
 FINISH = """
-find "$1/bin" -mindepth 1 ! -name 'python*' -delete && rm -rf "$2" && mv -T "$1" "$2"
+find "$1/bin" -mindepth 1 ! -name 'python*' -delete && sync -f "$1" && rm -rf "$2" && mv -T "$1" "$2"
 """
 # Two renames, one after the other: a link is never missing.
 LINKS = """
@@ -122,12 +125,12 @@ def _staged(site: Site, number: int, file: File) -> File:
     return File(file.source, site.incoming / STAGED / f"{number}-{file.remote.name}", 0o600, file.secret)
 
 
-def code_step(site: Site, facts: Facts, bundle: Bundle) -> Step | None:
+def code_step(site: Site, facts: Facts, bundle: Bundle, python: str) -> Step | None:
     """The code, unpacked under another name and renamed."""
     if f"code/{bundle.digest}" in facts.entries:
         return None
     archive, folder = site.root / "code" / f"{bundle.digest}.tar.gz", site.root / "code" / bundle.digest
-    unpack = script(UNPACK, archive, folder, facts.python, timeout=300.0)
+    unpack = script(UNPACK, archive, folder, python, timeout=300.0)
     return Step("code", files=(File(bundle.data, archive),), commands=(unpack,))
 
 
@@ -153,7 +156,7 @@ def environment_step(site: Site, facts: Facts, digest: str, lock: bytes, jetson:
     options = ("--no-deps", "--require-hashes", "--only-binary=:all:", "--quiet", "--progress-bar=off")
     modules = f"{MODULES}, {CONVERTING}" if jetson.convert else MODULES
     commands = (
-        script(CREATE, facts.python, folder, timeout=600.0),
+        script(CREATE, jetson.python, folder, timeout=600.0),
         _readable((*pip, "install", *options, *source, "-r", listed), INSTALL_SECONDS),
         _readable((*pip, "check"), 300.0),
         _readable((inside, "-c", f"import {modules}"), 600.0),
@@ -174,7 +177,9 @@ def settings_step(site: Site, facts: Facts, run: Run, text: File) -> Step | None
     new = site.incoming / (f"{STAGED}/hub.toml" if site.apart else "hub.toml")
     check = (*_program(site, run), "settings", "--config", new)
     return Step(
-        "settings", files=(File(text.source, new, 0o600, text.secret),), commands=(Command(check), Command(("rm", new)))
+        "settings",
+        files=(File(text.source, new, 0o600, text.secret),),
+        commands=(Command(check), Command(("rm", "-f", new))),
     )
 
 
@@ -191,7 +196,7 @@ def _program(site: Site, run: Run) -> tuple[Word, ...]:
     """`python -m deployers.hub` of code that is not current yet."""
     python = site.root / "venv" / run.environment / "bin" / "python"
     path = f"PYTHONPATH={site.root / 'code' / run.code}"
-    return ("env", path, "PYTHONDONTWRITEBYTECODE=1", python, "-m", "deployers.hub")
+    return ("env", path, "PYTHONDONTWRITEBYTECODE=1", python, "-P", "-m", "deployers.hub")
 
 
 def removal_step(name: str, site: Site, paths: Iterable[PurePosixPath]) -> Step | None:

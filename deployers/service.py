@@ -27,7 +27,7 @@ Type=exec
 User={account}
 WorkingDirectory={root}
 Environment=PYTHONPATH={code} PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
-ExecStart={python} -m deployers.hub serve --config {config}
+ExecStart={python} -P -m deployers.hub serve --config {config}
 Restart=always
 RestartSec=1
 TimeoutStopSec={stop}

@@ -104,7 +104,8 @@ class Site:
 
     def module(self, module: str, *words: Word, timeout: float = TIMEOUT, accepted: tuple[int, ...] = (0,)) -> Command:
         """`python -m module words…` in the hub's environment, by the login."""
-        program: tuple[Word, ...] = ("env", f"PYTHONPATH={self.code}", "PYTHONDONTWRITEBYTECODE=1", self.python)
+        # -P: a folder named deployers where the command happens to run is not the hub's code.
+        program: tuple[Word, ...] = ("env", f"PYTHONPATH={self.code}", "PYTHONDONTWRITEBYTECODE=1", self.python, "-P")
         return Command((*program, "-m", module, *words), timeout, accepted)
 
     def hub(self, *words: Word, timeout: float = TIMEOUT, accepted: tuple[int, ...] = (0,)) -> Command:

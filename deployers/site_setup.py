@@ -131,7 +131,7 @@ def plan_setup(jetson: Jetson, facts: Facts, wanted: Wanted) -> Plan:
     steps = (
         operations.account_step(site, facts),
         operations.folders_step(site, facts, wheelhouse=not jetson.index),
-        operations.code_step(site, facts, wanted.bundle),
+        operations.code_step(site, facts, wanted.bundle, jetson.python),
         operations.wheels_step(site, facts, wanted.wheels),
         operations.environment_step(site, facts, digest, wanted.lock, jetson),
         operations.settings_step(site, facts, run, configuration),

@@ -9,6 +9,8 @@ On the model version, for a Jetson `kitchen` and its board `board-1`:
     ran_until.kitchen.board-1        instead of the three, when another version took its place
 
 What is to be told is on the disk before MLflow is asked, and goes when it has been told: the next command repeats it.
+What was last written down of each place is kept beside it, so that a command that was cut off before it could write
+anything is made up for by the next one, which finds another model there than it knows of.
 """
 
 from __future__ import annotations
@@ -21,10 +23,10 @@ from deployers.exceptions import InputError
 from deployers.protocol.files import write_whole
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
-FOLDER = "tags"
+FOLDER, KNOWN = "tags", "running.json"
 SINCE, VERSION, SHA256, UNTIL = "running_since", "image_version", "image_sha256", "ran_until"
 
 
@@ -94,14 +96,32 @@ def changes(place: str, before: Running | None, now: Running, time: str) -> list
     return found
 
 
-def keep(home: Path, identity: str, found: Iterable[Change]) -> bool:
-    """Put what is to be told on the disk; whether there is anything."""
+def known(home: Path) -> dict[str, Running]:
+    """What was last written down of each place; nothing where that cannot be read, and all is told again."""
+    try:
+        found: dict[str, dict[str, Any]] = json.loads((home / KNOWN).read_text(encoding="utf-8"))
+        return {place: Running(**entry) for place, entry in found.items()}
+    except (OSError, ValueError, TypeError, AttributeError):
+        return {}
+
+
+def keep(home: Path, identity: str, found: Iterable[Change], places: Mapping[str, Running]) -> bool:
+    """Put what is to be told on the disk; whether there is anything.
+
+    Args:
+        home: the deployer's folder.
+        identity: of the deployment.
+        found: what is to be told.
+        places: what runs there now.
+    """
     listed = [asdict(each) for each in found]
-    if not listed:
-        return False
-    (home / FOLDER).mkdir(parents=True, exist_ok=True)
-    write_whole(home / FOLDER / f"{identity}.json", json.dumps(listed, indent=1).encode(), 0o600)
-    return True
+    if listed:
+        (home / FOLDER).mkdir(parents=True, exist_ok=True)
+        write_whole(home / FOLDER / f"{identity}.json", json.dumps(listed, indent=1).encode(), 0o600)
+    if places:
+        told = {place: asdict(each) for place, each in {**known(home), **places}.items()}
+        write_whole(home / KNOWN, json.dumps(told, indent=1, sort_keys=True).encode(), 0o600)
+    return bool(listed)
 
 
 def pending(home: Path) -> list[Path]:

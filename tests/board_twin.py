@@ -42,6 +42,7 @@ class BoardTwin:
         self.refusals: list[int] = []
         self.acknowledged = 0
         self.image = bytearray()
+        self.received = 0
         self.session_key = b""
         self.time_ms = 0
         self.sequence = 0
@@ -84,6 +85,8 @@ class BoardTwin:
                 self.refusals.append(Answer.decode(message).status)
             case Message.ACKNOWLEDGE:
                 self.acknowledged = messages.decode_u32(message, "acknowledge")
+            case Message.TRANSFER_MORE:
+                self._take_chunk(message)
             case _:
                 self._answer(frame, message)
 
@@ -104,10 +107,19 @@ class BoardTwin:
             body = len(self.image).to_bytes(4, "little")
             self.sha256 = message[4:]
         if frame.type == Message.TRANSFER_CHUNK and not status:
-            assert messages.decode_u32(message, "chunk") == len(self.image)
-            self.image += message[4:]
+            if not self._take_chunk(message):
+                status = Status.SLOT_OFFSET
             body = len(self.image).to_bytes(4, "little")
         self.send(Message.ANSWER, Answer(frame.sequence, status, body).encode())
+
+    def _take_chunk(self, message: bytes) -> bool:
+        """Bytes that came before are passed over; what does not follow on them is left out."""
+        offset, chunk = messages.decode_u32(message[:4], "chunk"), message[4:]
+        if offset > len(self.image):
+            return False
+        self.image += chunk[len(self.image) - offset :]
+        self.received += len(chunk)
+        return True
 
     def holds(self, image: bytes) -> bool:
         return bytes(self.image) == image and self.sha256 == hashlib.sha256(image).digest()

@@ -56,7 +56,8 @@ class Tab:
             answer = json.loads(self._socket.recv(timeout=PATIENCE))
             if answer.get("id") == number:
                 if "error" in answer:
-                    raise PageError(f"{method}: {answer['error']['message']}")
+                    msg = f"{method}: {answer['error']['message']}"
+                    raise PageError(msg)
                 return dict(answer["result"])
             self._note(answer)
 
@@ -84,7 +85,8 @@ class Tab:
         while not (found := self.run(script)):
             if time.monotonic() > end:
                 shown = self.run("document.body.innerText")
-                raise PageError(f"not true within {seconds:g} s: {script}\nthe page shows:\n{shown}")
+                msg = f"not true within {seconds:g} s: {script}\nthe page shows:\n{shown}"
+                raise PageError(msg)
             time.sleep(0.05)
         return found
 

@@ -17,6 +17,13 @@ if TYPE_CHECKING:
 SECONDS = 60.0  # only a failure takes so long
 
 
+async def until(condition: Callable[[], object]) -> None:
+    """Wait for what nothing tells of."""
+    async with asyncio.timeout(SECONDS):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+
+
 class Kept:
     """A sink in memory; while `gate` is not set nothing is kept, and each call waits."""
 

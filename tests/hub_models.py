@@ -41,7 +41,10 @@ class Kind:
     seed: int = 1
 
 
-def program(kind: Kind = Kind()) -> tuple[FeatureProgram, dict[str, Any], bytes]:  # noqa: B008 - frozen
+FLOAT = Kind()
+
+
+def program(kind: Kind = FLOAT) -> tuple[FeatureProgram, dict[str, Any], bytes]:
     """Four features, six steps, ten minutes apart."""
     payload = bytearray(board_image.program())
     payload[8:16] = np.float64(kind.target_scale).tobytes()
@@ -56,7 +59,7 @@ def readings(count: int, begin: int = 0, seed: int = 3) -> list[tuple[int, int]]
     return pairs[begin:]
 
 
-def expected(pairs: list[tuple[int, int]], kind: Kind = Kind()) -> np.ndarray[Any, Any]:  # noqa: B008 - frozen
+def expected(pairs: list[tuple[int, int]], kind: Kind = FLOAT) -> np.ndarray[Any, Any]:
     """Forecasts in °C at every accepted reading, `(accepted, horizon)`, by the conversion's own functions."""
     features, cleaning, _ = program(kind)
     streamed, _ = stream(features, cleaning, [(ms * 1000, value / 1e6) for ms, value in pairs])
@@ -66,7 +69,7 @@ def expected(pairs: list[tuple[int, int]], kind: Kind = Kind()) -> np.ndarray[An
     return np.asarray(celsius[streamed.made].astype(np.float32))
 
 
-def upload(folder: Path, version: int, kind: Kind = Kind()) -> Path:  # noqa: B008 - frozen
+def upload(folder: Path, version: int, kind: Kind = FLOAT) -> Path:
     """Write a conversion with its image."""
     folder.mkdir(parents=True)
     _, _, payload = program(kind)

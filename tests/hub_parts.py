@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from deployers.exceptions import Conflict, NotFound
+from deployers.exceptions import NotFound
 from deployers.hub.auth import Token, Tokens
 from deployers.hub.boards import Device, Transfer, UnknownBoardError
 from deployers.hub.catalogue import Activated
+from deployers.hub.model_folder import ModelView
 from deployers.hub.settings import Settings
 from deployers.hub.store import StoredForecast
 from deployers.keeping import Counters
@@ -78,25 +79,21 @@ class MemoryStore:
         return found[-last:] if last else found
 
 
-@dataclass
-class View:
-    """As much of a model's view as is asked for."""
-
-    version: int
-    agreement_celsius: float = 0.01
-    way_back_for: int | None = None
-    cadence_seconds: int = 600
-    activated_ms: int | None = None
-
-    def as_dict(self) -> dict[str, Any]:
-        return vars(self)
+def view(version: int) -> Any:
+    """A model's view that a test may change."""
+    unknown = {each.name: None for each in fields(ModelView)}
+    known = {"state": "installed", "chosen": "float32", "types": {}, "agreement_celsius": 0.01, "horizon": 2}
+    digests = {"release_sha256": "00", "image_sha256": "00", "image_bytes": 800, "description": "", "installed_ms": 1}
+    found = SimpleNamespace(**{**unknown, **known, **digests, "version": version, "cadence_seconds": 600})
+    found.as_dict = lambda: {name: value for name, value in vars(found).items() if name != "as_dict"}
+    return found
 
 
 class MemoryCatalogue:
     """Versions without files."""
 
     def __init__(self, *versions: int, active: int | None = None) -> None:
-        self.views = {version: View(version) for version in versions}
+        self.views = {version: view(version) for version in versions}
         self.active: Any = SimpleNamespace(version=active, cadence_ms=600_000) if active else None
         self.damaged: dict[str, str] = {}
         self.failure: Exception | None = None
@@ -108,13 +105,13 @@ class MemoryCatalogue:
 
     async def close(self) -> None: ...
 
-    def view(self, version: int) -> View:
+    def view(self, version: int) -> Any:
         if version not in self.views:
             msg = f"version {version!r} is not installed"
             raise NotFound(msg)
         return self.views[version]
 
-    def models(self) -> list[View]:
+    def models(self) -> list[Any]:
         return [self.views[version] for version in sorted(self.views, reverse=True)]
 
     def image(self, version: int) -> bytes:
@@ -272,8 +269,3 @@ class Parts:
         """For `create_app`."""
         parts = {"store": self.store, "catalogue": self.catalogue, "live": self.live, "boards": self.boards}
         return {**parts, "tokens": tokens()}
-
-
-def busy() -> Conflict:
-    """An error of the kind that boards raise."""
-    return Conflict("the board is busy")

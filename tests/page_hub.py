@@ -106,7 +106,13 @@ def model(version: int, **fields: Any) -> SimpleNamespace:
         "mae_growth": 0.0031,
         "reason": None,
     }
-    more = {"model": "temperature-forecaster", "model_version": "3", "way_back_for": None, "cadence_seconds": 600}
+    more: dict[str, Any] = {
+        "model": "temperature-forecaster",
+        "model_version": "3",
+        "way_back_for": None,
+        "cadence_ms": STEP_MS,
+        "agreement_celsius": 0.01,
+    }
     return SimpleNamespace(**{**usual, **more, **fields})
 
 
@@ -120,9 +126,6 @@ class FakeCatalogue:
 
     def models(self) -> list[SimpleNamespace]:
         return list(self.found.values())
-
-    def view(self, version: int) -> SimpleNamespace:
-        return self.found[version]
 
     def way_back_of(self, version: int) -> int | None:
         return next((one.version for one in self.found.values() if one.way_back_for == version), None)
@@ -138,6 +141,7 @@ class FakeHub:
     jobs_kept: list[SimpleNamespace] = field(default_factory=list)
     jobs_asked: list[tuple[str, Any]] = field(default_factory=list)
     refuses: str = ""
+    viewing: Any = None
 
     @property
     def boards(self) -> SimpleNamespace:

@@ -67,7 +67,13 @@ class StoreHub:
             self.app.state.hub = _Parts(self.store)
             problems.install(self.app)
             self.app.include_router(temperatures.router)
-            options = {"log_level": "error", "lifespan": "off", "http": "h11", "loop": "asyncio"}
+            options = {
+                "log_level": "critical",
+                "interface": "asgi3",
+                "lifespan": "off",
+                "http": "h11",
+                "loop": "asyncio",
+            }
             self._server = uvicorn.Server(uvicorn.Config(self._known, **options))  # type: ignore[arg-type]
             self._loop.call_later(0.05, self._up.set)
             await self._server.serve(sockets=[self._socket])

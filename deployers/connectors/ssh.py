@@ -278,10 +278,11 @@ def _key(jetson: Jetson) -> paramiko.PKey | None:
         return None
     try:
         return paramiko.PKey.from_path(path)
-    except paramiko.PasswordRequiredException:
-        reason = "has a passphrase, expected none: ssh-add it and take key_file out, or give a key without one"
     except (paramiko.SSHException, ValueError, OSError, TypeError) as error:
-        reason = f"is no private key ({error}), expected one as ssh-keygen writes it: give another key_file"
+        if "password" in str(error):  # its class differs from format to format
+            reason = "has a passphrase, expected none: ssh-add it and take key_file out, or give a key without one"
+        else:
+            reason = f"is no private key ({error}), expected one as ssh-keygen writes it: give another key_file"
     msg = f"{jetson.name}: key file {str(path)!r} {reason}"
     raise InputError(msg)
 

@@ -82,8 +82,8 @@ class _Deployment:
         except BaseException:
             self._journal.release()
             raise
-        changes = self._changes(devices, rollout)
-        mlflow = telling.tell(self._around.home, changes, self._journal, self._around.tell, self._watcher)
+        places = self._places(devices, rollout)
+        mlflow = telling.tell(self._around.home, places, self._journal, self._around.tell, self._watcher)
         found = self._report(tuple(devices), rollout, mlflow)
         self._end(found.exit_code, found.error, found)
         return found
@@ -128,17 +128,23 @@ class _Deployment:
                 conversions.remember(shop.home, digest, key)
                 self._journal.write("signed", image_version=version, image_sha256=digest, conversion=key)
 
-    def _changes(self, devices: Sequence[DeviceReport], rollout: Rollout) -> list[tags.Change]:
-        now, found = telling.stamp(self._around.clock()), list[tags.Change]()
-        for name in rollout.activated:
-            if name not in rollout.rolled_back:
-                there = self._prepared.targets[name].there
-                found += telling.changed(Device(name), there.model_of(there.active), self._running(name), now)
+    def _places(self, devices: Sequence[DeviceReport], rollout: Rollout) -> list[telling.Place]:
+        """Hubs and boards that run what was wanted, also those that did before."""
+        clock, found = self._around.clock(), list[telling.Place]()
+        for name, target in self._prepared.targets.items():
+            there, version = target.there, self._plan.versions[name]
+            already = there.active == version
+            if (already or name in rollout.activated) and name not in rollout.rolled_back:
+                since = telling.since(there.active_since_ms if already else None, clock)
+                found.append(telling.Place(Device(name), there.model_of(there.active), self._running(name), since))
         for each in devices:
-            if each.state in DONE and each.device in self._plan.boards:
-                there = self._prepared.targets[each.device.jetson].there
-                before = there.model_of(there.board(each.device.board).confirmed)
-                found += telling.changed(each.device, before, self._running(each.device.jetson), now)
+            name = each.device.jetson
+            if each.device.board and each.state in DONE:
+                there = self._prepared.targets[name].there
+                board, running = there.board(each.device.board), self._running(name)
+                already = board.confirmed == running.image_version
+                since = telling.since(board.since_ms if already else None, clock)
+                found.append(telling.Place(each.device, there.model_of(board.confirmed), running, since))
         return found
 
     def _running(self, jetson: str) -> tags.Running:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import socket
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from deployers import tags
 from deployers.connectors.local import LocalConnector
 from deployers.deployment import telling
 from deployers.deployment.carry import Carrier
 from deployers.deployment.looking import look
 from deployers.deployment.places import Workshop
 from deployers.deployment.plan import ACTIVATE, INSTALL_SECONDS, DeploymentPlan, Patience, board_plan, closing, locking
+from deployers.deployment.preparing import JOURNAL, owner, who
+from deployers.deployment.preparing import KIND as DEPLOY
 from deployers.deployment.rollout import DONE, Limits, Rollout, gravest
 from deployers.deployment.waves import Device, Wave
 from deployers.exceptions import Conflict
@@ -172,9 +171,8 @@ def _roll_back(back: Back, seen: Sequence[Seen], watcher: Watcher, began: float)
         if each.error is not None:
             raise each.error
     targets = [each.target for each in seen if each.target is not None]
-    journal, abandoned = _opened(back)
-    who = f"{socket.gethostname()} process {os.getpid()}"
-    shop = Workshop(back.home, journal.identity, "", back.home, who=who, abandoned=abandoned)
+    journal = _opened(back)
+    shop = Workshop(back.home, journal.identity, "", back.home, owner=owner(back.home), who=who())
     try:
         plan = rollback_plan(targets, shop, back.patience)
     except Conflict as error:
@@ -184,7 +182,8 @@ def _roll_back(back: Back, seen: Sequence[Seen], watcher: Watcher, began: float)
     carrier = Carrier({each.chosen.jetson.name: each.connector for each in seen}, LocalConnector(), journal, watcher)
     rollout = Rollout(plan, carrier, watcher, back.limits)
     devices = rollout.run([Wave("", tuple(device for target in targets for device in target.devices))])
-    mlflow = telling.tell(back.home, _changes(plan, targets, devices, rollout, back), journal, back.tell, watcher)
+    places = _places(plan, targets, devices, back.clock())
+    mlflow = telling.tell(back.home, places, journal, back.tell, watcher)
     rows = tuple(_row(target, plan.versions[target.name]) for target in targets)
     path = str(journal.path)
     found = WentBack(journal.identity, tuple(devices), rows, time.monotonic() - began, mlflow, path)
@@ -193,35 +192,33 @@ def _roll_back(back: Back, seen: Sequence[Seen], watcher: Watcher, began: float)
     return found
 
 
-def _opened(back: Back) -> tuple[Journal, str]:
-    """A new journal; and an unfinished deployment, which this takes the Jetsons from and gives up."""
-    abandoned = ""
-    for kind in ("deploy", KIND):
-        path = unfinished(back.home / "journal", kind)
+def _opened(back: Back) -> Journal:
+    """A new journal; an unfinished deployment is given up."""
+    for kind in (DEPLOY, KIND):
+        path = unfinished(back.home / JOURNAL, kind)
         if path is not None:
-            old = Journal(path, back.clock)
-            old.close("given up", reason="a rollback was begun")
-            abandoned = old.identity
-    journal = Journal.create(back.home / "journal", KIND, back.clock)
+            Journal(path, back.clock).close("given up", reason="a rollback was begun")
+    journal = Journal.create(back.home / JOURNAL, KIND, back.clock)
     journal.write("opened", jetsons=[each.jetson.name for each in back.chosen])
-    return journal, abandoned
+    return journal
 
 
-def _changes(
-    plan: DeploymentPlan, targets: Sequence[Target], devices: Sequence[DeviceReport], rollout: Rollout, back: Back
-) -> list[tags.Change]:
-    now, found = telling.stamp(back.clock()), list[tags.Change]()
+def _places(
+    plan: DeploymentPlan, targets: Sequence[Target], devices: Sequence[DeviceReport], clock: float
+) -> list[telling.Place]:
+    """Hubs and boards that went back, now or before."""
+    now, found = telling.stamp(clock), list[telling.Place]()
     for target in targets:
-        model = target.there.model_of(plan.versions[target.name])
-        if model is None:
+        there, model = target.there, target.there.model_of(plan.versions[target.name])
+        own = [each for each in devices if each.device.jetson == target.name and each.state in DONE]
+        if model is None or not own:
             continue
-        if target.name in rollout.activated:
-            before = target.there.model_of(target.there.active)
-            found += telling.changed(Device(target.name), before, telling.running(model), now)
-        for each in devices:
-            if each.device.jetson == target.name and each.state in DONE and each.device in plan.boards:
-                ran = target.there.model_of(target.there.board(each.device.board).confirmed)
-                found += telling.changed(each.device, ran, telling.running(model), now)
+        running = telling.running(model)
+        found.append(telling.Place(Device(target.name), there.model_of(there.active), running, now))
+        boards = [each.device for each in own if each.device.board]
+        for each in boards:
+            before = there.model_of(there.board(each.board).confirmed)
+            found.append(telling.Place(each, before, running, now))
     return found
 
 

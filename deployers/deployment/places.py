@@ -58,8 +58,8 @@ class Workshop:
         key: the signing key's file.
         kept: conversions that lie here, by key.
         ran: which of them a version's image was made of, by the image's SHA-256.
+        owner: of the deployer's home, by which a lock of its own is told from others'.
         who: who deploys, for whoever finds the lock taken.
-        abandoned: an unfinished deployment of this machine, whose lock may be taken over; empty if there is none.
     """
 
     home: Path
@@ -68,8 +68,8 @@ class Workshop:
     key: Path
     kept: frozenset[str] = frozenset()
     ran: Mapping[str, str] = field(default_factory=dict)
+    owner: str = ""
     who: str = ""
-    abandoned: str = ""
 
     @property
     def folder(self) -> Path:

@@ -31,19 +31,22 @@ if TYPE_CHECKING:
 # A lock whose holder has not been heard of for so many minutes is that of a machine that went down.
 LOCK_MINUTES = 15
 LOCKED = 11
-# One deployment at a time on a Jetson, from whatever machine: of two that link one name, one succeeds. $5 is an
-# unfinished deployment of the machine that asks, which is known not to run any more.
+# One deployment at a time on a Jetson, from whatever machine: of two that link one name, one succeeds. $4 is the home
+# of the deployer, which keeps its own deployments apart: a lock of the same home is of one that was cut off.
 LOCK = f"""
 mkdir -p "$1" "$2" || exit 1
 lock="$1/deployment.lock" mine="$1/.lock-$3"
 find "$lock" -mmin +{LOCK_MINUTES} -exec rm -f {{}} \\; 2>/dev/null
-printf '%s %s\\n' "$3" "$4" > "$mine" || exit 1
-if [ -n "$5" ] && read -r holder rest < "$lock" && [ "$holder" = "$5" ]; then mv -f "$mine" "$lock"; fi 2>/dev/null
+printf '%s %s %s\\n' "$3" "$4" "$5" > "$mine" || exit 1
+if read -r holder home rest < "$lock" && [ "$home" = "$4" ]; then mv -f "$mine" "$lock"; fi 2>/dev/null
 ln "$mine" "$lock" 2>/dev/null
 rm -f "$mine"
-read -r holder rest < "$lock"
-if [ "$holder" != "$3" ]; then echo "$holder $rest"; exit {LOCKED}; fi
+read -r holder home rest < "$lock"
+if [ "$holder" != "$3" ]; then echo "$holder of $rest"; exit {LOCKED}; fi
 touch "$lock"
+find "$1" -mindepth 1 -maxdepth 1 -type d \\( -name '*-deploy-????' -o -name '*-rollback-????' \\) \\
+  ! -name "$3" -exec rm -rf {{}} + 2>/dev/null
+true
 """
 UNLOCK = """
 rm -rf "$2"
@@ -224,8 +227,8 @@ def _incoming(target: Target, shop: Workshop) -> PurePosixPath:
 
 def locking(target: Target, shop: Workshop) -> Step:
     """Keep other deployments from a Jetson, from whatever machine."""
-    run = target.site.incoming
-    command = script(LOCK, run, _incoming(target, shop), shop.identity, shop.who, shop.abandoned, accepted=(0, LOCKED))
+    folders = (target.site.incoming, _incoming(target, shop))
+    command = script(LOCK, *folders, shop.identity, shop.owner, shop.who, accepted=(0, LOCKED))
     return Step("lock", commands=(command,))
 
 

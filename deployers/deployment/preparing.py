@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import socket
 import sys
@@ -22,6 +23,7 @@ from deployers.deployment.wanted import Wanted
 from deployers.deployment.waves import DEFAULT, Wave, parse_waves, waves_of
 from deployers.exceptions import InputError
 from deployers.journal import Journal, read_entries, unfinished
+from deployers.protocol.files import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 KIND = "deploy"
 JOURNAL, WORK, FRESH, RELEASE = "journal", "work", ".new", "release"
+OWNER = "owner"
 OPENED, PLANNED = "opened", "planned"
 PREVIEW = "DEPLOYMENT"  # in a plan that is only printed
 
@@ -158,13 +161,12 @@ def _planned(  # noqa: PLR0913, PLR0917 - what was found out so far
     *,
     preview: bool,
 ) -> Prepared:
-    journal, numbers, abandoned = (None, Numbers(), "") if preview else opened(around, wanted)
+    journal, numbers = (None, Numbers()) if preview else opened(around, wanted)
     identity = journal.identity if journal else PREVIEW
     targets = [each.target for each in seen if each.target is not None]
-    shop = Workshop(
-        around.home, identity, around.python, key, conversions.kept(around.home), _ran(around.home, targets),
-        f"{socket.gethostname()} process {os.getpid()}", abandoned,
-    )  # fmt: skip
+    ran = _ran(around.home, targets)
+    kept = conversions.kept(around.home)
+    shop = Workshop(around.home, identity, around.python, key, kept, ran, owner(around.home), who())
     found, fresh = release
     if not preview:
         _move(found.path, shop.folder / RELEASE)
@@ -189,28 +191,36 @@ def require_key(key: Path | None) -> Path:
     return key
 
 
-def opened(around: Around, wanted: Wanted) -> tuple[Journal, Numbers, str]:
-    """The journal of an unfinished deployment of the same, with its versions; or a new one.
-
-    Returns:
-        The journal; the versions that were planned; the name of an unfinished deployment of something else, which is
-        given up.
-    """
+def opened(around: Around, wanted: Wanted) -> tuple[Journal, Numbers]:
+    """The journal of an unfinished deployment of the same, with its versions; or a new one."""
     folder, same = around.home / JOURNAL, {"release_sha256": wanted.release_sha256, "options": list(wanted.options)}
-    path, abandoned = unfinished(folder, KIND), ""
+    path = unfinished(folder, KIND)
     if path is not None:
         entries = read_entries(path)
         first: dict[str, Any] = next((entry for entry in entries if entry["event"] == OPENED), {})
         journal = Journal(path, around.clock)
         if first and {name: first.get(name) for name in same} == same:
             journal.write("resumed")
-            return journal, _numbers(entries), ""
+            return journal, _numbers(entries)
         journal.close("given up", reason="another deployment was begun")
-        abandoned = journal.identity
-        shutil.rmtree(around.home / WORK / abandoned, ignore_errors=True)
+        shutil.rmtree(around.home / WORK / journal.identity, ignore_errors=True)
     journal = Journal.create(folder, KIND, around.clock)
     journal.write(OPENED, **same, model=wanted.model, version=wanted.version)
-    return journal, Numbers(), abandoned
+    return journal, Numbers()
+
+
+def who() -> str:
+    """Who deploys, for whoever finds a lock."""
+    return f"{socket.gethostname()} process {os.getpid()}"
+
+
+def owner(home: Path) -> str:
+    """The name of a deployer's home, made when it is first asked for."""
+    path = home / OWNER
+    if not path.is_file():
+        home.mkdir(parents=True, exist_ok=True)
+        write_whole(path, secrets.token_hex(8).encode(), 0o600)
+    return path.read_text(encoding="ascii")
 
 
 def _numbers(entries: Sequence[Mapping[str, Any]]) -> Numbers:

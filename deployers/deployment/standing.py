@@ -38,7 +38,14 @@ def jetson(seen: Seen) -> dict[str, Any]:
         error = seen.error
         code = error.exit_code if error else 1
         state = NO_HUB if isinstance(error, InputError) else STATES.get(code, "failed")
-        empty: dict[str, Any] = {"revision": None, "started": None, "runs": None, "way_back": None, "models": 0, "boards": []}
+        empty: dict[str, Any] = {
+            "revision": None,
+            "started": None,
+            "runs": None,
+            "way_back": None,
+            "models": 0,
+            "boards": [],
+        }
         return {"jetson": name, "state": state, "error": str(error), **empty}
     there = seen.target.there
     back = next((model for model in there.models if model.way_back_for == there.active), None)

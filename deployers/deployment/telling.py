@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -30,20 +31,39 @@ def running(model: ModelThere) -> tags.Running:
     return tags.Running(model.model, model.model_version, model.version, model.image_sha256)
 
 
-def changed(device: Device, before: ModelThere | None, now: tags.Running, time: str) -> list[tags.Change]:
-    """The tags after a device changed from one model to another."""
-    place = f"{device.jetson}.{device.board}" if device.board else device.jetson
-    return tags.changes(place, running(before) if before else None, now, time)
+@dataclass(frozen=True)
+class Place:
+    """A device and what runs there now.
+
+    Attributes:
+        device: a board, or a Jetson for its hub's own forecasts.
+        before: what ran there when the command began, as far as its hub knew.
+        now: what runs there.
+        since: when that began, as ISO 8601.
+    """
+
+    device: Device
+    before: ModelThere | None
+    now: tags.Running
+    since: str
+
+    @property
+    def name(self) -> str:
+        """What tags call it."""
+        return f"{self.device.jetson}.{self.device.board}" if self.device.board else self.device.jetson
 
 
-def tell(
-    home: Path, changes: Sequence[tags.Change], journal: Journal, ask: Callable[[Path], int], watcher: Watcher
-) -> str:
+def since(milliseconds: int | None, seconds: float) -> str:
+    """When a hub says that something began, else now."""
+    return stamp(seconds if milliseconds is None else milliseconds / 1000)
+
+
+def tell(home: Path, places: Sequence[Place], journal: Journal, ask: Callable[[Path], int], watcher: Watcher) -> str:
     """Write down what is to be told, and tell it with all that is pending.
 
     Args:
         home: the deployer's folder.
-        changes: of this deployment.
+        places: what runs where now; those of which the same was written down before are passed over.
         journal: takes that it was told, or why not.
         ask: tells MLflow what is pending in the home.
         watcher: told of the progress.
@@ -51,7 +71,10 @@ def tell(
     Returns:
         TOLD, PENDING or NOBODY.
     """
-    if tags.keep(home, journal.identity, changes):
+    known = tags.known(home)
+    new = [place for place in places if known.get(place.name) != place.now]
+    changes = [change for place in new for change in _changes(place, known.get(place.name))]
+    if tags.keep(home, journal.identity, changes, {place.name: place.now for place in new}):
         journal.write("to tell MLflow", changes=len(changes))
     if not tags.pending(home):
         return NOBODY
@@ -65,3 +88,12 @@ def tell(
     journal.write("MLflow told", deployments=count)
     watcher.end("MLflow", TOLD)
     return TOLD
+
+
+def _changes(place: Place, known: tags.Running | None) -> list[tags.Change]:
+    before = running(place.before) if place.before else None
+    if before == place.now:  # it was confirmed by a command that was cut off
+        before = None
+    last = [each for each in (known, before) if each is not None and each != place.now]
+    gone = [change for each in last for change in tags.changes(place.name, each, place.now, place.since)]
+    return gone or tags.changes(place.name, None, place.now, place.since)

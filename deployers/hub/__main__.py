@@ -7,18 +7,20 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
 from deployers.__main__ import run
+from deployers.exceptions import InputError
 from deployers.hub.private import write_private
 from deployers.hub.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 EXAMPLES = """\b
 Examples:
@@ -41,6 +43,22 @@ config_option = click.option(
     type=click.Path(path_type=Path),
     help="The hub.toml; other paths are relative to its root.",
 )
+
+
+@contextmanager
+def _whole(out: Path) -> Iterator[BinaryIO]:
+    """A file that appears when all of it is written."""
+    part = out.with_name(f".{out.name}.part")
+    try:
+        with part.open("wb") as file:
+            yield file
+        part.replace(out)
+    except OSError as error:
+        msg = f"{str(out)!r} cannot be written ({error.strerror}), expected a file in a folder with room: give another"
+        raise InputError(msg) from None
+    finally:
+        with suppress(OSError):
+            part.unlink()
 
 
 class Commands(click.Group):
@@ -115,7 +133,7 @@ def export(config: Path, out: Path, series: str | None, user: str | None, tag: s
 
     async def write() -> int:
         async with Store(settings.store_url) as store:
-            with out.open("wb") as file:
+            with _whole(out) as file:
                 return await export_csv(store, wanted, file)
 
     click.echo(f"{asyncio.run(write())} readings in {str(out)!r}")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from deployers.exceptions import InputError
 from deployers.hub.export import time_point
-from deployers.hub.routes.temperatures import time_ms
+from deployers.hub.routes.temperatures import LATEST, time_ms
 
 if TYPE_CHECKING:
     from deployers.hub.live import Prediction
@@ -25,6 +25,7 @@ READING_FIELDS = {"time_point", "value"}
 EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - the wall clock of the readings' source, as everywhere
 SECOND = timedelta(seconds=1)
 PLAIN_LENGTH = 19
+LATEST_MS = (LATEST.replace(tzinfo=None) - EPOCH) // SECOND * 1000
 MICRODEGREES = 1_000_000
 # What 32 bits of micro-degrees hold.
 LARGEST_CELSIUS = 2147.483647
@@ -132,11 +133,11 @@ def _time(number: int, text: Any) -> int:
     try:
         if len(text) == PLAIN_LENGTH and text[4] == text[7] == "-" and text[10] == "T":
             since = (datetime.fromisoformat(text) - EPOCH) // SECOND * 1000
-            if since >= 0:
+            if 0 <= since < LATEST_MS:
                 return since
         return time_ms(text)
     except (TypeError, ValueError, InputError):
-        expected = "an ISO 8601 time from 1970 on, such as 2024-05-01T12:00:00"
+        expected = "an ISO 8601 time from 1970 to 2199, such as 2024-05-01T12:00:00"
         msg = f"readings[{number}].time_point is {_shown(text)}, expected {expected}: correct it"
         raise InputError(msg) from None
 

@@ -21,6 +21,7 @@ from deployers.link import LinkError, LinkLostError
 from deployers.listener import BoardListener, wall_clock_ms
 from deployers.protocol.messages import BoardState, Hello, SlotState
 from deployers.protocol.status import Status
+from deployers.transfer import transfer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
@@ -219,7 +220,7 @@ class Boards:
 
         with self._changing(board, "transfer"):
             record.transfer = None
-            await self._persist(board, lambda link: link.transfer(image, tell), lambda: record.transfer)
+            await self._persist(board, lambda link: transfer(link, image, tell), lambda: record.transfer)
         return 0 if record.transfer is None else record.transfer.resumed
 
     async def install(self, board: str, seconds: float = BACK_SECONDS) -> BoardState:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import ssl
+import time
 from typing import TYPE_CHECKING, Any, Self
 
 import httpx
@@ -18,8 +19,8 @@ CONNECT_SECONDS = 5.0
 # An installation runs golden vectors in every type on a slow machine.
 ANSWER_SECONDS = 300.0
 WAIT_SECONDS = 1.0
-# A job is asked for again after a lost answer this often: the hub may be busy, and the job goes on.
-LOST_MAX = 5
+# A job is asked for again after lost answers, long enough for a hub that restarts: it says then what became of it.
+LOST_MAX, PAUSE_SECONDS = 20, 1.0
 
 KINDS = {code: kind for kind, _, code in reversed(ERRORS)}
 
@@ -103,6 +104,7 @@ class HubClient:
                 lost += 1
                 if lost > LOST_MAX:
                     raise
+                time.sleep(PAUSE_SECONDS)
             said(job)
         said(job)
         if job["state"] != "done":

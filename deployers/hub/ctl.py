@@ -24,6 +24,13 @@ Command = TypeVar("Command", bound=click.Command)
 START_SECONDS = 15.0
 PAUSE_SECONDS = 0.3
 
+EXAMPLES = """\b
+Examples:
+  python -m deployers.hub ctl --config config/hub.toml status
+  python -m deployers.hub ctl --config config/hub.toml install incoming/7f3a
+  python -m deployers.hub ctl --config config/hub.toml forward 3 --board board-1
+  python -m deployers.hub ctl --config config/hub.toml confirm 3 --board board-1 --seconds 60"""
+
 version_argument = click.argument("version", type=click.IntRange(1, 0xFFFFFFFF))
 board_option = click.option("--board", required=True, help="Which board.")
 boards_option = click.option("--board", "boards", multiple=True, help="Which boards; all that are online if not given.")
@@ -32,19 +39,12 @@ seconds_option = click.option(
 )
 
 
-@click.group()
+@click.group(epilog=EXAMPLES)
 @click.option("--config", required=True, type=click.Path(path_type=Path), help="The hub.toml of the hub.")
 @click.option("--wait", default=START_SECONDS, show_default=True, help="Seconds to wait for a hub that starts.")
 @click.pass_context
 def ctl(context: click.Context, config: Path, wait: float) -> None:
-    r"""Ask the hub on this machine; prints one JSON object, progress on standard error.
-
-    \b
-    python -m deployers.hub ctl --config /var/lib/edgeloop/config/hub.toml status
-    python -m deployers.hub ctl --config … install incoming/7f3a
-    python -m deployers.hub ctl --config … forward 3 --board board-1
-    python -m deployers.hub ctl --config … confirm 3 --board board-1 --seconds 60
-    """
+    """Ask the hub on this machine; prints one JSON object, progress on standard error."""
     context.obj = functools.partial(open_client, config, wait)
 
 

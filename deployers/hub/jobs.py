@@ -31,7 +31,7 @@ LOST = "the hub ended while this ran: start it again"
 # What another work holds, and the word for it: two deployments at once are told apart from a busy board.
 DEPLOYMENT = "deployment"
 _ID = re.compile(r"\d{8}T\d{6}-[0-9a-f]{8}")
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]|\x1b\[[0-9;]*[A-Za-z]")
+_CONTROL = re.compile(r"\x1b\[[0-9;]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f]")
 
 
 @dataclass

@@ -5,6 +5,7 @@ Pure functions over sorted arrays; times are ms since 1970 by the readings' own 
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -128,28 +129,36 @@ def cadence_ms(times: Integers) -> int:
     return max(SECOND_MS, round(float(np.median(np.diff(times))) / SECOND_MS) * SECOND_MS)
 
 
-def chart(measured: Measured, made: Mapping[str, Made], view: View, since_ms: int | None = None) -> dict[str, Any]:
-    """The lines of the chart.
+def chart(measured: Measured, made: Mapping[str, Made], view: View) -> dict[str, Any]:
+    """The lines of the chart, whole.
 
     Args:
         measured: readings, at least one.
         made: forecasts by their source.
         view: what is to be seen.
-        since_ms: the newest reading that the viewer has; only what may have changed since is answered.
 
     Returns:
-        window_start_ms, from_ms (everything from there on is in `lines`; None means that all is), kept (points of each
-        line before it), lines (each a list of [ms, °C]).
+        window_start_ms, stretch_ms, lines (by name, each a list of [ms, °C] in order of time).
     """
     start = view.start_ms(int(measured.times[-1]))
     lines = {"readings": _thinned(measured.times, measured.celsius, start, view.stretch_ms)}
     for source, forecasts in made.items():
-        times, celsius = at_lead(forecasts, view)
-        lines[source] = _thinned(times, celsius, start, view.stretch_ms)
-    begin = None if since_ms is None else _floor(since_ms, view.stretch_ms)
-    kept = {name: sum(point[0] < begin for point in line) if begin is not None else 0 for name, line in lines.items()}
+        lines[source] = _thinned(*at_lead(forecasts, view), start, view.stretch_ms)
+    return {"window_start_ms": start, "stretch_ms": view.stretch_ms, "lines": lines}
+
+
+def part(whole: dict[str, Any], since_ms: int | None) -> dict[str, Any]:
+    """Of a chart, what may have changed since the viewer's newest reading; all of it if there is none.
+
+    Returns:
+        window_start_ms, lines as in the chart, from_ms (`lines` take the place of everything from there on; None means
+        that they are all), kept (points of each line before it, by which a viewer knows that it lacks none).
+    """
+    begin = None if since_ms is None else _floor(since_ms, whole["stretch_ms"])
+    lines = whole["lines"]
+    kept = {name: 0 if begin is None else bisect_left(line, [begin]) for name, line in lines.items()}
     return {
-        "window_start_ms": start,
+        "window_start_ms": whole["window_start_ms"],
         "from_ms": begin,
         "kept": kept,
         "lines": {name: line[kept[name] :] for name, line in lines.items()},

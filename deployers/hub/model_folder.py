@@ -11,9 +11,11 @@ import hashlib
 import json
 import os
 from contextlib import suppress
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import TypeAdapter
 
 from deployers.conversion.features import decode_program
 from deployers.conversion.stream import decode_golden
@@ -57,6 +59,9 @@ class Notes:
     activated_ms: int | None = None
     way_back_for: int | None = None
     failed: str | None = None
+
+
+NOTES_FORM = TypeAdapter(Notes)
 
 
 @dataclass(frozen=True)
@@ -259,14 +264,11 @@ def public_keys(folder: Path) -> tuple[bytes, ...]:
 
 def read_notes(folder: Path, image_sha256: str) -> Notes:
     """What the hub noted down about the version in a folder; as if just installed where that is lost."""
-    path = folder / NOTES
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        known = {each.name: found[each.name] for each in fields(Notes) if each.name in found}
-        notes = Notes(**known)
-        return replace(notes, image_sha256=image_sha256)
-    except (OSError, *UNREADABLE):
+        notes = NOTES_FORM.validate_json((folder / NOTES).read_bytes())
+    except (OSError, ValueError):
         return Notes(image_sha256, int(folder.stat().st_mtime * 1000))
+    return replace(notes, image_sha256=image_sha256)
 
 
 def write_notes(folder: Path, notes: Notes) -> None:

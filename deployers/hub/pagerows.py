@@ -115,13 +115,13 @@ def job_rows(jobs: Iterable[Job]) -> list[dict[str, Any]]:
 
 
 def _subject(about: dict[str, Any]) -> str:
-    """What a job is about, in a few words: version 7, boards a, b."""
+    """What a job is about, in a few words: board-1, version 7."""
     parts = []
     for name, value in about.items():
         if value is None or value in ([], (), ""):
             continue
         text = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
-        parts.append(f"{name} {text}")
+        parts.append(text if name in {"board", "boards"} else f"{name} {text}")
     return _bounded(", ".join(parts))
 
 

@@ -126,7 +126,7 @@ class TrainSection(_Section):
             msg = 'kind "command" needs command, expected a list such as ["/usr/bin/make", "train"]'
             raise ValueError(msg)
         if self.kind in {"webhook", "zenml"} and urlsplit(self.url).scheme not in {"http", "https"}:
-            msg = f"kind {self.kind!r} needs url, expected http:// or https://, got {self.url!r}"
+            msg = f"kind {self.kind!r} needs url, expected http:// or https://, not {urlsplit(self.url).scheme!r}"
             raise ValueError(msg)
         return self
 

@@ -49,7 +49,7 @@ class RotatingLog:
     def __init__(self, path: Path, bytes_max: int = LOG_BYTES, kept: int = LOGS_KEPT) -> None:
         self._path, self._bytes_max, self._kept = path, bytes_max, kept
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = path.open("ab")
+        self._file = path.open("ab", buffering=0)
 
     def write(self, data: bytes) -> None:
         """Write a line; a full disk loses it, and the hub goes on."""
@@ -57,7 +57,6 @@ class RotatingLog:
             if self._file.tell() + len(data) > self._bytes_max and self._file.tell():
                 self._rotate()
             self._file.write(data)
-            self._file.flush()
         except OSError as error:
             _log.debug("a line of the hub's log is lost: %s", error)
 
@@ -71,7 +70,7 @@ class RotatingLog:
             older = self._name(number - 1)
             if older.exists():
                 older.replace(self._name(number))
-        self._file = self._path.open("ab")
+        self._file = self._path.open("ab", buffering=0)
 
     def _name(self, number: int) -> Path:
         return self._path.with_name(f"{self._path.name}.{number}") if number else self._path

@@ -37,47 +37,6 @@ FALLBACK_OVERLAP_MS = 60_000
 MILLISECONDS = 1000
 
 
-@dataclass
-class Recent:
-    """The newest readings and forecasts of one series, in memory.
-
-    Attributes:
-        made: forecasts by their source.
-        whole_at: when all of it was last read, by the viewing's clock.
-        fresh_at: when it was last asked for what is new.
-    """
-
-    measured: Measured = field(default_factory=lambda: Measured.of([]))
-    made: dict[str, Made] = field(default_factory=lambda: {source: Made.of([]) for source in SOURCES})
-    whole_at: float = float("-inf")
-    fresh_at: float = float("-inf")
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-
-    async def refresh(self, store: Store, series: str, now: float, step_ms: int) -> None:
-        """Read what is new, or everything from time to time; not twice within `FRESH_SECONDS`."""
-        async with self.lock:
-            if now < self.fresh_at + FRESH_SECONDS:
-                return
-            is_whole = now >= self.whole_at + WHOLE_SECONDS
-            since = self._since(step_ms) if not is_whole else None
-            readings = Measured.of(await store.readings(series, since_ms=since, last=READINGS_MOST))
-            made = {
-                source: Made.of(await store.forecasts(series, source=source, since_ms=since, last=FORECASTS_MOST))
-                for source in SOURCES
-            }
-            if is_whole:
-                self.measured, self.made, self.whole_at = readings, made, now
-            else:
-                self.measured = self.measured.joined(readings, READINGS_MOST)
-                self.made = {source: self.made[source].joined(made[source], FORECASTS_MOST) for source in SOURCES}
-            self.fresh_at = now
-
-    def _since(self, step_ms: int) -> int | None:
-        if not len(self.measured.times):
-            return None
-        return int(self.measured.times[-1]) - max(OVERLAP_STEPS * step_ms, FALLBACK_OVERLAP_MS)
-
-
 class Wish(BaseModel):
     """What one viewer asks for.
 
@@ -96,6 +55,57 @@ class Wish(BaseModel):
     lead: Annotated[int | None, Field(ge=1, le=VALUES_MAX)] = None
     since: Annotated[int | None, Field(ge=0, le=LATEST_MS)] = None
     names: Annotated[str | None, Field(max_length=8)] = None
+
+
+@dataclass
+class Recent:
+    """The newest readings and forecasts of one series, in memory.
+
+    Attributes:
+        made: forecasts by their source.
+        whole_at: when all of it was last read, by the viewing's clock.
+        fresh_at: when it was last asked for what is new.
+        shown: what viewers of this have been shown since, by hours and lead.
+    """
+
+    measured: Measured = field(default_factory=lambda: Measured.of([]))
+    made: dict[str, Made] = field(default_factory=lambda: {source: Made.of([]) for source in SOURCES})
+    whole_at: float = float("-inf")
+    fresh_at: float = float("-inf")
+    shown: dict[tuple[int, int | None], dict[str, Any]] = field(default_factory=dict)
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    async def view(self, store: Store, series: str, now: float, step_ms: int, wish: Wish) -> dict[str, Any]:
+        """The series as the viewer wants it, chart and all; worked out once for all who want the same."""
+        async with self.lock:
+            if now >= self.fresh_at + FRESH_SECONDS:
+                await self._refresh(store, series, now, step_ms)
+            key = int(wish.hours), wish.lead
+            if key not in self.shown:
+                # Thousands of points take milliseconds, in which boards and others want to be heard.
+                self.shown[key] = await asyncio.to_thread(_shown, self.measured, self.made, *key, step_ms)
+            return self.shown[key]
+
+    async def _refresh(self, store: Store, series: str, now: float, step_ms: int) -> None:
+        """Read what is new, or everything from time to time."""
+        is_whole = now >= self.whole_at + WHOLE_SECONDS
+        since = self._since(step_ms) if not is_whole else None
+        readings = Measured.of(await store.readings(series, since_ms=since, last=READINGS_MOST))
+        made = {
+            source: Made.of(await store.forecasts(series, source=source, since_ms=since, last=FORECASTS_MOST))
+            for source in SOURCES
+        }
+        if is_whole:
+            self.measured, self.made, self.whole_at = readings, made, now
+        else:
+            self.measured = self.measured.joined(readings, READINGS_MOST)
+            self.made = {source: self.made[source].joined(made[source], FORECASTS_MOST) for source in SOURCES}
+        self.fresh_at, self.shown = now, {}
+
+    def _since(self, step_ms: int) -> int | None:
+        if not len(self.measured.times):
+            return None
+        return int(self.measured.times[-1]) - max(OVERLAP_STEPS * step_ms, FALLBACK_OVERLAP_MS)
 
 
 class Viewing:
@@ -165,29 +175,28 @@ class Viewing:
         self._recent.move_to_end(series)
         if len(self._recent) > SERIES_MOST:
             self._recent.popitem(last=False)
-        await recent.refresh(self._hub.store, series, self._clock(), self._step_ms())
+        shown = await recent.view(self._hub.store, series, self._clock(), self._step_ms(), wish)
         since = wish.since if wish.series == series else None
-        # Thousands of points take milliseconds, in which boards and others want to be heard.
-        shown = await asyncio.to_thread(_shown, recent.measured, dict(recent.made), wish, self._step_ms(), since)
-        return {"series": series, **shown}
+        whole = shown["chart"]
+        return {"series": series, **shown, "chart": livepage.part(whole, since) if whole else None}
 
     def _step_ms(self) -> int:
         """One step of the active model; 0 without one."""
         active = self._hub.catalogue.active
-        return self._hub.catalogue.view(active.version).cadence_seconds * MILLISECONDS if active is not None else 0
+        return active.cadence_ms if active is not None else 0
 
 
-def _shown(measured: Measured, made: dict[str, Made], wish: Wish, step_ms: int, since: int | None) -> dict[str, Any]:
-    """The chosen series as it is shown; chart is None where it has no readings."""
+def _shown(measured: Measured, made: dict[str, Made], hours: int, wanted: int | None, step_ms: int) -> dict[str, Any]:
+    """A series as it is shown; chart is None where it has no readings."""
     step = step_ms or livepage.cadence_ms(measured.times)
     horizon = max(forecasts.horizon for forecasts in made.values())
-    lead = min(wish.lead or horizon, horizon) or 1
-    view = View(int(wish.hours) * livepage.HOUR_MS, lead, step)
+    lead = min(wanted or horizon, horizon) or 1
+    view = View(hours * livepage.HOUR_MS, lead, step)
     return {
         "horizon": horizon,
         "lead": lead,
         "cadence_ms": step,
-        "chart": livepage.chart(measured, made, view, since) if len(measured.times) else None,
+        "chart": livepage.chart(measured, made, view) if len(measured.times) else None,
         "newest": {source: livepage.newest(forecasts, step) for source, forecasts in made.items()},
         "error": {source: livepage.error(measured, forecasts, step) for source, forecasts in made.items()},
     }

@@ -266,26 +266,28 @@ def prepare_disk(disk: Path, said: Callable[[str], None] = lambda _: None) -> No
     for name in ("unshare", "ip", "mount", "chroot", "qemu-aarch64-static"):
         tool(name)
     done = disk.parent / "unpacked"
-    if done.exists():
-        return
-    shutil.rmtree(disk, ignore_errors=True)
-    unpack(system_archive(said), disk)
-    install_environment(environment_archive(said), disk)
-    done.touch()
-
-
-def install_environment(archive: Path, disk: Path) -> None:
-    """Make the environment that `setup` would make, at the place where it looks for it."""
+    if not done.exists():
+        shutil.rmtree(disk, ignore_errors=True)
+        unpack(system_archive(said), disk)
+        done.touch()
     folder = disk / str(ROOT)[1:] / "venv" / environment_name()
-    packages = folder / "lib/python3.11/site-packages"
-    unpack(archive, packages)
+    if not folder.exists():
+        install_environment(environment_archive(said), folder)
+
+
+def install_environment(archive: Path, folder: Path) -> None:
+    """Make the environment that `setup` would make, at the place where it looks for it; it appears when it is whole."""
+    whole, folder = folder, folder.with_name(f".{folder.name}")
+    shutil.rmtree(folder, ignore_errors=True)
+    unpack(archive, folder / "lib/python3.11/site-packages")
     (folder / "bin").mkdir()
     for name, target in (("python3.11", "/usr/bin/python3.11"), ("python3", "python3.11"), ("python", "python3.11")):
         (folder / "bin" / name).symlink_to(target)
     (folder / "lib64").symlink_to("lib")
     home = "home = /usr/bin\ninclude-system-site-packages = false\nversion = 3.11.2\nexecutable = /usr/bin/python3.11\n"
     (folder / "pyvenv.cfg").write_text(home, encoding="ascii")
-    subprocess.run([tool("chown"), "-R", f"{UID}:{UID}", str(disk / str(ROOT)[1:])], check=True, timeout=300)  # noqa: S603 - fixed
+    subprocess.run([tool("chown"), "-R", f"{UID}:{UID}", str(folder)], check=True, timeout=300)  # noqa: S603 - fixed
+    folder.rename(whole)
 
 
 def environment_name() -> str:

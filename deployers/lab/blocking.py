@@ -7,11 +7,12 @@ import threading
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from deployers.listener import BoardListener
+from deployers.transfer import transfer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-    from deployers.keeping import Sink
+    from deployers.keeping import Counters, Sink
     from deployers.link import BoardLink
     from deployers.protocol.messages import BoardState, Hello, Message
 
@@ -72,7 +73,7 @@ class BlockingLink:
 
     def transfer(self, image: bytes) -> int:
         """Bring an image into the board's other slot; returns the offset at which this began."""
-        return self._loop.run(self.link.transfer(image))
+        return self._loop.run(transfer(self.link, image))
 
     def install(self) -> None:
         """Have the board verify what was transferred and start it in test."""
@@ -125,6 +126,10 @@ class BlockingListener:
         """
         old = None if other_than is None else other_than.link
         return BlockingLink(self._loop.run(self._listener.wait_for(board, seconds, old)), self._loop)
+
+    def counters(self, board: str) -> Counters:
+        """What the link of a board has carried so far."""
+        return self._listener.keeping(board).counters
 
     def drop(self, board: str) -> None:
         """End the link of a board, if it has one."""

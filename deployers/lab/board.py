@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
+    from deployers.keeping import Counters
+
 FEED_SECONDS = 180.0
 
 
@@ -128,6 +130,11 @@ class VirtualBoard:
             LinkLostError: it did not.
         """
         return self._listener.wait_for(self.name, START_SECONDS)
+
+    @property
+    def counters(self) -> Counters:
+        """What the link has carried since this was entered."""
+        return self._listener.counters(self.name)
 
     def install(self, image: bytes) -> None:
         """Transfer an image, have it verified and proven on its golden vectors, and wait until it runs in test.

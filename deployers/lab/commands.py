@@ -132,7 +132,7 @@ def down(*, remove: bool, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"ended": ended}))
     else:
-        click.echo(f"the lab is down, {len(ended)} processes were ended" if ended else "no lab was up")
+        click.echo("the lab is down" if ended else "no lab was up")
 
 
 @click.command()

@@ -19,8 +19,15 @@ ADDRESS = "127.0.0.1"
 class VirtualJetson(Protocol):
     """What the lab needs of one."""
 
-    boards_port: int
-    boards_host: str | None
+    @property
+    def boards_port(self) -> int:
+        """Where its hub listens for boards."""
+        ...
+
+    @property
+    def boards_host(self) -> str | None:
+        """At which address, if it is not this machine's own."""
+        ...
 
     @property
     def root_here(self) -> Path:

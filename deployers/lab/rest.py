@@ -23,12 +23,15 @@ class HubRest:
     Args:
         url: http://host:port.
         token: of role read or more.
+        transport: another way to the hub than TCP.
     """
 
-    def __init__(self, url: str, token: str) -> None:
+    def __init__(self, url: str, token: str, transport: httpx.BaseTransport | None = None) -> None:
         self._url = url
         headers = {"Authorization": f"Bearer {token}"}
-        self._client = httpx.Client(base_url=url, headers=headers, timeout=SECONDS, trust_env=False)
+        self._client = httpx.Client(
+            base_url=url, headers=headers, timeout=SECONDS, trust_env=False, transport=transport
+        )
 
     def __enter__(self) -> Self:
         return self

@@ -31,7 +31,7 @@ LOCK = CHECKOUT / "locks" / "hub-convert.txt"
 LOGIN, UID, HOME = "jetson", 1000, "/home/jetson"
 ROOT = Path("/var/lib/edgeloop")
 # Raise it with every change of what is made here.
-EDITION = 1
+EDITION = 2
 COMMAND_SECONDS = 1200
 # What no hub reads, a third of the disk.
 PRUNED = ("var/cache/apt/archives", "usr/share/doc", "usr/share/man", "usr/share/locale", "debootstrap")
@@ -70,6 +70,8 @@ def _cached(name: str, make: Callable[[Path], None], said: Callable[[str], None]
             part = scratch / name
             _run("packing", ["tar", "-c", "--numeric-owner", "-f", str(part), "-C", str(scratch / "made"), "."])
             part.replace(file)
+        for old in set(file.parent.glob(f"{name.rpartition('-')[0]}-*.tar")) - {file}:
+            old.unlink()
     return file
 
 
@@ -94,6 +96,7 @@ def _make_system(root: Path) -> None:
     for name in PRUNED:
         shutil.rmtree(root / name, ignore_errors=True)
     configure(root)
+    _compile(root, [root / "usr/lib" / name for name in (f"python{PYTHON}", "python3")])
 
 
 def configure(root: Path) -> None:
@@ -125,10 +128,15 @@ def _make_environment(folder: Path) -> None:
     options = ["--quiet", "--no-deps", "--require-hashes", "--only-binary", ":all:"]
     _run("installing wheels", [str(uv), "pip", "install", *options, *target, "-r", str(LOCK)])
     shutil.rmtree(folder / "bin", ignore_errors=True)
+    _compile(folder, [folder])
+
+
+def _compile(root: Path, folders: Sequence[Path]) -> None:
+    """Bytecode of all modules; emulated, an import of TensorFlow without it takes minutes each time."""
     if sys.version_info[:2] != tuple(map(int, PYTHON.split("."))):
         msg = f"Python {sys.version.split()[0]!r} compiles other bytecode than the Jetson's {PYTHON}: make setup"
         raise MissingTool(msg)
-    compiling = [sys.executable, "-m", "compileall", "-q", "-j", "0", "-s", str(folder), str(folder)]
+    compiling = [sys.executable, "-m", "compileall", "-q", "-j", "0", "-s", str(root), *map(str, folders)]
     # Some packages ship files for other versions of Python, which do not compile.
     _run("compiling", compiling, accepted=(0, 1))
 

@@ -51,6 +51,7 @@ class Message(enum.IntEnum):
     REVERT = 0x26
     LOG = 0x27
     ACKNOWLEDGE = 0x28
+    TRANSFER_MORE = 0x29
     ANSWER = 0x40
     READINGS = 0x41
     FORECAST = 0x42

@@ -106,6 +106,10 @@ class HubSession:
         self._send(kind, message)
         return sequence
 
+    def tell(self, kind: Message, message: bytes) -> None:
+        """Write a message that has no answer."""
+        self._send(kind, message)
+
     def acknowledge(self, through: int) -> None:
         """Tell the board that all readings with a lower number are kept."""
         self._send(Message.ACKNOWLEDGE, messages.encode_u32(through))

@@ -19,6 +19,7 @@ import hashlib
 import io
 import json
 import os
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -197,7 +198,7 @@ def _load(file: Path) -> tuple[Marker | None, pd.DataFrame]:
     """What was fetched before; nothing if there is no file, or one that is damaged: it can be fetched again."""
     empty = readings_frame(pd.Series([], dtype=str), pd.Series([], dtype=str))
     try:
-        with np.load(file, allow_pickle=False) as arrays:
+        with np.load(io.BytesIO(file.read_bytes()), allow_pickle=False) as arrays:
             marker = Marker(**json.loads(str(arrays["marker"])))
             return marker, pd.DataFrame({"time": arrays["time"], "value": arrays["value"]})
     except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile):
@@ -214,7 +215,8 @@ def _save(file: Path, marker: Marker, readings: pd.DataFrame) -> None:
             np.savez(opened, marker=np.array(json.dumps(asdict(marker))), **arrays)
         part.replace(file)
     except OSError as error:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink()
         message = (
             f"{str(file)!r} cannot be written ({error.strerror}): free space, or set EDGELOOP_HOME to another folder"
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -199,6 +200,24 @@ def test_a_line_that_is_no_reading_is_left_out(tmp_path: Path) -> None:
         assert board.sensor_text("nonsense\n1,\n,1\n1,99999999999\n" + 50 * "9" + "\n") is None
         board.feed([Reading(-5, -62_500)])
         assert board.diary.readings == {0: Reading(-5, -62_500)}
+
+
+def test_a_transfer_costs_the_link_at_most_five_percent_more_than_the_image(tmp_path: Path) -> None:
+    image = bytes(i * 31 & 255 for i in range(40_000))
+    with VirtualBoard("native", key=KEY, state_folder=tmp_path) as board:
+        before = replace(board.counters)
+        assert board.link.transfer(image) == 0
+        assert board.link.status().transfer_offset == len(image)
+        after = board.counters
+    to_board, from_board = (getattr(after, name) - getattr(before, name) for name in ("sent_bytes", "received_bytes"))
+    assert 1.02 * len(image) < to_board < 1.035 * len(image)
+    assert from_board < 0.01 * len(image)
+    assert to_board + from_board <= 1.05 * len(image)
+
+
+def test_a_board_with_a_short_name_is_known_by_it(tmp_path: Path) -> None:
+    with VirtualBoard("native", key=KEY, state_folder=tmp_path, name="b") as board:
+        assert board.link.hello.board == "b"
 
 
 def test_a_kind_that_does_not_exist_is_named() -> None:

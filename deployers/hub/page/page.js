@@ -44,7 +44,7 @@ function tell(kind, text) {
   const box = by("message");
   box.className = `notice ${kind}`;
   box.hidden = false;
-  say(box, text);
+  say(by("message-text"), text);
 }
 
 /** Whether a version has a button, and whether it can be pressed now. Boards refuse what is older than they have. */
@@ -113,7 +113,7 @@ function signIn(error = null) {
   say(by("status"), "Signed out");
   say(by("updated"), "");
   by("message").hidden = true;
-  if (error !== null) tell("bad", `The hub refused the token: ${error.message}`);
+  if (error !== null) tell("bad", `The hub refused the token: ${error.status === 401 ? "it is none of its own" : error.message}`);
   by("sign-in").hidden = false;
   by("token").value = "";
   by("token").focus();
@@ -250,6 +250,7 @@ by("sign-in").addEventListener("submit", (event) => {
   start();
 });
 by("leave").addEventListener("click", () => signIn());
+by("dismiss").addEventListener("click", () => { by("message").hidden = true; });
 by("retry").addEventListener("click", () => ask());
 by("rollback").addEventListener("click", () => actions.rollback(page.answer.active_version, page.answer.way_back));
 for (const id of ["series", "hours", "lead"]) by(id).addEventListener("change", () => ask());

@@ -76,6 +76,7 @@ export class LiveTable {
     const inner = cell.firstChild;
     if (refresh) return refresh(inner, item);
     say(inner, text(item));
+    cell.classList.toggle("none", inner.textContent === "–");
     const wanted = kind ? kind(item) : "";
     if (inner.className !== wanted) inner.className = wanted;
     return undefined;

@@ -28,7 +28,7 @@ function slotText({ slot, slot_state }) {
 function ringText({ ring }) {
   if (ring === null) return "–";
   const dropped = ring.dropped ? `, ${count(ring.dropped)} dropped` : "";
-  return `${count(ring.held)} of ${count(ring.capacity)} wait${dropped}`;
+  return `${count(ring.held)} of ${count(ring.capacity)} waiting${dropped}`;
 }
 
 function doingText({ busy, transfer }) {

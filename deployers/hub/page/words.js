@@ -20,8 +20,9 @@ export function moment(ms, stepMs) {
 /** A moment of this machine's clock today: 12:31:05. */
 export const clock = (date) => date.toTimeString().slice(0, 8);
 
-/** How long something takes: 45 s, 10 min, 2 h 30 min, 3 days. */
+/** How long something takes: < 1 s, 45 s, 10 min, 2 h 30 min, 3 days. */
 export function span(ms) {
+  if (ms < SECOND) return "< 1 s";
   if (ms < MINUTE) return `${Math.round(ms / SECOND)} s`;
   if (ms < HOUR) return ms % MINUTE === 0 || ms > 10 * MINUTE ? `${Math.round(ms / MINUTE)} min` : `${(ms / MINUTE).toFixed(1)} min`;
   if (ms < 2 * DAY) {
@@ -32,7 +33,10 @@ export function span(ms) {
 }
 
 /** How long ago, by the hub's clock. */
-export const ago = (ms, now) => (ms === null ? "never" : `${span(Math.max(0, now - ms))} ago`);
+export function ago(ms, now) {
+  if (ms === null) return "never";
+  return now - ms < SECOND ? "now" : `${span(now - ms)} ago`;
+}
 
 /** Bytes: 9,472 B or 1.2 MB. */
 export const bytes = (value) => (value < 1e6 ? `${value.toLocaleString("en")} B` : `${(value / 1e6).toFixed(1)} MB`);

@@ -9,14 +9,18 @@ import hashlib
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from deployers.hub.auth import Principal, require
 from deployers.hub.context import TheHub  # noqa: TC001 - FastAPI reads annotations
 from deployers.hub.viewing import Viewing, Wish
+
+if TYPE_CHECKING:
+    from deployers.hub.context import Hub
 
 router = APIRouter(tags=["page"])
 
@@ -36,7 +40,6 @@ POLICY = (
 )
 HEADERS = {
     "Content-Security-Policy": POLICY,
-    "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -68,23 +71,21 @@ async def static(request: Request, file: str) -> Response:
 
 
 @router.get("/live", summary="What the page shows")
-async def live(response: Response, hub: TheHub, who: Reader, wish: Annotated[Wish, Query()]) -> dict[str, Any]:
+async def live(hub: TheHub, who: Reader, wish: Annotated[Wish, Query()]) -> Response:
     """Lines of a series for a chart, the error of its forecasts, devices, models, jobs: for eyes, not for archives.
 
     Lines are down-sampled to 600 points at most. With `since`, the time of the newest reading that the caller has, only
     what may have changed is answered: it takes the place of everything from `chart.from_ms` on.
     """
-    response.headers["Cache-Control"] = "no-store"
-    answer = await _viewing(hub).answer(wish)
-    return {"role": who.role, "principal": who.name, **answer}
+    answer = {"role": who.role, "principal": who.name, **await _viewing(hub).answer(wish)}
+    return JSONResponse(answer, headers={"Cache-Control": "no-store"})  # as it is: encoders would go through each point
 
 
-def _viewing(hub: Any) -> Viewing:
+def _viewing(hub: Hub) -> Viewing:
     """The viewing of this hub, made when the first viewer comes."""
-    found = getattr(hub, "viewing", None)
-    if not isinstance(found, Viewing):
-        found = hub.viewing = Viewing(hub)
-    return found
+    if hub.viewing is None:
+        hub.viewing = Viewing(hub)
+    return hub.viewing
 
 
 def _answer(request: Request, name: str) -> Response:

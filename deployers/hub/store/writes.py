@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import struct
 from collections import defaultdict
 from dataclasses import dataclass, field
+
 from typing import TYPE_CHECKING, Any, Self
 
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects.postgresql import psycopg
 
 from deployers.exceptions import Conflict, DeployerError, InputError, NotFound
 from deployers.hub.store import models
@@ -27,7 +30,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from sqlalchemy import Connection, Table
-    from sqlalchemy.sql import Executable
 
     from deployers.hub.store.records import StoredForecast
     from deployers.protocol.messages import Reading
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 SERIES_MAX = 10_000  # a sender that makes up names must not fill the disk with them
 NAMES_AT_ONCE = 500  # bound parameters of one statement
 EXPIRE_ROWS = 1000
+SQLITE, POSTGRESQL = sqlite.dialect(paramstyle="named"), psycopg.dialect()
 U32 = 2**32
 
 reading, forecast, series = models.reading, models.forecast, models.series
@@ -281,12 +284,18 @@ def _insert_new(connection: Connection, table: Table, rows: list[dict[str, Any]]
     """Insert what breaks no unique constraint, and count it."""
     if not rows:
         return 0
-    return connection.execute(_inserts(connection, table), rows).rowcount
+    return connection.exec_driver_sql(_insert(connection.dialect.name, table, tuple(rows[0])), rows).rowcount
 
 
-def _inserts(connection: Connection, table: Table) -> Executable:
-    kind = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
-    return kind(table).on_conflict_do_nothing()
+@functools.cache
+def _insert(dialect: str, table: Table, columns: tuple[str, ...]) -> str:
+    """As text: SQLAlchemy would compile an insert with a conflict clause anew each time, which costs more than it."""
+    if dialect == "sqlite":
+        # The driver takes rows by name in this style only.
+        return str(sqlite.insert(table).on_conflict_do_nothing().compile(dialect=SQLITE, column_keys=columns))
+    return str(
+        postgresql.insert(table).inline().on_conflict_do_nothing().compile(dialect=POSTGRESQL, column_keys=columns)
+    )
 
 
 def _series_ids(connection: Connection, names: set[str], cache: Cache) -> dict[str, int]:

@@ -119,6 +119,18 @@ static status_t on_refused(session *s, size_t count)
     return STATUS_OK;
 }
 
+/* The answer to the next chunk tells what became of it: that chunk's offset is the one that is due, or is not. */
+static status_t on_transfer_more(session *s, const uint8_t *message, size_t count)
+{
+    uint32_t next;
+
+    if (count < 5 || count > 4 + SESSION_CHUNK_MAX) {
+        return STATUS_SESSION_FIELD;
+    }
+    (void)s->port->transfer_write(s->port->context, get_u32(message), message + 4, count - 4, &next);
+    return STATUS_OK;
+}
+
 status_t session_handle_request(session *s, uint8_t type, uint32_t sequence, const uint8_t *message, size_t count)
 {
     if (type == MESSAGE_REFUSED) {
@@ -126,6 +138,9 @@ status_t session_handle_request(session *s, uint8_t type, uint32_t sequence, con
     }
     if (type == MESSAGE_ACKNOWLEDGE) {
         return count == 4 ? session_acknowledge(s, get_u32(message)) : STATUS_SESSION_FIELD;
+    }
+    if (type == MESSAGE_TRANSFER_MORE) {
+        return on_transfer_more(s, message, count);
     }
     for (size_t i = 0; i < sizeof requests / sizeof requests[0]; i++) {
         size_t body_bytes = 0;

@@ -50,6 +50,7 @@ typedef enum {
     MESSAGE_REVERT = 0x26,         /* hub: go back from the version in test */
     MESSAGE_LOG = 0x27,            /* hub: the log from this byte on */
     MESSAGE_ACKNOWLEDGE = 0x28,    /* hub: readings before this number are kept; no answer */
+    MESSAGE_TRANSFER_MORE = 0x29,  /* hub: as a chunk; no answer */
 
     MESSAGE_ANSWER = 0x40,   /* board: to one request of the hub, with a status */
     MESSAGE_READINGS = 0x41, /* board: consecutive readings */

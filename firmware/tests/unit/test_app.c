@@ -357,6 +357,33 @@ static void requests_without_a_model_are_answered_by_name(void)
     CHECK(peer.body_bytes > 50);
 }
 
+static void chunks_may_go_ahead_of_the_one_that_is_answered(void)
+{
+    uint8_t small[36] = {100}, chunk[9] = {0};
+    uint32_t before;
+
+    start();
+    turn(5);
+    ask(MESSAGE_TRANSFER_BEGIN, small, sizeof small, STATUS_OK);
+    before = peer.answers;
+    for (uint8_t offset = 0; offset < 15; offset = (uint8_t)(offset + 5)) {
+        chunk[0] = offset;
+        hub_send(&peer, MESSAGE_TRANSFER_MORE, chunk, sizeof chunk);
+    }
+    turn(5);
+    CHECK_EQUAL(peer.answers, before);
+    CHECK_EQUAL(peer.refusals, 0);
+    chunk[0] = 15;
+    ask(MESSAGE_TRANSFER_CHUNK, chunk, sizeof chunk, STATUS_OK);
+    CHECK_EQUAL(get_u32(peer.body), 20);
+    /* One was lost on the way: those behind it change nothing, and the answer names the offset that is due. */
+    chunk[0] = 25;
+    hub_send(&peer, MESSAGE_TRANSFER_MORE, chunk, sizeof chunk);
+    chunk[0] = 30;
+    ask(MESSAGE_TRANSFER_CHUNK, chunk, sizeof chunk, STATUS_SLOT_OFFSET);
+    CHECK_EQUAL(get_u32(peer.body), 20);
+}
+
 static void the_clock_may_be_corrected_and_set_back(void)
 {
     uint8_t time[8];
@@ -448,6 +475,7 @@ int main(void)
     readings_beyond_the_capacity_are_counted();
     readings_outlive_a_restart();
     requests_without_a_model_are_answered_by_name();
+    chunks_may_go_ahead_of_the_one_that_is_answered();
     the_clock_may_be_corrected_and_set_back();
     a_time_outside_the_calendar_is_refused_before_it_is_used();
     a_real_sensor_is_read_while_forecasts_have_no_room();

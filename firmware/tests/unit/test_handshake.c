@@ -213,6 +213,7 @@ static void messages_of_a_wrong_length_change_nothing(void)
         {MESSAGE_STATUS, 1},          {MESSAGE_TIME, 7},           {MESSAGE_TIME, 9},    {MESSAGE_TRANSFER_BEGIN, 35},
         {MESSAGE_TRANSFER_BEGIN, 37}, {MESSAGE_TRANSFER_CHUNK, 4}, {MESSAGE_INSTALL, 1}, {MESSAGE_CONFIRM, 3},
         {MESSAGE_CONFIRM, 5},         {MESSAGE_REVERT, 0},         {MESSAGE_LOG, 3},     {MESSAGE_ACKNOWLEDGE, 5},
+        {MESSAGE_TRANSFER_MORE, 4},
     };
 
     open_session();
@@ -220,7 +221,7 @@ static void messages_of_a_wrong_length_change_nothing(void)
         /* A callback of the port that were called would be NULL. */
         expect_refusal(wrong[i].type, WIRE_FLAG_TAGGED, wrong[i].count, STATUS_SESSION_FIELD, SESSION_OPEN);
     }
-    expect_refusal(0x29, WIRE_FLAG_TAGGED, 4, STATUS_SESSION_TYPE, SESSION_OPEN);
+    expect_refusal(0x2A, WIRE_FLAG_TAGGED, 4, STATUS_SESSION_TYPE, SESSION_OPEN);
     expect_refusal(MESSAGE_HELLO, WIRE_FLAG_TAGGED, 4, STATUS_SESSION_TYPE, SESSION_OPEN);
     CHECK_EQUAL(times_set, 1);
 }

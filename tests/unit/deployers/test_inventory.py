@@ -135,6 +135,8 @@ def entry(more: str) -> str:
         (entry('root = "/"'), "'root' '/' is no folder"),
         (entry('root = "/var"'), "'root' '/var' is no folder"),
         (entry('root = "/var/lib/../../etc"'), "is no folder for the hub"),
+        (entry('root = "/var/lib/edge loop"'), "is no folder for the hub"),
+        (entry('root = "/var/lib/%h"'), "is no folder for the hub"),
         (entry("root = 3"), "'root' is 3"),
         (entry('account = "Root!"'), "'account' 'Root!' is no account name"),
         (entry('user = "-oProxyCommand=id"'), "'user' '-oProxyCommand=id' is no name"),

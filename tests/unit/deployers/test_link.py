@@ -15,8 +15,9 @@ from deployers.protocol import messages
 from deployers.protocol.messages import Forecast, Message, Reading, Readings, SlotState
 from deployers.protocol.session import HubSession
 from deployers.protocol.status import Status
+from deployers.transfer import transfer
 from tests.board_twin import KEY, STATE, BoardTwin
-from tests.connected_twin import SECONDS, ConnectedTwin, Kept
+from tests.connected_twin import SECONDS, ConnectedTwin, Kept, until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -58,13 +59,6 @@ async def link(listener: BoardListener, twin: ConnectedTwin) -> BoardLink:
 
 def readings(first: int, count: int = 1) -> bytes:
     return Readings(0, first, tuple(Reading(10 * number, number) for number in range(first, first + count))).encode()
-
-
-async def until(condition: object) -> None:
-    assert callable(condition)
-    async with asyncio.timeout(SECONDS):
-        while not condition():  # noqa: ASYNC110 - nothing tells of it
-            await asyncio.sleep(0.001)
 
 
 async def test_a_board_connects_and_gets_the_time(link: BoardLink, twin: ConnectedTwin) -> None:
@@ -135,25 +129,54 @@ async def test_what_cannot_be_kept_is_not_acknowledged_and_comes_again(
 
 async def test_an_image_is_transferred_in_chunks(link: BoardLink, twin: ConnectedTwin) -> None:
     seen: list[tuple[int, int]] = []
-    assert await link.transfer(IMAGE, lambda *found: seen.append(found)) == 0
+    assert await transfer(link, IMAGE, lambda *found: seen.append(found)) == 0
     assert twin.board.holds(IMAGE)
     assert (seen[0], seen[-1]) == ((0, 3000), (3000, 3000))
 
 
 async def test_a_transfer_goes_on_where_it_was_cut(link: BoardLink, twin: ConnectedTwin) -> None:
     twin.board.image += IMAGE[:1500]
-    assert await link.transfer(IMAGE) == 1500
+    assert await transfer(link, IMAGE) == 1500
     assert twin.board.holds(IMAGE)
-    assert sum(len(message) - 4 for kind, message in twin.board.requests[1:]) == 1500
+    assert twin.board.received == 1500
 
 
 async def test_a_board_that_asks_for_nonsense_is_an_error(link: BoardLink, twin: ConnectedTwin) -> None:
     twin.board.answers[Message.TRANSFER_CHUNK] = (-1, bytes(4))
     with pytest.raises(LinkRefusedError, match="refused TRANSFER_CHUNK with status -1 \\(unknown to this hub\\)"):
-        await link.transfer(IMAGE)
-    twin.board.image += bytes(5000)
+        await transfer(link, IMAGE)
+    twin.board.image[:] = bytes(5000)
     twin.board.answers.clear()
-    assert await link.transfer(IMAGE) == 5000
+    assert await transfer(link, IMAGE) == 5000
+
+
+async def test_most_chunks_are_not_answered(link: BoardLink, twin: ConnectedTwin) -> None:
+    image = bytes(20 * 1024)
+    assert await transfer(link, image) == 0
+    assert twin.board.holds(image)
+    assert [kind for kind, _ in twin.board.requests] == [Message.TRANSFER_BEGIN, *[Message.TRANSFER_CHUNK] * 3]
+
+
+async def test_chunks_that_were_damaged_on_the_way_are_sent_again(link: BoardLink, twin: ConnectedTwin) -> None:
+    image = bytes(i * 11 & 255 for i in range(200 * 1024))
+    windows: list[int] = []
+
+    def damage(done: int, _: int) -> None:
+        windows.append(done)
+        twin.damage = 1 if len(windows) % 3 == 1 else 0
+
+    assert await transfer(link, image, damage) == 0
+    without_damage = 1 + 25
+    assert len(twin.board.requests) > without_damage
+    assert twin.board.holds(image)
+
+
+async def test_a_board_that_goes_back_forever_is_given_up(link: BoardLink, twin: ConnectedTwin) -> None:
+    twin.board.answers[Message.TRANSFER_CHUNK] = (0, bytes(4))
+    twin.board._take_chunk = lambda _: True  # type: ignore[method-assign]  # noqa: SLF001 - it forgets what it was sent
+
+    with pytest.raises(LinkLostError, match="asks for offset 0 again and again"):
+        await transfer(link, IMAGE)
 
 
 async def test_requests_carry_their_values(link: BoardLink, twin: ConnectedTwin) -> None:
@@ -358,7 +381,8 @@ async def test_a_store_that_hangs_holds_back_the_board_and_no_memory_fills(
 
 async def test_a_board_that_floods_the_hub_is_read_at_its_pace_and_another_is_served_at_once(kept: Kept) -> None:
     async with (
-        BoardListener(KEYS.get, kept, frames_per_second=100.0) as listener, ConnectedTwin(listener.port) as hostile,
+        BoardListener(KEYS.get, kept, frames_per_second=100.0) as listener,
+        ConnectedTwin(listener.port) as hostile,
         ConnectedTwin(listener.port, BoardTwin(bytes(32), "board-2")) as other,
     ):
         await hostile.opened()

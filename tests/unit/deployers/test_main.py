@@ -72,7 +72,15 @@ def failing(error: BaseException) -> click.Group:
         (exceptions.GateFailed, 3),
         (exceptions.MissingTool, 4),
         (exceptions.ServiceUnavailable, 5),
+        (exceptions.NotFound, 2),
+        (exceptions.Conflict, 2),
+        (exceptions.Unreachable, 5),
+        (exceptions.RemoteFailed, 5),
         (exceptions.ConversionError, 7),
+        (exceptions.HostKeyError, 8),
+        (exceptions.BoardRefused, 9),
+        (exceptions.RolledBack, 10),
+        (exceptions.DeploymentRunning, 11),
     ],
 )
 def test_each_error_is_one_line_with_its_code(kind: type[exceptions.DeployerError], code: int, capsys) -> None:

@@ -64,7 +64,7 @@ def test_the_hub_is_called_with_its_code_and_configuration() -> None:
     command = site({"account": "jetson"}).hub("ctl", "status", "--json", timeout=9, accepted=(0, 5))
     assert command.shown() == (
         "env PYTHONPATH=/var/lib/edgeloop/code/current PYTHONDONTWRITEBYTECODE=1 "
-        "/var/lib/edgeloop/venv/current/bin/python -m deployers.hub ctl "
+        "/var/lib/edgeloop/venv/current/bin/python -P -m deployers.hub ctl "
         "--config /var/lib/edgeloop/config/hub.toml status --json"
     )
     assert (command.timeout, command.accepted) == (9, (0, 5))

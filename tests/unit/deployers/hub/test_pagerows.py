@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from types import SimpleNamespace
+from typing import Any
 
 from deployers.hub.jobs import Job
 from deployers.hub.pagerows import DEVICES_MOST, JOBS_MOST, SUBJECT_MOST, device_rows, job_rows, model_rows
@@ -76,7 +77,7 @@ def test_a_model_without_figures_is_shown_all_the_same() -> None:
     assert (row["file_bytes"], row["instructions"], row["origin"], row["is_active"]) == (None, None, "", False)
 
 
-def job(number: int, **fields) -> Job:
+def job(number: int, **fields: Any) -> Job:
     usual = Job(f"id-{number}", "deploy", {"version": 7, "boards": ["a", "b"], "note": None}, 1000 + number)
     return replace(usual, **fields)
 
@@ -86,7 +87,7 @@ def test_a_job_shows_what_it_is_about_and_what_it_does() -> None:
     assert row == {
         "id": "id-1",
         "kind": "deploy",
-        "subject": "version 7, boards a, b",
+        "subject": "version 7, a, b",
         "state": "running",
         "started_ms": 1001,
         "ended_ms": None,

@@ -10,6 +10,8 @@ import pytest
 from pydantic import ValidationError
 
 from deployers.exceptions import ServiceUnavailable
+from deployers.hub import livepage
+from deployers.hub.livepage import chart
 from deployers.hub.viewing import FRESH_SECONDS, NAMES_SECONDS, SERIES_MOST, WHOLE_SECONDS, Recent, Viewing, Wish
 from tests.page_hub import STEP_MS, FakeHub, FakeStore, device, filled, forecast, model, reading
 
@@ -60,17 +62,20 @@ def test_the_first_answer_has_everything(viewing: Viewing) -> None:
     assert answer["jobs"] == []
 
 
-def test_many_viewers_cost_one_question_a_second(viewing: Viewing, hub: FakeHub, clock: Clock) -> None:
+def test_many_viewers_cost_one_question_and_one_view_a_second(
+    viewing: Viewing, hub: FakeHub, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worked_out: list[int] = []
+    monkeypatch.setattr(livepage, "chart", lambda *given: worked_out.append(1) or chart(*given))
+
     async def crowd() -> None:
-        await asyncio.gather(
-            *(viewing.answer(Wish(hours=hours)) for hours in ("1", "6", "24", "168") for _ in range(10))
-        )
+        for second in range(1, 3):
+            wishes = [Wish(hours=hours) for hours in ("1", "6", "24", "168") for _ in range(10)]
+            await asyncio.gather(*map(viewing.answer, wishes))
+            assert (hub.store.questions, len(worked_out)) == (second, 4 * second)
+            clock.now += FRESH_SECONDS
 
     asyncio.run(crowd())
-    assert hub.store.questions == 1
-    clock.now += FRESH_SECONDS
-    asyncio.run(crowd())
-    assert hub.store.questions == 2
 
 
 def test_new_readings_come_as_an_increment(viewing: Viewing, hub: FakeHub, clock: Clock) -> None:
@@ -162,7 +167,11 @@ def test_memory_is_bounded_by_the_number_of_series(viewing: Viewing, hub: FakeHu
         hub.store.kept[f"s{number}"] = [reading(1)]
     for number in range(SERIES_MOST + 5):
         ask(viewing, series=f"s{number}")
-    assert len(viewing._recent) == SERIES_MOST
+    questions = hub.store.questions
+    ask(viewing, series=f"s{SERIES_MOST + 4}")  # is still known
+    assert hub.store.questions == questions
+    ask(viewing, series="s0")  # was forgotten, though it is fresh
+    assert hub.store.questions == questions + 1
 
 
 def test_a_store_that_does_not_answer_is_asked_again_at_once(clock: Clock) -> None:
@@ -175,7 +184,7 @@ def test_a_store_that_does_not_answer_is_asked_again_at_once(clock: Clock) -> No
     store, recent = Broken(), Recent()
     for _ in range(2):
         with pytest.raises(ServiceUnavailable):
-            asyncio.run(recent.refresh(store, "a", clock.now, 0))  # type: ignore[arg-type]
+            asyncio.run(recent.view(store, "a", clock.now, 0, Wish()))  # type: ignore[arg-type]
     assert store.questions == 2
 
 
