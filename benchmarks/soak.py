@@ -217,9 +217,10 @@ def _check_readings(site: Site, board: str, found: Found) -> None:
     found.readings += len(stored)
     if len(stored) != len(set(stored)):
         found.failed.append(f"{board}: {len(stored) - len(set(stored))} readings are there twice")
-    if stored != measured[: len(stored)]:
-        first = next(number for number, (one, other) in enumerate(zip(stored, measured, strict=False)) if one != other)
-        found.failed.append(f"{board}: reading {first} is {stored[first]!r}, measured was {measured[first]!r}")
+    for number, (one, other) in enumerate(zip(stored, measured, strict=False)):
+        if one != other:
+            found.failed.append(f"{board}: reading {number} is {one!r}, measured was {other!r}")
+            break
     if not ring.acknowledged <= len(stored) <= ring.next or ring.dropped:
         found.failed.append(f"{board}: {len(stored)} readings are stored, the board says {ring}")
 

@@ -12,6 +12,7 @@ import struct
 import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -123,7 +124,7 @@ class Course:
             with np.load(file) as stored:
                 about: dict[str, Any] = json.loads(str(stored["about"]))
                 return cls(stored["times"], stored["microcelsius"], **about)
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile) as error:
             msg = (
                 f"readings {str(file)!r} cannot be used ({error}): python -m deployers.lab up --fresh writes them anew"
             )

@@ -113,9 +113,7 @@ def test_a_number_that_is_no_temperature_is_refused(number: bytes) -> None:
     ],
 )
 def test_a_time_that_is_none_is_refused(text: Any) -> None:
-    with pytest.raises(
-        InputError, match=r"readings\[0\].time_point is .*, expected an ISO 8601 time from 1970 to 2199"
-    ):
+    with pytest.raises(InputError, match=r"readings\[0\].time_point is .*, expected an ISO 8601 time from 1970"):
         asked(readings=[{**ONE, "time_point": text}])
 
 

@@ -25,7 +25,7 @@ from deployers.lab.feeder import (
     simulated_course,
 )
 from deployers.lab.firmware import LabError
-from deployers.protocol.messages import Reading
+from deployers.protocol.messages import Reading  # noqa: TC001 - hypothesis reads annotations
 
 COURSE = Course(np.arange(5) * 600_000 + 1_000, np.arange(5) * 1_000_000, 600.0, "five")
 
