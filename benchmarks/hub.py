@@ -1,9 +1,9 @@
-"""What the hub on a Jetson takes and gives: boards in their hundreds, and forecasts by REST.
+"""What the hub on a Jetson takes and gives: forecasts by REST, its own forecasts, and boards in their hundreds.
 
     python -m benchmarks.hub [--boards 500] [--seconds 30] [--rounds 3]
 
-Both parts run one after the other, each on a hub of its own: `benchmarks.hub_boards` and `benchmarks.hub_rest`, which
-say what they measure. Results go to build/bench/hub.json. Exit code 1 where a figure falls short.
+The parts run one after the other: `benchmarks.hub_rest`, `benchmarks.hub_live` and `benchmarks.hub_boards`, which say
+what they measure. Results go to build/bench/hub.json. Exit code 1 where a figure falls short.
 """
 
 from __future__ import annotations
@@ -14,17 +14,19 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks import hub_boards, hub_rest
+from benchmarks import hub_boards, hub_live, hub_rest
 
 ROOT = Path(__file__).resolve().parents[1]
 TARGET = ROOT / "build" / "bench" / "hub.json"
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Measure both, print the tables, write the file; 1 if a figure falls short."""
+    """Measure all parts, print the tables, write the file; 1 if a figure falls short."""
     options = _options(arguments)
     found = {"rest": hub_rest.measure(rounds=options.rounds)}
     hub_rest.show(found["rest"])
+    found["live"] = hub_live.measure()
+    hub_live.show(found["live"])
     found["boards"] = hub_boards.measure(options.boards, options.seconds)
     hub_boards.show(found["boards"])
     TARGET.parent.mkdir(parents=True, exist_ok=True)

@@ -22,7 +22,7 @@ from deployers.imaging import image_of_conversion
 from deployers.lab.board import VirtualBoard
 from deployers.lab.feeder import Ring, simulated_course
 from deployers.lab.firmware import LabError
-from deployers.lab.powered import PoweredBoard, Supply, link_key
+from deployers.lab.powered import RESTART_SECONDS, PoweredBoard, Supply, link_key
 from deployers.processes import bound
 from deployers.protocol.messages import Reading
 from deployers.protocol.signature import generate_keys, load_private_key, load_public_key
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 VERSION = 1
-READINGS_A_SECOND = 2.0
 CADENCE_SECONDS = 600
 START_SECONDS = 60.0
 TURN_SECONDS = 0.01
@@ -113,10 +112,12 @@ class Site:
         subject: what runs.
         folder: made here.
         boards: how many.
+        readings_a_second: of each.
     """
 
-    def __init__(self, subject: Subject, folder: Path, boards: int) -> None:
+    def __init__(self, subject: Subject, folder: Path, boards: int, readings_a_second: float) -> None:
         folder.mkdir(parents=True)
+        self._speed = readings_a_second * CADENCE_SECONDS
         self.folder, self._subject = folder, subject
         self._names = [f"board-{number}" for number in range(boards)]
         self.boards: list[PoweredBoard] = []
@@ -224,7 +225,7 @@ class Site:
         folder.mkdir()
         (folder / "flash.bin").write_bytes(flash)
         supply = Supply(name, number, "native", folder, key, self._public_key, port)
-        return PoweredBoard(supply, self._course, READINGS_A_SECOND * CADENCE_SECONDS, time.monotonic())
+        return PoweredBoard(supply, self._course, self._speed, time.monotonic(), RESTART_SECONDS)
 
     async def _turn(self) -> None:
         while True:

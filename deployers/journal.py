@@ -57,7 +57,7 @@ class Journal:
 
     @classmethod
     def create(cls, folder: Path, kind: str, clock: Callable[[], float] = time.time) -> Self:
-        """A new one with a name of its own, in the order of time."""
+        """A new one with a name of its own, in the order of time; a kind is a word without hyphens."""
         when = datetime.fromtimestamp(clock(), UTC).strftime("%Y-%m-%dT%H-%M-%SZ")
         return cls(folder / f"{when}-{kind}-{secrets.token_hex(2)}{SUFFIX}", clock)
 

@@ -17,7 +17,7 @@ from deployers.connectors.opening import connect
 from deployers.exceptions import DeployerError, InputError, RemoteFailed, RolledBack, ServiceUnavailable
 from deployers.execute import execute, undo
 from deployers.facts import gather, health_address, require_python
-from deployers.plan import File, Plan, plan_of
+from deployers.plan import HERE, File, Plan, Step, plan_of
 from deployers.protocol.signature import key_id, load_private_key, public_point
 from deployers.protocol.tlv import ImageError
 from deployers.site import Site
@@ -96,25 +96,23 @@ class Workshop:
     Attributes:
         bundle: the code.
         signer: public point of the key that signs images.
-        journal: takes the record.
+        journal: takes the record; none where nothing is changed.
         watcher: told of the progress.
         here: this machine.
         opened: how a Jetson is reached.
         cache: folder of fetched wheels.
         wheelhouse: folder of wheels that were given.
-        dry: whether only to plan.
         locks: folder of the locks.
     """
 
     bundle: Bundle
     signer: bytes
-    journal: Journal
+    journal: Journal | None
     watcher: Watcher
     cache: Path
     here: Connector = field(default_factory=LocalConnector)
     opened: Callable[[Jetson], Connector] = connect
     wheelhouse: Path | None = None
-    dry: bool = False
     locks: Path = LOCKS
 
 
@@ -192,10 +190,12 @@ def prepare(jetson: Jetson, workshop: Workshop) -> Outcome:
     plan, sent, state, problem = Plan(jetson.name, ()), 0, FAILED, None
     try:
         plan, facts = gathered(jetson, connector, workshop)
-        state = PLANNED if workshop.dry and plan else CHANGED if plan else NOTHING
-        if state == CHANGED:
-            require_room(jetson, facts, plan)
-            sent = carry_out(plan, connector, workshop)
+        require_room(jetson, facts, plan)
+        if workshop.journal is None:
+            state = PLANNED if plan else NOTHING
+        else:
+            sent = carry_out(plan, connector, workshop, workshop.journal)
+            state = CHANGED if plan else NOTHING
     except DeployerError as error:
         state, problem = FAILED, error
     finally:
@@ -222,6 +222,8 @@ def gathered(jetson: Jetson, connector: Connector, workshop: Workshop) -> tuple[
 
 def _wheels(jetson: Jetson, facts: Facts, lock: Path, workshop: Workshop) -> tuple[Path, ...]:
     target = Target.of(jetson.name, facts)
+    step = Step(f"wheels for {target}", where=HERE)
+    workshop.watcher.begin(Plan(jetson.name, (step,)), step, 0)
     if workshop.wheelhouse is not None:
         return require_wheels(jetson.name, lock.read_text(encoding="utf-8"), workshop.wheelhouse, target)
     return fetch_wheels(jetson.name, lock, target, workshop.cache, workshop.here)
@@ -244,7 +246,7 @@ def require_room(jetson: Jetson, facts: Facts, plan: Plan) -> None:
         raise ServiceUnavailable(msg)
 
 
-def carry_out(plan: Plan, connector: Connector, workshop: Workshop) -> int:
+def carry_out(plan: Plan, connector: Connector, workshop: Workshop, journal: Journal) -> int:
     """Do it; bytes that went over the line. A new version that does not start makes way for the one before.
 
     Raises:
@@ -252,12 +254,12 @@ def carry_out(plan: Plan, connector: Connector, workshop: Workshop) -> int:
         DeployerError: what a step failed with.
     """
     try:
-        return execute(plan, connector, workshop.here, workshop.journal, workshop.watcher).sent
+        return execute(plan, connector, workshop.here, journal, workshop.watcher).sent
     except RemoteFailed as error:
-        done = {(entry.get("step"), entry["event"]) for entry in _entries(plan, workshop.journal)}
+        done = {(entry.get("step"), entry["event"]) for entry in _entries(plan, journal)}
         if ("start", "failed") not in done or not any(step.undo for step in plan.steps):
             raise
-        undo(plan, connector, workshop.here, workshop.journal)
+        undo(plan, connector, workshop.here, journal)
         msg = f"{error}; what ran before runs again"
         raise RolledBack(msg) from error
 

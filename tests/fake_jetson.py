@@ -1,4 +1,4 @@
-"""A Jetson in a folder: its files are real, shell commands really run, and its hub is modelled from what `ctl` promises.
+"""A Jetson in a folder: its files are real, shell commands really run, its hub is modelled from what `ctl` promises.
 
 The hub keeps what it is: models in data/models/, what is active and what the boards run in memory that outlives any
 connection. A board takes an image, tries it, and keeps it or goes back, as the firmware's slots do.
@@ -11,7 +11,7 @@ import json
 import shutil
 import threading
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from deployers.connectors.base import Completed
@@ -19,7 +19,17 @@ from deployers.connectors.command import Command
 from deployers.connectors.local import LocalConnector
 from deployers.exceptions import Unreachable
 from deployers.facts import Facts
-from deployers.protocol.image import ImageParts, ModelType, Policy, Tensor, TensorKind, TensorType, create_image, parse_image, verify_image
+from deployers.protocol.image import (
+    ImageParts,
+    ModelType,
+    Policy,
+    Tensor,
+    TensorKind,
+    TensorType,
+    create_image,
+    parse_image,
+    verify_image,
+)
 from deployers.protocol.manifest import CONVERSION, ManifestError, verify_manifest, write_manifest
 from deployers.protocol.signature import load_private_key
 from deployers.protocol.tlv import ImageError
@@ -129,7 +139,9 @@ class FakeBoard:
 class FakeJetson(Ours):
     """The Jetson and its hub; `connector()` is a connection to it."""
 
-    def __init__(self, root: Path, name: str, boards: tuple[str, ...], public: bytes, *, tensorflow: bool = False) -> None:
+    def __init__(
+        self, root: Path, name: str, boards: tuple[str, ...], public: bytes, *, tensorflow: bool = False
+    ) -> None:
         super().__init__()
         self.root, self.name, self.public, self.tensorflow = root, name, public, tensorflow
         self.boards = {board: FakeBoard(board) for board in boards}
@@ -250,7 +262,7 @@ class FakeJetson(Ours):
         version, board = int(words[0]), self.boards[str(option(words, "--board"))]
         if board.does in {"reverts", "other"}:
             board.test = None
-        if board.test != version and board.confirmed != version:
+        if version not in {board.test, board.confirmed}:
             error = f"board {board.id!r} runs version {board.confirmed} and not {version}: it went back"
             return {"board": board.id, "state": "reverted", "running": board.confirmed, "error": error}, ROLLED_BACK
         board.confirmed, board.test = version, None
@@ -287,7 +299,7 @@ class FakeReach:
     """Connections to fake Jetsons by the name in the inventory; `wrap` may break them."""
 
     jetsons: dict[str, FakeJetson]
-    wrap: Any = staticmethod(lambda connector: connector)
+    wrap: Any = field(default=lambda connector: connector)
     down: dict[str, Exception] = field(default_factory=dict)
     opened: list[Any] = field(default_factory=list)
 
@@ -303,5 +315,3 @@ class FakeReach:
         if done.code:
             raise Unreachable(jetson.name)
         return self.jetsons[jetson.name].facts()
-
-

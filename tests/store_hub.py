@@ -32,15 +32,17 @@ class StoreHub:
 
     Args:
         url: of the store.
+        port: where it is to answer, 0 for a free one.
+        options: of uvicorn, such as its certificate.
 
     Attributes:
         asked: path and query of every request.
         port: where it answers.
     """
 
-    def __init__(self, url: str, port: int = 0) -> None:
+    def __init__(self, url: str, port: int = 0, **options: Any) -> None:
         self.asked: list[str] = []
-        self._url = url
+        self._url, self._options = url, options
         self._socket = socket.create_server(("127.0.0.1", port))
         self.port = int(self._socket.getsockname()[1])
         self._up, self._down = threading.Event(), False
@@ -74,7 +76,7 @@ class StoreHub:
                 "http": "h11",
                 "loop": "asyncio",
             }
-            self._server = uvicorn.Server(uvicorn.Config(self._known, **options))  # type: ignore[arg-type]
+            self._server = uvicorn.Server(uvicorn.Config(self._known, **options, **self._options))  # type: ignore[arg-type]
             self._loop.call_later(0.05, self._up.set)
             await self._server.serve(sockets=[self._socket])
 

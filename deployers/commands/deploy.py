@@ -8,11 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from deployers.commands.deploying import AS_JSON, asked, wanted_options
+from deployers.commands.deploying import AS_JSON, asked, json_on_failure, wanted_options
 
 if TYPE_CHECKING:
     from deployers.deployment.going_back import WentBack
     from deployers.deployment.report import Report
+
+# Of `--json`, beside those that it always has.
+FIELDS = (
+    "deployment", "release", "version", "ways_back", "converted", "devices", "hubs", "stages", "seconds", "mlflow",
+    "journal",
+)  # fmt: skip
 
 
 @click.command(
@@ -47,7 +53,7 @@ def deploy(*, as_json: bool, **options: Any) -> None:
     from deployers.deployment.deployment import deploy as run  # noqa: PLC0415
     from deployers.deployment.watching import Bars, Nobody  # noqa: PLC0415
 
-    with plain_errors():
+    with json_on_failure(FIELDS, as_json=as_json), plain_errors():
         request, around = asked(options)
         if as_json:
             found = run(request, around, Nobody())

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from deployers.exceptions import InputError
+from deployers.exceptions import DeployerError, InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator
 
     from deployers.connectors.base import Connector
     from deployers.deployment.looking import Reach
@@ -115,7 +117,7 @@ def asked(options: dict[str, Any]) -> tuple[Request, Around]:
     uri = options["tracking_uri"]
     around = Around(
         deploy_home(), chosen, inventory.signing_key, reach(), fetcher(reference, release, options["model"], uri),
-        lambda home: told(home, uri),
+        lambda home: told(home, uri), here(),
     )  # fmt: skip
     return request, around
 
@@ -123,6 +125,13 @@ def asked(options: dict[str, Any]) -> tuple[Request, Around]:
 def reach() -> Reach:
     """How Jetsons are reached."""
     return Reached()
+
+
+def here() -> Connector:
+    """The machine that deploys."""
+    from deployers.connectors.local import LocalConnector  # noqa: PLC0415
+
+    return LocalConnector()
 
 
 def fetcher(
@@ -161,3 +170,21 @@ def _types(given: tuple[str, ...]) -> tuple[str, ...]:
         msg = f"--type {unknown[0]!r} is unknown, expected one of {', '.join(TYPES)}: give one of them"
         raise InputError(msg)
     return given
+
+
+@contextmanager
+def json_on_failure(fields: Iterable[str], *, as_json: bool) -> Iterator[None]:
+    """Print the one object of `--json` also where nothing came about; the error goes on.
+
+    Args:
+        fields: that the object has beside schema, result, exit_code and error; they are null.
+        as_json: whether it is asked for.
+    """
+    try:
+        yield
+    except DeployerError as error:
+        if as_json:
+            line = " ".join(str(error).split())
+            told = {"schema": 1, "result": "failed", "exit_code": error.exit_code, "error": line}
+            click.echo(json.dumps({**told, **dict.fromkeys(fields)}))
+        raise

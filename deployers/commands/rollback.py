@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from deployers.commands.deploying import AS_JSON, INVENTORY, LIMIT, TRACKING, inventory_of, reach, told
+from deployers.commands.deploying import AS_JSON, INVENTORY, LIMIT, TRACKING, inventory_of, json_on_failure, reach, told
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from deployers.deployment.going_back import WentBack
+
+FIELDS = ("rollback", "jetsons", "devices", "seconds", "mlflow", "journal")
 
 
 @click.command(
@@ -56,7 +58,7 @@ def rollback(  # noqa: PLR0913 - a command's options
     from deployers.deployment.watching import Bars, Nobody  # noqa: PLC0415
     from deployers.journal import deploy_home  # noqa: PLC0415
 
-    with plain_errors():
+    with json_on_failure(FIELDS, as_json=as_json), plain_errors():
         _, chosen = inventory_of(inventory, limit)
         limits, patience = Limits(EVERYTHING, parallel), Patience(confirm=seconds)
         home = deploy_home()

@@ -52,14 +52,16 @@ def setup(*, inventory: Path | None, limit: tuple[str, ...], wheelhouse: Path | 
     jetsons, signer = listed.chosen(limit), signer_of(listed)
     home = deploy_home()
     with nullcontext() if dry else deployment_lock(home):
-        journal = Journal.create(home / "journal", "plan-setup" if dry else "setup")
+        journal = None if dry else Journal.create(home / "journal", "setup")
         with _Bars(jetsons, shown=not as_json) as bars:
-            shop = Workshop(make_bundle(), signer, journal, bars, home / "wheels", wheelhouse=wheelhouse, dry=dry)
+            shop = Workshop(make_bundle(), signer, journal, bars, home / "wheels", wheelhouse=wheelhouse)
             outcomes = prepare_all(jetsons, shop)
         worst = _worst(outcomes)
-        journal.close("failed" if worst else "done", outcomes=[_short(outcome) for outcome in outcomes])
+        if journal is not None:
+            journal.close("failed" if worst else "done", outcomes=[_short(outcome) for outcome in outcomes])
     if as_json:
-        click.echo(json.dumps({"jetsons": [outcome.as_dict() for outcome in outcomes], "journal": str(journal.path)}))
+        where = None if journal is None else str(journal.path)
+        click.echo(json.dumps({"jetsons": [outcome.as_dict() for outcome in outcomes], "journal": where}))
     else:
         _show(outcomes, dry=dry)
     if worst:

@@ -18,7 +18,7 @@ import paramiko
 
 from deployers.connectors.base import Completed, Transferred, unseen
 from deployers.connectors.transfer import Receiver, Sender
-from deployers.exceptions import HostKeyError, InputError, Unreachable
+from deployers.exceptions import DeployerError, HostKeyError, InputError, Unreachable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -167,8 +167,10 @@ class SshConnector:
                 "check the network, and run this again"
             )
             raise Unreachable(msg) from error
+        except DeployerError:
+            raise  # an answer, or a command that hangs: the connection is as good as before
         except BaseException:
-            self.close()  # a command may still run in a channel that nobody reads
+            self.close()  # interrupted in the middle of something
             raise
 
 

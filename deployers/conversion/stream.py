@@ -118,7 +118,7 @@ class Streamer:
     def reset(self) -> None:
         """Forget grid and history: the next reading is the first. For a new series, or a clock that was set back."""
         self._anchor: int | None = None
-        self._index = self._time = 0
+        self._index = self._time = self._grid_time = 0
         self._history: list[float] = []
 
     @property
@@ -134,7 +134,7 @@ class Streamer:
     @property
     def last_grid_time(self) -> int:
         """Time of its grid point, µs since 1970."""
-        return (self._anchor or 0) + self._index * self._step
+        return self._grid_time
 
     def push(self, time_us: int, value: float) -> Rows | None:
         """Take one reading.
@@ -186,22 +186,24 @@ class Streamer:
     def _begin(self, time_us: int, index: int, value: float) -> tuple[list[list[float]], bool]:
         self._history = [value] * self._reach
         self._index, self._time = index - 1, time_us
+        self._grid_time = (self._anchor or 0) + self._index * self._step
         return [self._row(value)], True
 
     def _continue(self, time_us: int, value: float, missing: int) -> tuple[list[list[float]], bool]:
-        last = self._history[-1]
-        held = [self._row(last) for _ in range(missing)]
         self._time = time_us
-        return [*held, self._row(value)], False
+        if not missing:
+            return [self._row(value)], False
+        last = self._history[-1]
+        return [*(self._row(last) for _ in range(missing)), self._row(value)], False
 
     def _row(self, value: float) -> list[float]:
         """Scaled features of the next grid point."""
         self._index += 1
+        self._grid_time = time = self._grid_time + self._step
         history = self._history
         history.append(value)
         if len(history) > LONGEST_TAIL + self._reach:
             del history[: -self._reach]
-        time = self.last_grid_time
         return [feature(history, time) for feature in self._features]
 
 

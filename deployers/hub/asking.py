@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from deployers.exceptions import InputError
 from deployers.hub.export import time_point
-from deployers.hub.routes.temperatures import LATEST, time_ms
+from deployers.hub.routes.temperatures import time_ms
 
 if TYPE_CHECKING:
     from deployers.hub.live import Prediction
@@ -22,10 +21,6 @@ if TYPE_CHECKING:
 
 FIELDS = ("series", "readings", "steps", "version")
 READING_FIELDS = {"time_point", "value"}
-EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - the wall clock of the readings' source, as everywhere
-SECOND = timedelta(seconds=1)
-PLAIN_LENGTH = 19
-LATEST_MS = (LATEST.replace(tzinfo=None) - EPOCH) // SECOND * 1000
 MICRODEGREES = 1_000_000
 # What 32 bits of micro-degrees hold.
 LARGEST_CELSIUS = 2147.483647
@@ -129,17 +124,17 @@ def _reading(number: int, given: Any) -> tuple[int, int]:
 
 
 def _time(number: int, text: Any) -> int:
-    """As everywhere, and fast for the form that most clients send: 2024-05-01T12:00:00."""
     try:
-        if len(text) == PLAIN_LENGTH and text[4] == text[7] == "-" and text[10] == "T":
-            since = (datetime.fromisoformat(text) - EPOCH) // SECOND * 1000
-            if 0 <= since < LATEST_MS:
-                return since
-        return time_ms(text)
-    except (TypeError, ValueError, InputError):
+        return _known_time(text) if isinstance(text, str) else time_ms(text)
+    except (TypeError, InputError):
         expected = "an ISO 8601 time from 1970 to 2199, such as 2024-05-01T12:00:00"
         msg = f"readings[{number}].time_point is {_shown(text)}, expected {expected}: correct it"
         raise InputError(msg) from None
+
+
+@lru_cache(maxsize=8192)  # who asks again with a reading more sends the others again
+def _known_time(text: str) -> int:
+    return time_ms(text)
 
 
 def _shown(value: Any) -> str:

@@ -29,9 +29,9 @@ from deployers.hub.model_folder import (
     sync_files,
     sync_folder,
     verified,
+    write_json,
     write_notes,
 )
-from deployers.protocol.files import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -342,9 +342,7 @@ class Catalogue:
 
     def _persist(self, version: int, now_ms: int) -> None:
         self._note(version, {"activated_ms": now_ms, "failed": None})
-        told = json.dumps({"version": version, "since_ms": now_ms})
-        write_whole(self._folder / ACTIVE, told.encode(), 0o640)
-        sync_folder(self._folder)
+        write_json(self._folder / ACTIVE, {"version": version, "since_ms": now_ms})
 
     def _prune(self, newest: int) -> None:
         """Remove the oldest versions beyond `keep`."""

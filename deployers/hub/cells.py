@@ -59,13 +59,16 @@ class LiteCell(LiteRT):
         put, invoke, get = self._interpreter.set_tensor, self._interpreter.invoke, self._interpreter.get_tensor
         first, *given = self._given
         output, *made = self._made
-        for row in range(len(x)):
-            put(first, x[row : row + 1])
-            for index, state in zip(given, states, strict=True):
-                put(index, state)
+        for index, state in zip(given, states, strict=True):
+            put(index, state)
+        pairs = list(zip(given, made, strict=True))
+        for number, row in enumerate(x[:, None]):
+            if number:
+                for index, following in pairs:
+                    put(index, get(following))
+            put(first, row)
             invoke()
-            states = [get(index) for index in made]
-        return get(output), states
+        return get(output), [get(index) for index in made]
 
 
 def chosen_runtime(name: str) -> str:

@@ -60,7 +60,7 @@ def open_client(config: Path, wait: float = START_SECONDS) -> HubClient:
     require_private(path)
     certificate = settings.rest.tls_certificate
     trusted = str(settings.path(certificate)) if certificate else None
-    client = HubClient(_url(settings), path.read_text(encoding="utf-8").strip(), certificate=trusted)
+    client = HubClient(url_of(settings), path.read_text(encoding="utf-8").strip(), certificate=trusted)
     end = time.monotonic() + wait
     while not _is_up(client):
         if time.monotonic() > end:
@@ -83,7 +83,8 @@ def _is_up(client: HubClient) -> bool:
     return True
 
 
-def _url(settings: Settings) -> str:
+def url_of(settings: Settings) -> str:
+    """Where the hub of these settings answers: what it wrote, if it chose the port itself."""
     written = settings.root / "run" / "hub.url"
     if settings.rest.port == 0 and written.exists():
         return written.read_text(encoding="utf-8").strip()

@@ -27,6 +27,7 @@ DAY_MS = 24 * HOUR_MS
 # Each line has at most the lowest and the highest point of so many equal stretches of time.
 STRETCHES = 300
 POINTS_MOST = 2 * STRETCHES
+VERSIONS_MOST = 6
 # Cadences are told apart by this; a board's clock and a reading's jitter lie within half of one.
 SECOND_MS = 1000
 
@@ -87,6 +88,11 @@ class Made:
     def horizon(self) -> int:
         """Steps ahead."""
         return int(self.celsius.shape[1])
+
+    def of_version(self, version: int) -> Made:
+        """Only those that one version made."""
+        wanted = self.versions == version
+        return Made(self.times[wanted], self.versions[wanted], self.states[wanted], self.celsius[wanted])
 
     def joined(self, newer: Made, most: int) -> Made:
         """Both, each time once and the newer forecast of it, the last `most`."""
@@ -218,6 +224,20 @@ def error(measured: Measured, made: Made, cadence: int, span_ms: int = DAY_MS) -
             for lead, number, column in zip(leads, counts, np.moveaxis(apart, 2, 0), strict=True)
         ],
     }
+
+
+def error_by_version(measured: Measured, made: Made, cadence: int) -> list[dict[str, Any]]:
+    """The same of each image version, the newest first, for all of its forecasts that are given.
+
+    Days differ in how hard they are to forecast: a version is to be judged beside the persistence of its own pairs.
+    """
+    rows = []
+    for version in np.unique(made.versions)[::-1][:VERSIONS_MOST]:
+        found = error(measured, made.of_version(int(version)), cadence, int(measured.times[-1]))
+        if found is not None:
+            wanted = ("count", "span_ms", "model", "persistence")
+            rows.append({"version": int(version), **{name: found[name] for name in wanted}})
+    return rows
 
 
 def _means(apart: Doubles, number: int) -> dict[str, float | None]:

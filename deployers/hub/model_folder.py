@@ -272,8 +272,28 @@ def read_notes(folder: Path, image_sha256: str) -> Notes:
 
 
 def write_notes(folder: Path, notes: Notes) -> None:
-    """Write them whole or not at all."""
-    write_whole(folder / NOTES, json.dumps(asdict(notes), sort_keys=True).encode(), 0o640)
+    """Write them whole or not at all.
+
+    Raises:
+        ServiceUnavailable: the disk does not take them.
+    """
+    write_json(folder / NOTES, asdict(notes))
+
+
+def write_json(path: Path, fields: dict[str, Any]) -> None:
+    """Write a file of the hub's own whole or not at all, and have the disk keep it.
+
+    Raises:
+        ServiceUnavailable: the disk does not take it.
+    """
+    try:
+        write_whole(path, json.dumps(fields, sort_keys=True).encode(), 0o640)
+        sync_folder(path.parent)
+    except ImageError as error:
+        raise ServiceUnavailable(str(error)) from None
+    except OSError as error:
+        msg = f"{str(path.parent)!r} cannot be written ({error.strerror}): check the folder and free space"
+        raise ServiceUnavailable(msg) from None
 
 
 def sync_folder(folder: Path) -> None:

@@ -51,6 +51,7 @@ class Patient(HttpToolsProtocol):
     connections_max = 512
 
     _headers_due: asyncio.TimerHandle | None = None
+    _begun = False
     _in_headers = True
     _received = 0
 
@@ -71,25 +72,30 @@ class Patient(HttpToolsProtocol):
         """Some bytes; headers may end in them, or have to end soon."""
         self._received += len(data)
         super().data_received(data)
-        if not self._in_headers:
+        # Nothing is awaited while a request is under way and no other has begun. Otherwise these bytes have lifted
+        # uvicorn's own limit between requests, be they only the empty lines that may come before one.
+        if not self._in_headers or not (self._begun or self.cycle is None or self.cycle.response_complete):
             return
         if self._received > self.header_bytes and not self.transport.is_closing():
             self.send_400_response("Headers too large.")
         elif self._headers_due is None:
             self._wait_for_headers()
 
+    def on_message_begin(self) -> None:
+        """Called by the parser."""
+        self._begun = True
+        super().on_message_begin()
+
     def on_headers_complete(self) -> None:
         """Called by the parser."""
         self._headers_are_there()
-        self._in_headers = False
+        self._begun = self._in_headers = False
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
         """Called by the parser; what comes next is another request."""
         self._in_headers, self._received = True, 0
         super().on_message_complete()
-        # Between two requests uvicorn's own limit holds, which it lifts with the next byte.
-        self._headers_are_there()
 
     def _wait_for_headers(self) -> None:
         self._headers_due = self.loop.call_later(self.header_seconds, self._too_late)
@@ -200,17 +206,19 @@ def _run(server: uvicorn.Server, listening: socket.socket) -> None:
     """
     handled = {each: signal.signal(each, _handled) for each in (signal.SIGTERM, signal.SIGINT)}
     handle = server.handle_exit
+    last = threading.Timer(END_SECONDS, _end)
+    last.daemon = True
 
     def exit_in_time(number: int, frame: Any) -> None:
-        last = threading.Timer(END_SECONDS, _end)
-        last.daemon = True
-        last.start()
+        if not last.is_alive():
+            last.start()
         handle(number, frame)
 
     server.handle_exit = exit_in_time  # type: ignore[method-assign, assignment] # uvicorn asks the instance
     try:
         server.run(sockets=[listening])
     finally:
+        last.cancel()
         for number, before in handled.items():
             signal.signal(number, before)
 

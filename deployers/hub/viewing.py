@@ -199,4 +199,7 @@ def _shown(measured: Measured, made: dict[str, Made], hours: int, wanted: int | 
         "chart": livepage.chart(measured, made, view) if len(measured.times) else None,
         "newest": {source: livepage.newest(forecasts, step) for source, forecasts in made.items()},
         "error": {source: livepage.error(measured, forecasts, step) for source, forecasts in made.items()},
+        "versions": {
+            source: livepage.error_by_version(measured, forecasts, step) for source, forecasts in made.items()
+        },
     }

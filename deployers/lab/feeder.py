@@ -121,7 +121,7 @@ class Course:
             LabError: it is not there, or something else.
         """
         try:
-            with np.load(file) as stored:
+            with file.open("rb") as opened, np.load(opened) as stored:
                 about: dict[str, Any] = json.loads(str(stored["about"]))
                 return cls(stored["times"], stored["microcelsius"], **about)
         except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile) as error:

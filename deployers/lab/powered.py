@@ -76,10 +76,13 @@ class PoweredBoard:
         course: what its sensor measures.
         speed: seconds of the data in one second.
         now: seconds, from the clock that `turn` is given.
+        pause_max: seconds before one that ends again and again is started again.
     """
 
-    def __init__(self, supply: Supply, course: Course, speed: float, now: float) -> None:
-        self.supply, self.starts = supply, 0
+    def __init__(
+        self, supply: Supply, course: Course, speed: float, now: float, pause_max: float = RESTART_SECONDS_MAX
+    ) -> None:
+        self.supply, self.starts, self._pause_max = supply, 0, pause_max
         provision(supply.folder, supply.key, supply.public_key)
         self._program = build(supply.kind)
         self._sensor_socket = socket.create_server(("127.0.0.1", 0))
@@ -169,7 +172,7 @@ class PoweredBoard:
         self._hang_up()
         self._process = None
         sound = now - self._started >= SOUND_SECONDS
-        self._pause = RESTART_SECONDS if sound else min(2 * self._pause, RESTART_SECONDS_MAX)
+        self._pause = RESTART_SECONDS if sound else min(2 * self._pause, self._pause_max)
         self._start_due = now + self._pause
 
     def _accept(self, now: float) -> None:

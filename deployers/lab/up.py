@@ -17,6 +17,7 @@ import click
 
 from deployers.commands.image import plain_errors
 from deployers.exceptions import Conflict, InputError
+from deployers.inventory import FOLDER
 from deployers.lab.arm64 import disk_of, prepare_disk, unregister
 from deployers.lab.feeder import Course, course_of_release, simulated_course
 from deployers.lab.firmware import LabError, build
@@ -47,9 +48,11 @@ def up(folder: LabFolder, settings: LabSettings, *, fresh: bool = False, simulat
 
     Raises:
         Conflict: a lab is up.
+        InputError: its folder has a name that no hub's may have.
         LabError: it did not start; with the end of its log.
         MissingTool: this machine lacks a program for it.
     """
+    require_plain(folder.root)
     if folder.is_held():
         msg = f"a lab is up in {str(folder.path)!r}, expected none: python -m deployers.lab down, or go on with it"
         raise Conflict(msg)
@@ -65,6 +68,19 @@ def up(folder: LabFolder, settings: LabSettings, *, fresh: bool = False, simulat
     folder.keep_settings(settings)
     folder.log.unlink(missing_ok=True)
     return _started(folder, settings)
+
+
+def require_plain(root: Path) -> None:
+    """Refuse a folder that no Jetson's hub may be in.
+
+    Raises:
+        InputError: a name in it has spaces, or other signs that mean something elsewhere.
+    """
+    if not FOLDER.fullmatch(str(root)):
+        msg = (
+            f"the lab's folder {str(root)!r} has signs other than letters, digits and ._@+-: give another EDGELOOP_HOME"
+        )
+        raise InputError(msg)
 
 
 def new_settings(**asked: Any) -> LabSettings:

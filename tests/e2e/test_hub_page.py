@@ -347,6 +347,8 @@ def test_the_page_fits_and_can_be_read(tab: Tab, server: Server, hub: FakeHub, w
     tab.run("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
     assert tab.run("document.documentElement.scrollWidth") <= width
     assert tab.run(NAMELESS) == []
+    assert "7 on the board" in tab.text("#versions")
+    assert len(tab.text("#leads tbody").splitlines()) == 6
     pictures = []
     for scheme in ("light", "dark"):
         tab.prefer(prefers_color_scheme=scheme)

@@ -30,12 +30,12 @@ def test_no_reading_is_lost_or_doubled_and_all_forecast_the_same(
     tmp_path: Path,
     seed: int,
 ) -> None:
-    found = soak.soak(Subject(release, conversion), tmp_path / "site", soak.Load(12, 2, 20), seed)
+    found = soak.soak(Subject(release, conversion), tmp_path / "site", soak.Load(12, 2, 60, 4.0), seed)
     assert found.failed == []
     assert sum(found.faults.values()) == 12
     assert len(found.faults) >= 4
     assert found.connections > 4
-    assert found.readings >= found.compared >= 20
+    assert found.readings >= found.compared >= 60
     assert found.differences["board"] <= found.tolerance
 
 

@@ -5,7 +5,7 @@ import { Actions } from "./actions.js";
 import { Chart, chartText, loadLibrary } from "./chart.js";
 import { lastRows, merged } from "./lines.js";
 import { element, say } from "./table.js";
-import { devicesTable, jobsTable, lastTable, leadsTable, modelsTable } from "./tables.js";
+import { devicesTable, jobsTable, lastTable, leadsTable, modelsTable, versionsTable } from "./tables.js";
 import { celsius, clock, degrees, moment, span } from "./words.js";
 
 const EVERY_MS = 1500;
@@ -37,6 +37,7 @@ const tables = {
   models: modelsTable(mayDeploy, (version) => actions.deploy(version, page.answer.devices_online)),
   jobs: jobsTable(now),
   leads: leadsTable(),
+  versions: versionsTable(),
   last: lastTable(() => page.answer.chosen.cadence_ms),
 };
 
@@ -184,6 +185,7 @@ function showSeries(chosen, since) {
     page.lines = null;
     say(by("error"), "");
     tables.leads({});
+    tables.versions({});
     return true;
   }
   const leads = Array.from({ length: chosen.horizon }, (_, step) => [String(step + 1), `${span((step + 1) * chosen.cadence_ms)} ahead`]);
@@ -207,6 +209,7 @@ function showLines(chosen, lines) {
   showFigures(chosen, lines);
   say(by("error"), errorText(chosen.error));
   tables.leads(chosen.error);
+  tables.versions(chosen.versions);
 }
 
 function showFigures({ newest, lead, cadence_ms: step }, { readings }) {

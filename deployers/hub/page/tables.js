@@ -108,6 +108,20 @@ export function leadsTable() {
   };
 }
 
+/** Error by version: a row a version and who ran it, beside persistence at the same readings. */
+export function versionsTable() {
+  const table = new LiveTable(by("versions"), [
+    { label: "Version", text: ({ version, source }) => `${version} on the ${source}` },
+    { label: "For", number: true, text: ({ span_ms }) => span(span_ms) },
+    { label: "model", number: true, text: ({ model }) => degrees(model, 3) },
+    { label: "persistence", number: true, text: ({ persistence }) => degrees(persistence, 3) },
+  ], ({ version, source }) => `${version} ${source}`);
+  return (versions) => {
+    const rows = Object.entries(versions).flatMap(([source, found]) => found.map((row) => ({ ...row, source: SOURCES[source] })));
+    table.update(rows.sort((a, b) => b.version - a.version || a.source.localeCompare(b.source)));
+  };
+}
+
 export function lastTable(stepOf) {
   return new LiveTable(by("last"), [
     { label: "Time", text: ({ ms }) => moment(ms, stepOf()) },

@@ -7,7 +7,6 @@ import math
 import struct
 from collections import defaultdict
 from dataclasses import dataclass, field
-
 from typing import TYPE_CHECKING, Any, Self
 
 from sqlalchemy import delete, func, select, update
@@ -37,7 +36,8 @@ if TYPE_CHECKING:
 SERIES_MAX = 10_000  # a sender that makes up names must not fill the disk with them
 NAMES_AT_ONCE = 500  # bound parameters of one statement
 EXPIRE_ROWS = 1000
-SQLITE, POSTGRESQL = sqlite.dialect(paramstyle="named"), psycopg.dialect()
+SQLITE = sqlite.dialect(paramstyle="named")
+POSTGRESQL = psycopg.dialect()  # type: ignore[no-untyped-call]
 U32 = 2**32
 
 reading, forecast, series = models.reading, models.forecast, models.series

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import hub, hub_boards, hub_rest
+from benchmarks import hub, hub_boards, hub_live, hub_rest
 from benchmarks.hub_deployments import sign
 from benchmarks.hub_rest import Load, parse_wrk, shortfalls
 from deployers.hub.model_folder import verified
@@ -89,7 +89,7 @@ def test_uploads_are_signed_by_the_key_that_the_hub_has(tmp_path: Path, monkeypa
 
 
 @pytest.mark.parametrize(("failed", "code"), [([], 0), (["p99"], 1)])
-def test_both_parts_are_written_and_shown(monkeypatch, tmp_path: Path, capsys, failed: list[str], code: int) -> None:
+def test_all_parts_are_written_and_shown(monkeypatch, tmp_path: Path, capsys, failed: list[str], code: int) -> None:
     rest: dict[str, Any] = {
         "readings_in_body": 144, "connections": 8, "celsius_apart": 1e-6, "deployments": 2,
         "loads": {STORED: FAST.__dict__}, "failed": failed,
@@ -97,14 +97,27 @@ def test_both_parts_are_written_and_shown(monkeypatch, tmp_path: Path, capsys, f
     shown: list[Any] = []
     monkeypatch.setattr(hub, "TARGET", tmp_path / "bench" / "hub.json")
     monkeypatch.setattr(hub_rest, "measure", lambda rounds: rest)
+    monkeypatch.setattr(hub_live, "measure", lambda: {"series": 5, "types": {}, "failed": []})
     monkeypatch.setattr(hub_boards, "measure", lambda boards, seconds: {"boards": boards, "failed": []})
     monkeypatch.setattr(hub_boards, "show", shown.append)
     assert hub.main(["--boards", "5"]) == code
     assert json.loads((tmp_path / "bench" / "hub.json").read_text()) == {
         "rest": rest,
+        "live": {"series": 5, "types": {}, "failed": []},
         "boards": {"boards": 5, "failed": []},
     }
     assert shown == [{"boards": 5, "failed": []}]
     printed = capsys.readouterr().out
     assert "2,185" in printed
     assert all(f"FAILED: {line}" in printed for line in failed)
+
+
+def test_the_hubs_own_forecasts_are_measured(monkeypatch, capsys) -> None:
+    monkeypatch.setattr(hub_live, "BUDGET_PERCENT", 1e9)  # a busy machine is none of this test's concern
+    assert hub_live.main(["--series", "4", "--readings", "3"]) == 0
+    assert "int16x8" in capsys.readouterr().out
+    monkeypatch.setattr(hub_live, "BUDGET_PERCENT", 0.0)
+    found = hub_live.measure(4, 3)
+    assert [row["missing"] for row in found["types"].values()] == [0, 0, 0]
+    assert all("of a core for 4 readings a second, expected 0" in line for line in found["failed"])
+    assert len(found["failed"]) == 3

@@ -242,7 +242,7 @@ def test_one_that_is_set_up_is_left_alone(tmp_path) -> None:
 
 def test_a_dry_run_changes_nothing(tmp_path) -> None:
     there = answering(facts())
-    outcome = prepare(jetson(), shop(tmp_path, there, dry=True))
+    outcome = prepare(jetson(), replace(shop(tmp_path, there), journal=None))
     assert (outcome.state, len(there.commands), there.files) == (PLANNED, 1, {})
     assert outcome.plan.steps
 

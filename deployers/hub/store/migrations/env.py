@@ -6,11 +6,7 @@ from alembic import context
 
 from deployers.hub.store.models import metadata
 
-context.configure(
-    connection=context.config.attributes["connection"],
-    target_metadata=metadata,
-    # SQLite takes back tables as well; Alembic expects that of the driver's own transactions only, which are off here.
-    transactional_ddl=True,
-)
+# The connection is in a transaction already, and Alembic leaves it to whoever began it.
+context.configure(connection=context.config.attributes["connection"], target_metadata=metadata)
 with context.begin_transaction():
     context.run_migrations()

@@ -65,7 +65,8 @@ def test_a_dry_run_prints_files_and_commands(site, capsys) -> None:
     assert "put /var/lib/edgeloop/x  0644  3 bytes, SHA-256 ba7816bf" in told
     assert "put /var/lib/edgeloop/k  0600  (secret)" in told
     assert "attic: nothing to change" in told
-    assert site["shop"].dry
+    assert site["shop"].journal is None
+    assert list((deploy_home() / "journal").glob("*")) == []
 
 
 @pytest.mark.parametrize(("error", "code"), [(HostKeyError("other key"), 8), (ServiceUnavailable("full"), 5)])

@@ -63,7 +63,7 @@ class World:
     champion: tuple[str, str] = ("one", "1")
     mlflow: FakeMlflow = field(default_factory=FakeMlflow)
     here: Here = field(default_factory=Here)
-    wrap: Any = staticmethod(lambda connector: connector)
+    wrap: Any = field(default=lambda connector: connector)
     request: Request = field(default_factory=lambda: Request(OPTIONS))
     limit: tuple[str, ...] = ()
     down: dict[str, Exception] = field(default_factory=dict)

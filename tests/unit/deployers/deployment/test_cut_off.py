@@ -19,8 +19,6 @@ from tests.unit.deployers.deployment.conftest import MODEL, World, make_world
 if TYPE_CHECKING:
     from pathlib import Path
 
-MOMENTS = ("before", "middle", "after")
-
 
 class Killed(BaseException):
     """What no code of ours catches: nothing of it runs after a SIGKILL."""
@@ -92,10 +90,19 @@ def broken_at(world: World, kind: type[FaultyConnector], at: int, when: str) -> 
     return made[0]
 
 
-@pytest.mark.parametrize("kind", [FaultyConnector, Killing])
-@pytest.mark.parametrize("when", MOMENTS)
-@pytest.mark.parametrize("tensorflow", [False, True])
-def test_cut_at_every_call(tmp_path: Path, kind: type[FaultyConnector], when: str, tensorflow: bool) -> None:
+@pytest.mark.parametrize(
+    ("kind", "when", "tensorflow", "least"),
+    [
+        (FaultyConnector, "before", True, 21),
+        (FaultyConnector, "after", True, 21),
+        (FaultyConnector, "before", False, 18),
+        (Killing, "before", True, 21),
+        (Killing, "after", False, 18),
+    ],
+)
+def test_cut_at_every_call(
+    tmp_path: Path, kind: type[FaultyConnector], when: str, tensorflow: bool, least: int
+) -> None:
     points = 0
     for at in count(1):
         world = second_deployment(tmp_path / f"{at}", tensorflow=tensorflow)
@@ -103,7 +110,28 @@ def test_cut_at_every_call(tmp_path: Path, kind: type[FaultyConnector], when: st
             break
         points += 1
         ends_well(world, 2)
-    assert points >= (16 if tensorflow else 13)
+    assert points >= least
+
+
+@pytest.mark.parametrize("kind", [FaultyConnector, Killing])
+def test_cut_in_the_middle_of_every_file(tmp_path: Path, kind: type[FaultyConnector]) -> None:
+    world, transfers = second_deployment(tmp_path / "whole", tensorflow=True), list[int]()
+
+    class Counting(FaultyConnector):
+        def upload(self, *given: Any) -> Any:
+            transfers.append(self.calls + 1)
+            return super().upload(*given)
+
+        def download(self, *given: Any) -> Any:
+            transfers.append(self.calls + 1)
+            return super().download(*given)
+
+    broken_at(world, Counting, 0, "before")
+    assert len(transfers) == 5
+    for at in transfers:
+        world = second_deployment(tmp_path / f"{at}", tensorflow=True)
+        assert broken_at(world, kind, at, "middle").is_broken()
+        ends_well(world, 2)
 
 
 def test_killed_at_every_line_of_the_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -204,7 +205,9 @@ def test_jetsons_with_different_models_get_ways_back_of_their_own(tmp_path: Path
     report = world.deploy()
     assert len(report.ways_back) == 2
     world.roll_back()
-    names = {name: {m["version"]: m["model_version"] for m in j.models()}[j.active] for name, j in world.jetsons.items()}
+    names = {
+        name: {m["version"]: m["model_version"] for m in j.models()}[j.active] for name, j in world.jetsons.items()
+    }
     assert names == {"a": "1", "b": "2"}
     world.require_sound()
 
@@ -221,7 +224,11 @@ def test_mlflow_is_told_what_runs_where_since_when(world: World) -> None:
     assert told["running_since.kitchen"].startswith(TAG)
     world.champion = ("two", "2")
     world.deploy()
-    assert set(world.mlflow.tags[MODEL, "1"]) == {"ran_until.kitchen", "ran_until.kitchen.board-1", "ran_until.kitchen.board-2"}
+    assert set(world.mlflow.tags[MODEL, "1"]) == {
+        "ran_until.kitchen",
+        "ran_until.kitchen.board-1",
+        "ran_until.kitchen.board-2",
+    }
     assert world.mlflow.tags[MODEL, "2"]["image_version.kitchen.board-2"] == "2"
 
 
@@ -316,7 +323,7 @@ def test_a_conversion_of_another_model_is_not_signed(tmp_path: Path) -> None:
     world = make_world(tmp_path / "w", tensorflow=True)
     original = world.jetson.ours
 
-    def cheat(words):
+    def cheat(words: tuple[str, ...]) -> Any:
         done = original(words)
         if "convert" in words:
             out = Path(words[words.index("--out") + 1])

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from deployers.exceptions import InputError, ServiceUnavailable
 from deployers.hub import app as composition
 from deployers.hub.app import create_app
+from deployers.hub.auth import add_token
 from deployers.hub.problems import MEDIA
 from tests.hub_client import TestClient
 from tests.hub_parts import Parts, headers, settings
@@ -285,3 +287,31 @@ def test_a_job_that_runs_when_the_hub_stops_is_kept_as_stopped(parts: Parts, tmp
         number = client.post("/deploy", json={"version": 2}, headers=DEPLOY).json()["id"]
     with TestClient(create_app(settings(tmp_path), **parts.given())) as client:
         assert client.get(f"/jobs/{number}", headers=READ).json()["state"] == "stopped"
+
+
+def test_training_runs_as_a_job_one_at_a_time(parts: Parts, tmp_path: Path) -> None:
+    train = {"kind": "command", "command": (sys.executable, "-c", "import time; print('epoch 1', flush=True); time.sleep(0.5)")}
+    with TestClient(create_app(settings(tmp_path, train=train), **parts.given())) as client:
+        first = client.post("/train", headers=DEPLOY)
+        requires(client.post("/train", json={}, headers=DEPLOY), 409, "conflict")
+        job = ended(client, first)
+        assert (job["state"], job["result"]) == ("done", {"exit_code": 0})
+        assert "epoch 1" in job["log"]
+        assert client.post("/train", json={"parameters": {"horizon": 6}}, headers=DEPLOY).status_code == 202
+
+
+def test_without_parts_given_they_are_those_of_the_settings(tmp_path: Path) -> None:
+    folder = tmp_path / "config"
+    add_token(folder / "tokens.toml", "ctl", "deploy")
+    (folder / "boards").mkdir()
+    (folder / "boards" / "board-1.key").write_bytes(bytes(32))
+    (folder / "boards" / "board-1.key").chmod(0o600)
+    (folder / "image_keys").mkdir()
+    token = {"Authorization": f"Bearer {add_token(folder / 'tokens.toml', 'page', 'read')}"}
+    with TestClient(create_app(settings(tmp_path, boards={"port": 0}))) as client:
+        assert client.get("/devices", headers=token).json()["devices"][0]["id"] == "board-1"
+        assert client.get("/models", headers=token).json()["models"] == []
+        assert client.get("/temperatures", headers=token).status_code == 200
+        assert client.get("/ready").json()["parts"]["store"] == "up"
+        assert "edgeloop_store_events_total" in client.get("/metrics", headers=token).text
+    assert (tmp_path / "data" / "hub.db").exists()

@@ -103,7 +103,7 @@ def test_a_missing_file_a_folder_and_an_empty_one_are_refused(tmp_path: Path) ->
         Tokens.load(tmp_path / "none.toml")
     with pytest.raises(InputError, match="expected a file"):
         require_private(tmp_path)
-    with pytest.raises(InputError, match="has no token.*deployers.hub token"):
+    with pytest.raises(InputError, match=r"has no token.*deployers.hub token"):
         Tokens.load(file(tmp_path, ""))
 
 

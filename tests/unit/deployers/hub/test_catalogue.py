@@ -10,62 +10,16 @@ from typing import Any
 
 import pytest
 
-from deployers.exceptions import Conflict, GateFailed, InputError, MissingTool, NotFound, ServiceUnavailable
+from deployers.exceptions import Conflict, GateFailed, InputError, NotFound, ServiceUnavailable
 from deployers.hub import catalogue as module
-from deployers.hub.catalogue import ACTIVE, LOADED_MAX, Activated, Catalogue
+from deployers.hub.catalogue import ACTIVE, LOADED_MAX, Activated
 from deployers.hub.model_folder import IMAGE, NOTES
 from deployers.hub.serving import Model
 from tests import hub_models
 from tests.hub_models import Kind, upload
+from tests.model_shelf import Shelf, listed, spoil
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-class Shelf:
-    """A catalogue's folders, and catalogues on them: one after the other, as after restarts."""
-
-    def __init__(self, root: Path) -> None:
-        self.root, self.models, self.keys = root, root / "data" / "models", hub_models.keys(root / "keys")
-        self.open_ones: list[Catalogue] = []
-        self.now = 1000.0
-
-    async def open(self, keep: int = 4) -> Catalogue:
-        found = Catalogue(self.models, self.keys, keep=keep, clock=lambda: self.now)
-        await found.open()
-        self.open_ones.append(found)
-        return found
-
-    def upload(self, version: int, kind: Kind = hub_models.FLOAT, name: str = "") -> Path:
-        return upload(self.root / "incoming" / (name or f"v{version}"), version, kind)
-
-    async def with_versions(self, *versions: int, keep: int = 4) -> Catalogue:
-        found = await self.open(keep)
-        for version in versions:
-            await found.install(self.upload(version))
-        return found
-
-
-@pytest.fixture
-async def shelf(tmp_path: Path) -> Any:
-    found = Shelf(tmp_path)
-    yield found
-    for each in found.open_ones:
-        await each.close()
-
-
-def spoil(path: Path) -> None:
-    data = bytearray(path.read_bytes())
-    data[len(data) // 2] ^= 1
-    path.write_bytes(data)
-
-
-def listed(catalogue: Catalogue) -> dict[int, str]:
-    return {view.version: view.state for view in catalogue.models()}
 
 
 # Installation
@@ -149,6 +103,21 @@ async def test_a_full_disk_leaves_nothing_behind_and_the_same_again_works(shelf:
     assert catalogue.models() == []
     assert folder.exists()
     assert (await catalogue.install(folder)).version == 3
+
+
+async def test_a_disk_that_takes_no_notes_is_said(shelf: Shelf, monkeypatch) -> None:
+    catalogue = await shelf.with_versions(1, 2)
+    await catalogue.activate(1)
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("deployers.protocol.files.os.fsync", full)
+        for changed in (catalogue.activate(2), catalogue.install(shelf.upload(3))):
+            with pytest.raises(ServiceUnavailable, match="No space left on device"):
+                await changed
+    assert listed(catalogue) == listed(await shelf.open()) == {1: "active", 2: "installed"}
 
 
 async def test_an_installation_that_was_killed_before_its_end_is_done_by_the_same_again(shelf: Shelf) -> None:
@@ -304,80 +273,6 @@ async def test_a_preparation_that_fails_changes_nothing(shelf: Shelf) -> None:
     assert catalogue.active is not None
     assert catalogue.active.version == 1
     assert listed(await shelf.open()) == {1: "active", 2: "installed"}
-
-
-# Damage that is found at the start
-
-
-@pytest.mark.parametrize("name", ["cell_float32.tflite", IMAGE, "manifest.json"])
-async def test_a_damaged_version_is_reported_and_never_active(shelf: Shelf, name: str, caplog) -> None:
-    catalogue = await shelf.with_versions(1, 2)
-    await catalogue.activate(2)
-    spoil(shelf.models / "2" / name)
-    again = await shelf.open()
-    assert again.active is None
-    assert listed(again) == {1: "installed"}
-    assert again.damaged.keys() == {"2"}
-    assert "model 2 is passed over" in caplog.text
-    with pytest.raises(NotFound):
-        await again.activate(2)
-
-
-async def test_a_folder_under_another_number_is_passed_over(shelf: Shelf) -> None:
-    await shelf.with_versions(1)
-    (shelf.models / "1").rename(shelf.models / "9")
-    again = await shelf.open()
-    assert again.models() == []
-    assert again.damaged == {"9": "its image has version 1, expected '9'"}
-
-
-async def test_an_active_version_that_is_gone_is_reported(shelf: Shelf) -> None:
-    catalogue = await shelf.with_versions(1)
-    await catalogue.activate(1)
-    shutil.rmtree(shelf.models / "1")
-    again = await shelf.open()
-    assert again.active is None
-    assert again.damaged == {"1": "it was active, and is not there any more"}
-
-
-@pytest.mark.parametrize("text", ["", "{}", "[]", '{"version": null, "since_ms": 1}', '{"version": 1}'])
-async def test_a_damaged_note_of_what_runs_is_reported(shelf: Shelf, text: str) -> None:
-    await shelf.with_versions(1)
-    (shelf.models / ACTIVE).write_text(text)
-    again = await shelf.open()
-    assert again.active is None
-    assert again.damaged.keys() == {ACTIVE}
-    await again.activate(1)
-    assert (await shelf.open()).damaged == {}
-
-
-async def test_an_active_version_whose_forecasts_came_out_otherwise_does_not_run(shelf: Shelf, monkeypatch) -> None:
-    catalogue = await shelf.with_versions(1)
-    await catalogue.activate(1)
-    monkeypatch.setattr(module.Installable, "load", lambda *_: (_ for _ in ()).throw(GateFailed("off")))
-    again = await shelf.open()
-    assert again.active is None
-    assert again.damaged == {"1": "it was active and does not run: off"}
-
-
-async def test_what_a_killed_process_left_is_removed(shelf: Shelf) -> None:
-    await shelf.with_versions(1)
-    (shelf.models / ".7.gone").mkdir()
-    assert listed(await shelf.open()) == {1: "installed"}
-    assert not (shelf.models / ".7.gone").exists()
-
-
-async def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    catalogue = Catalogue(tmp_path / "file" / "models", tmp_path)
-    with pytest.raises(ServiceUnavailable, match=r"models folder .* cannot be read"):
-        await catalogue.open()
-    await catalogue.close()
-
-
-async def test_a_runtime_that_is_not_there_is_said(tmp_path: Path) -> None:
-    with pytest.raises(MissingTool, match="tflite_runtime"):
-        await Catalogue(tmp_path, tmp_path, "tflite").open()
 
 
 # Versions by name

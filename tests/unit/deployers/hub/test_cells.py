@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +89,16 @@ def test_a_file_that_is_none_is_refused(tmp_path: Path) -> None:
     maker, _ = cell_maker(tmp_path, "int8", "litert")
     with pytest.raises(ConversionError, match="LiteRT refuses the file"):
         maker()
+
+
+def test_the_hub_runs_without_what_only_conversion_and_deployer_need() -> None:
+    """What locks/hub.txt does not have, and what would make the Jetson a larger target."""
+    absent = ["tensorflow", "keras", "mlflow", "paramiko", "zenml", "flatbuffers", "matplotlib", "onnx", "pandas"]
+    code = (
+        f"import deployers.hub.server, deployers.hub.onnx_cell, sys; print([n for n in {absent} if n in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 def test_only_the_named_wheel_is_loaded(monkeypatch) -> None:

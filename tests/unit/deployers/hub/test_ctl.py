@@ -37,7 +37,7 @@ def call(hub: TestClient, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tupl
     """Run ctl on that hub: exit code, the object on standard output, standard error."""
 
     def connect(_config: Path, _wait: float) -> HubClient:
-        return HubClient("http://hub", "deploy", transport=hub._transport)
+        return HubClient("http://hub", "deploy", transport=hub._transport)  # noqa: SLF001 - it has no other name
 
     monkeypatch.setattr(module, "open_client", connect)
 
@@ -120,11 +120,11 @@ def test_wrong_arguments_are_bad_input(given: list[str]) -> None:
     assert main(["ctl", "--config", "/nowhere/hub.toml", *given]) == 2
 
 
-def config(tmp_path: Path, token: str = "deploy", mode: int = 0o600) -> Path:
+def config(tmp_path: Path, word: str = "deploy", mode: int = 0o600) -> Path:
     folder = tmp_path / "config"
     folder.mkdir()
     (folder / "hub.toml").write_text("rest.port = 1", encoding="utf-8")
-    (folder / "ctl.token").write_text(token + "\n", encoding="utf-8")
+    (folder / "ctl.token").write_text(word + "\n", encoding="utf-8")
     (folder / "ctl.token").chmod(mode)
     return folder / "hub.toml"
 
@@ -180,12 +180,21 @@ def test_the_address_is_the_one_that_the_hub_wrote_if_it_chose_it(tmp_path: Path
     found = Settings.model_validate({"root": tmp_path, "rest": {"port": 0}})
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "hub.url").write_text("http://127.0.0.1:4711", encoding="utf-8")
-    assert module._url(found) == "http://127.0.0.1:4711"
-    assert module._url(settings(tmp_path)) == "http://127.0.0.1:8484"
+    assert module.url_of(found) == "http://127.0.0.1:4711"
+    assert module.url_of(settings(tmp_path)) == "http://127.0.0.1:8484"
 
 
 def running(**fields: Any) -> dict[str, Any]:
-    return {"id": "7", "state": "running", "log": [], "progress": None, "doing": "", "error": None, "result": None, **fields}
+    return {
+        "id": "7",
+        "state": "running",
+        "log": [],
+        "progress": None,
+        "doing": "",
+        "error": None,
+        "result": None,
+        **fields,
+    }
 
 
 def test_a_job_is_followed_over_lost_answers_and_each_line_told_once() -> None:

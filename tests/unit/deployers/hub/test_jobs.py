@@ -14,6 +14,8 @@ from deployers.exceptions import BoardRefused, Conflict, DeploymentRunning, NotF
 from deployers.hub import jobs as module
 from deployers.hub.jobs import DEPLOYMENT, KEPT, Job, Jobs
 
+REFUSED, INTERNAL = BoardRefused("status 12"), RuntimeError("secret path")
+
 
 def within(folder: Path, body: Callable[[Jobs], Awaitable[Any]], clock: Callable[[], int] = lambda: 1_000) -> Any:
     """Run something with jobs that are opened before and closed after."""
@@ -46,7 +48,12 @@ def test_a_job_is_followed_to_its_end_and_outlives_the_hub(tmp_path: Path) -> No
         return jobs.get(job.id).as_dict()
 
     found = within(tmp_path / "jobs", body)
-    assert (found["state"], found["result"], found["about"], found["error"]) == ("done", {"made": 1}, {"version": 2}, None)
+    assert (found["state"], found["result"], found["about"], found["error"]) == (
+        "done",
+        {"made": 1},
+        {"version": 2},
+        None,
+    )
     assert found["log"] == ["works", "done"]
     assert (found["started_ms"], found["ended_ms"]) == (1_000, 1_000)
 
@@ -107,7 +114,7 @@ def test_a_job_that_runs_when_the_hub_stops_is_stopped(tmp_path: Path) -> None:
 def test_an_error_of_ours_is_kept_with_its_code(tmp_path: Path) -> None:
     async def fails(job: Job) -> dict[str, Any]:
         job.result = {"partly": True}
-        raise BoardRefused("status 12")
+        raise REFUSED
 
     async def body(jobs: Jobs) -> Job:
         job = await jobs.start("test", {}, fails)
@@ -122,7 +129,7 @@ def test_an_error_of_ours_is_kept_with_its_code(tmp_path: Path) -> None:
 
 def test_an_internal_error_is_logged_and_not_told(tmp_path: Path, caplog: Any) -> None:
     async def fails(_job: Job) -> dict[str, Any]:
-        raise RuntimeError("secret path")
+        raise INTERNAL
 
     async def body(jobs: Jobs) -> Job:
         job = await jobs.start("test", {}, fails)
@@ -138,7 +145,7 @@ def test_an_internal_error_is_logged_and_not_told(tmp_path: Path, caplog: Any) -
 def test_what_one_job_holds_no_other_gets(tmp_path: Path) -> None:
     async def body(jobs: Jobs) -> None:
         await jobs.start("deploy", {}, waits, {DEPLOYMENT, "board a"})
-        with pytest.raises(DeploymentRunning, match="deploy '.*' uses 'deployment'"):
+        with pytest.raises(DeploymentRunning, match=r"deploy '.*' uses 'deployment'"):
             await jobs.start("deploy", {}, works, {DEPLOYMENT, "board a"})
         with pytest.raises(Conflict, match="uses 'board a'"):
             await jobs.start("forward", {}, works, {"board a"})
@@ -184,7 +191,8 @@ def test_only_the_newest_jobs_are_kept(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"[]", b"{}", b"\xff", b'{"log": 3}', b'{"id": "../x", "kind": "", "about": {}, "started_ms": 1, "log": []}']
+    "content",
+    [b"", b"[]", b"{}", b"\xff", b'{"log": 3}', b'{"id": "../x", "kind": "", "about": {}, "started_ms": 1, "log": []}'],
 )
 def test_a_file_that_is_no_job_is_left_out(tmp_path: Path, content: bytes, caplog: Any) -> None:
     (tmp_path / "20260101T000000-0123abcd.json").write_bytes(content)

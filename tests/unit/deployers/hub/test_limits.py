@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -49,12 +50,12 @@ class Entrance:
         self.clock = Clock()
         self.door = Door(app, self.hub, self.clock)  # type: ignore[arg-type]
 
-    async def ask(self, method: str = "POST", path: str = "/x", token: str | None = "write", **given: Any) -> Any:
+    async def ask(self, method: str = "POST", path: str = "/x", role: str | None = "write", **given: Any) -> Any:
         """One request; a part of the body that is a number is a wait of so many seconds."""
         parts = list(given.get("parts", [b""]))
         headers = [*given.get("headers", ())]
-        if token is not None:
-            headers.append((b"authorization", b"Bearer " + token.encode()))
+        if role is not None:
+            headers.append((b"authorization", b"Bearer " + role.encode()))
         client = given.get("client", ("10.0.0.1", 1))
         scope = {"type": "http", "method": method, "path": path, "headers": headers, "client": client}
         sent: list[Any] = []
@@ -132,7 +133,7 @@ def test_one_token_has_one_limit_wherever_it_comes_from(tmp_path: Path) -> None:
     entrance = Entrance(tmp_path, requests_per_second=1, burst=2)
     asked = [entrance.status(client=(f"10.0.0.{last}", 1)) for last in range(3)]
     assert asked == [200, 200, 429]
-    assert entrance.status(token="read") == 200
+    assert entrance.status(role="read") == 200
     entrance.clock.now += 1
     assert entrance.status() == 200
 
@@ -147,18 +148,18 @@ def test_a_limited_caller_is_told_when_to_come_again(tmp_path: Path) -> None:
 
 def test_wrong_tokens_are_limited_and_right_ones_from_there_are_not(tmp_path: Path) -> None:
     entrance = Entrance(tmp_path)
-    asked = [entrance.status(token=f"guess {number}") for number in range(25)]
+    asked = [entrance.status(role=f"guess {number}") for number in range(25)]
     assert asked == [401] * 20 + [429] * 5
     assert entrance.status() == 200
-    assert entrance.status(token="guess", client=("10.0.0.2", 1)) == 401
+    assert entrance.status(role="guess", client=("10.0.0.2", 1)) == 401
 
 
 def test_a_body_without_a_token_is_not_read(tmp_path: Path) -> None:
     entrance = Entrance(tmp_path)
-    sent = asyncio.run(entrance.ask(token=None, parts=[b"x", 60.0, b"y"]))
+    sent = asyncio.run(entrance.ask(role=None, parts=[b"x", 60.0, b"y"]))
     assert sent[0]["status"] == 401
     assert header(sent, b"connection") == b"close"
-    assert entrance.status("GET", token=None) == 200  # the route decides
+    assert entrance.status("GET", role=None) == 200  # the route decides
 
 
 @pytest.mark.parametrize(("size", "status"), [(1024, 200), (1025, 413)])
@@ -166,6 +167,11 @@ def test_a_body_beyond_the_limit_is_refused_by_its_length(tmp_path: Path, size: 
     entrance = Entrance(tmp_path, body_bytes_max=1024)
     length = [(b"content-length", str(size).encode())]
     assert entrance.status(headers=length, parts=[bytes(size)]) == status
+
+
+def test_a_body_that_says_it_is_too_large_is_not_waited_for(tmp_path: Path) -> None:
+    entrance = Entrance(tmp_path, body_bytes_max=1024)
+    assert entrance.status(headers=[(b"content-length", b"1025")], parts=[b"x", 60.0, b"y"]) == 413
 
 
 @pytest.mark.parametrize(("sizes", "status"), [((600, 424), 200), ((600, 425), 413), ((100,) * 20, 413)])
@@ -211,8 +217,10 @@ def test_a_client_that_does_not_take_an_answer_is_given_up(tmp_path: Path) -> No
             await asyncio.sleep(60)
 
     scope = {"type": "http", "method": "GET", "path": "/", "headers": [], "client": None}
+    began = time.monotonic()
     with pytest.raises(TimeoutError):
         asyncio.run(entrance.door(scope, lambda: asyncio.sleep(0), stuck))  # type: ignore[arg-type]
+    assert time.monotonic() - began < 5
 
 
 def test_only_so_many_are_answered_at_a_time_but_health_always_is(tmp_path: Path) -> None:
@@ -224,7 +232,7 @@ def test_only_so_many_are_answered_at_a_time_but_health_always_is(tmp_path: Path
 
     async def many() -> list[int]:
         asked = await asyncio.gather(
-            entrance.ask(), entrance.ask(), entrance.ask(), entrance.ask("GET", "/health", token=None)
+            entrance.ask(), entrance.ask(), entrance.ask(), entrance.ask("GET", "/health", role=None)
         )
         return [int(sent[0]["status"]) for sent in asked]
 
@@ -261,7 +269,7 @@ def test_an_error_in_the_middle_of_an_answer_cuts_it(tmp_path: Path) -> None:
 
 def test_refused_requests_are_counted_too(tmp_path: Path) -> None:
     entrance = Entrance(tmp_path)
-    entrance.status("BREW", token=None)
+    entrance.status("BREW", role=None)
     found = entrance.hub.metrics.registry.get_sample_value(
         "edgeloop_requests_total", {"method": "", "route": "unmatched", "status": "401"}
     )

@@ -3,114 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from deployers.exceptions import InputError, NotFound, ServiceUnavailable
-from deployers.hub.catalogue import Catalogue
-from deployers.hub.live import INLINE_READINGS, MISSED_MAX, READINGS_MAX, Live
+from deployers.hub.live import INLINE_READINGS, MISSED_MAX, READINGS_MAX
 from deployers.hub.serving import Model
-from deployers.hub.store import Store, StoredForecast
+from deployers.hub.store import Store
 from deployers.protocol.messages import Reading
-from tests import hub_models
-from tests.hub_models import CADENCE_MS, START_MS, Kind, readings, upload
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+from tests.hub_models import CADENCE_MS, START_MS, readings
+from tests.live_bench import SERIES, Bench
 
 pytestmark = pytest.mark.anyio
-SERIES = "bench-1"
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-class MemoryStore:
-    """As much of the store as the forecasts need; `failure` is raised by it."""
-
-    def __init__(self) -> None:
-        self.kept: dict[str, dict[int, int]] = defaultdict(dict)
-        self.made: list[StoredForecast] = []
-        self.failure: Exception | None = None
-        self.asked = 0
-
-    async def keep_readings(self, series: str, new: Sequence[Reading]) -> int:
-        for each in new:
-            self.kept[series].setdefault(each.time_ms, each.microcelsius)
-        return len(new)
-
-    async def readings(self, series: str, *, until_ms: int, last: int) -> list[Reading]:
-        self.asked += 1
-        await asyncio.sleep(0)
-        if self.failure is not None:
-            raise self.failure
-        return [Reading(*each) for each in sorted(self.kept[series].items()) if each[0] < until_ms][-last:]
-
-    async def forecasts(
-        self, series: str, *, source: str, since_ms: int | None = None, last: int | None
-    ) -> list[StoredForecast]:
-        found = [f for f in self.made if (f.series, f.source) == (series, source) and f.time_ms >= (since_ms or 0)]
-        return sorted(found, key=lambda each: each.time_ms)[-(last or len(found)) :]
-
-    async def keep_forecasts(self, new: Sequence[StoredForecast]) -> None:
-        await asyncio.sleep(0)
-        if self.failure is not None:
-            raise self.failure
-        self.made += new
-
-
-class Bench:
-    """Versions 1 and 2, which are two models; 3 is the first one again."""
-
-    KINDS = {1: Kind(), 2: Kind(target_scale=0.02), 3: Kind()}  # noqa: RUF012 - never changed
-
-    def __init__(self, folder: Path) -> None:
-        self.store: Any = MemoryStore()
-        self.catalogue = Catalogue(folder / "models", hub_models.keys(folder / "keys"), clock=lambda: 5.0)
-        self.live = Live(self.catalogue, self.store, clock=lambda: 7.0)
-        self.folder = folder
-
-    async def start(self, *versions: int) -> None:
-        await self.catalogue.open()
-        for version in versions:
-            if version not in {view.version for view in self.catalogue.models()}:
-                await self.catalogue.install(upload(self.folder / f"up{version}", version, self.KINDS[version]))
-        await self.live.start()
-
-    async def stop(self) -> None:
-        await self.live.stop()
-        await self.catalogue.close()
-
-    async def restarted(self) -> Bench:
-        """The hub ends and begins again, with what is on its disk."""
-        await self.stop()
-        again = Bench(self.folder)
-        again.store = again.live._store = self.store  # noqa: SLF001
-        await again.start()
-        return again
-
-    async def came(self, pairs: list[tuple[int, int]], series: str = SERIES) -> list[StoredForecast]:
-        """Readings that are stored, then forecast at."""
-        new = [Reading(*each) for each in pairs]
-        await self.store.keep_readings(series, new)
-        return await self.live.on_readings(series, new)
-
-    def expected(self, pairs: list[tuple[int, int]], version: int = 1) -> Any:
-        return pytest.approx(hub_models.expected(pairs, self.KINDS[version])[-1].tolist(), abs=1e-5)
-
-
-@pytest.fixture
-async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
-    found = Bench(tmp_path)
-    await found.start(1, 2, 3)
-    await found.catalogue.activate(1)
-    yield found
-    await found.stop()
 
 
 # At every reading
@@ -227,7 +133,7 @@ async def test_a_corrected_reading_is_seen(bench: Bench) -> None:
     await bench.came(readings(20))
     other = dict(readings(20))
     other[readings(20)[-3][0]] += 900_000
-    bench.store.kept[SERIES] = other
+    bench.store.kept[SERIES] = {time_ms: Reading(time_ms, value) for time_ms, value in other.items()}
     assert (await bench.live.predict(SERIES)).celsius == bench.expected(readings(20))
     bench.live.forget(SERIES)
     assert (await bench.live.predict(SERIES)).celsius == bench.expected(sorted(other.items()))
@@ -332,82 +238,6 @@ async def test_who_waits_when_it_stops_is_told(bench: Bench, monkeypatch) -> Non
     for each in (*waiting, later):
         with pytest.raises(ServiceUnavailable, match="the hub does not forecast now"):
             await each
-
-
-# Swaps
-
-
-async def test_a_new_model_has_the_state_of_every_live_series(bench: Bench) -> None:
-    for name in ("a", "b"):
-        await bench.came(readings(30, seed=ord(name)), name)
-    await bench.catalogue.activate(2)
-    asked = bench.store.asked
-    for name in ("a", "b"):
-        made = await bench.live.predict(name)
-        assert (made.version, made.celsius) == (2, bench.expected(readings(30, seed=ord(name)), 2))
-    assert bench.store.asked == asked
-
-
-async def test_readings_that_come_while_a_model_is_prepared_are_in_its_state(bench: Bench, monkeypatch) -> None:
-    await bench.came(readings(10))
-    prepare = bench.catalogue.prepare
-    assert prepare is not None
-
-    async def slowly(model: Model) -> None:
-        await prepare(model)
-        assert [each.version for each in await bench.came(readings(2, 10))] == [1, 1]
-        assert len(await bench.came(readings(4), "new one")) == 4
-
-    bench.catalogue.prepare = slowly
-    await bench.catalogue.activate(2)
-    assert (await bench.live.predict(SERIES)).celsius == bench.expected(readings(12), 2)
-    assert bench.live.carried(bench.catalogue.active, "new one") is not None  # type: ignore[arg-type]
-    assert [each.version for each in await bench.came(readings(1, 12))] == [2]
-
-
-async def test_a_store_that_fails_during_a_swap_leaves_the_model_that_runs(bench: Bench) -> None:
-    await bench.came(readings(10))
-    bench.store.failure = ServiceUnavailable("locked")
-    with pytest.raises(ServiceUnavailable, match="locked"):
-        await bench.catalogue.activate(2)
-    bench.store.failure = None
-    assert [each.version for each in await bench.came(readings(1, 10))] == [1]
-    await bench.catalogue.activate(2)
-    assert (await bench.live.predict(SERIES)).celsius == bench.expected(readings(11), 2)
-
-
-async def test_no_question_fails_or_is_answered_by_half_a_model_during_swaps(bench: Bench) -> None:
-    """Questions without a pause, readings, and swaps between two models: each answer is one of the two, whole."""
-    await bench.came(readings(20))
-    swapping = True
-    answers: list[tuple[int, int, tuple[float, ...]]] = []
-
-    async def ask() -> None:
-        while swapping:
-            made = await bench.live.predict(SERIES)
-            answers.append((made.version, made.made_at_ms, made.celsius))
-            given_one = await bench.live.predict(readings=readings(3))
-            assert given_one.celsius == only_three[given_one.version]
-            await asyncio.sleep(0)
-
-    async def send() -> None:
-        for step in range(20, 60):
-            await bench.came(readings(1, step))
-            await asyncio.sleep(0.005)
-
-    only_three = {version: bench.expected(readings(3), version) for version in (1, 2, 3)}
-    asking = [asyncio.create_task(ask()) for _ in range(3)]
-    sending = asyncio.create_task(send())
-    for version in (2, 1, 3, 2, 1):
-        await bench.catalogue.activate(version)
-    await sending
-    swapping = False
-    await asyncio.gather(*asking)
-    assert {version for version, _, _ in answers} == {1, 2, 3}
-    for version, made_at_ms, celsius in set(answers):
-        seen = (made_at_ms - START_MS) // CADENCE_MS + 1
-        assert celsius == bench.expected(readings(seen), version)
-    assert [each.time_ms for each in bench.store.made] == [time for time, _ in readings(60)]
 
 
 # With the store of a hub

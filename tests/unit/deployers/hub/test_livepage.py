@@ -21,6 +21,7 @@ from deployers.hub.livepage import (
     cadence_ms,
     chart,
     error,
+    error_by_version,
     newest,
     part,
 )
@@ -176,6 +177,21 @@ def test_only_the_last_day_counts_and_the_span_says_how_much_there_was() -> None
     assert 10 < hour["count"] < 40
     assert [one["ahead_ms"] for one in whole["by_lead"]] == [STEP_MS * step for step in range(1, 7)]
     assert [one["model"] for one in whole["by_lead"]] == sorted(one["model"] for one in whole["by_lead"])
+
+
+def test_each_version_is_judged_by_its_own_forecasts_beside_persistence() -> None:
+    both = [
+        forecast("a", "hub", step, version=7 + (step >= 200), off=0.2 if step >= 200 else 0.0) for step in range(300)
+    ]
+    newer, older = error_by_version(measured(300), Made.of(both), STEP_MS)
+    assert (newer["version"], older["version"]) == (8, 7)
+    assert older["model"] == pytest.approx(0, abs=0.07)  # the reading's clock is a little off the step that is forecast
+    assert newer["model"] > 4 * older["model"]
+    assert newer["count"] + older["count"] == pytest.approx(6 * 300, abs=21)
+    assert abs(older["span_ms"] - 300 * STEP_MS) < 2 * STEP_MS
+    assert error_by_version(measured(300), Made.of([]), STEP_MS) == []
+    many = Made.of([forecast("a", "hub", step, version=step) for step in range(40)])
+    assert [row["version"] for row in error_by_version(measured(300), many, STEP_MS)] == [39, 38, 37, 36, 35, 34]
 
 
 def test_there_is_no_error_without_pairs() -> None:

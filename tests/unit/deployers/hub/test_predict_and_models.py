@@ -20,18 +20,10 @@ from deployers.protocol.messages import Reading
 from tests import hub_models
 from tests.hub_client import TestClient
 from tests.hub_models import Kind, expected, readings, upload
-from tests.hub_parts import MemoryStore, Parts, headers, settings
+from tests.hub_parts import Parts, headers, settings
+from tests.live_bench import SERIES, ReadableStore
 
 READ, WRITE, DEPLOY = headers("read"), headers("write"), headers("deploy")
-SERIES = "bench-1"
-
-
-class Readable(MemoryStore):
-    """The store in memory, with its readings."""
-
-    async def readings(self, series: str, *, until_ms: int, last: int) -> list[Reading]:
-        known = sorted(self.kept.get(series, {}).values(), key=lambda each: each.time_ms)
-        return [each for each in known if each.time_ms < until_ms][-last:]
 
 
 class Rest:
@@ -40,7 +32,7 @@ class Rest:
     def __init__(self, root: Path) -> None:
         self.root, self.incoming = root, root / "incoming"
         parts = Parts()
-        self.store = Readable()
+        self.store = ReadableStore()
         self.catalogue = Catalogue(root / "data" / "models", hub_models.keys(root / "keys"))
         self.live = Live(self.catalogue, self.store)  # type: ignore[arg-type] # as much of it as is needed
         given = {**parts.given(), "store": self.store, "catalogue": self.catalogue, "live": self.live}

@@ -62,7 +62,11 @@ def test_a_client_gets_the_error_that_the_hub_had(kind: type[DeployerError]) -> 
 def test_the_more_special_error_comes_first() -> None:
     for place, (kind, _, _) in enumerate(ERRORS):
         assert not any(issubclass(kind, earlier) for earlier, _, _ in ERRORS[:place])
-    assert {code_of(kind("x"))[0] for kind in ALL if issubclass(kind, ServiceUnavailable | InputError)} <= {404, 422, 503}
+    assert {code_of(kind("x"))[0] for kind in ALL if issubclass(kind, ServiceUnavailable | InputError)} <= {
+        404,
+        422,
+        503,
+    }
 
 
 @pytest.mark.parametrize("error", [DeployerError("inside"), ValueError("inside"), exceptions.HostKeyError("inside")])

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from deployers.exceptions import BoardRefused, Conflict, NotFound, RolledBack, ServiceUnavailable
+from deployers.exceptions import BoardRefused, Conflict, DeployerError, NotFound, RolledBack, ServiceUnavailable
 from deployers.hub import rollout
 from deployers.hub.boards import UnknownBoardError
 from deployers.hub.jobs import Job
@@ -48,7 +48,7 @@ def run(parts: Parts, tmp_path: Path) -> Callable[[Call], Any]:
         async def both() -> Any:
             try:
                 return await call(made, job)
-            except Exception as error:
+            except DeployerError as error:
                 return error
 
         return asyncio.run(both()), job

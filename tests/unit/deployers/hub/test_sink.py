@@ -13,6 +13,7 @@ from deployers.protocol.messages import Forecast, Reading, SlotState
 from tests.hub_parts import Parts
 
 STEP = 600_000
+FULL = ServiceUnavailable("disk full")
 
 
 class Figures:
@@ -97,7 +98,7 @@ def test_a_failed_commit_does_not_hold_up_the_next(figures: Figures, monkeypatch
     async def first_fails(series: str, given: Any) -> int:
         if given[0].time_ms == 0:
             await asyncio.sleep(0.01)
-            raise ServiceUnavailable("once")
+            raise FULL
         return await keep(series, given)
 
     monkeypatch.setattr(figures.parts.store, "keep_readings", first_fails)

@@ -11,7 +11,10 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
+import psycopg
+
 from deployers.hub.store import Store
+from deployers.hub.store.database import WRITER_LOCK
 from deployers.protocol.messages import Reading
 
 CHECKOUT = Path(__file__).resolve().parents[5]
@@ -132,6 +135,23 @@ def test_a_full_disk_acknowledges_nothing_and_is_well_again_after(sqlite_url: st
     assert told["again"] == 500
     refused_at = max(told["acknowledged"]) + 500
     assert asyncio.run(everything(sqlite_url)) == {"board": kept | set(range(refused_at, refused_at + 500))}
+
+
+def test_writers_of_one_server_take_turns(postgresql_url: str) -> None:
+    """Ids are given out before COMMIT: without turns a lower one could appear after a higher one was seen."""
+
+    async def run() -> None:
+        async with Store(postgresql_url) as store:
+            with psycopg.connect(postgresql_url) as other:
+                other.execute(f"SELECT pg_advisory_xact_lock({WRITER_LOCK})")
+                going = asyncio.create_task(store.keep_readings("a", [Reading(1, 1)]))
+                await asyncio.sleep(0.3)
+                assert not going.done()
+                assert await store.readings("a") == [], "reading waits for nobody"
+                other.rollback()
+                assert await going == 1
+
+    asyncio.run(run())
 
 
 def test_the_newest_id_is_above_all_that_were_seen(url: str) -> None:

@@ -124,7 +124,9 @@ def test_a_locked_database_acknowledges_nothing_and_is_well_again_after(
             await store.keep_readings("a", one(1))
             other.execute("BEGIN IMMEDIATE")
             sent = [store.keep_readings("a", one(at)) for at in (2, 3)] + [store.check()]
-            for outcome in await asyncio.gather(*sent, return_exceptions=True):
+            async with asyncio.timeout(20):  # as long as a writer waits, not as long as an upgrade does
+                outcomes = await asyncio.gather(*sent, return_exceptions=True)
+            for outcome in outcomes:
                 assert isinstance(outcome, ServiceUnavailable)
                 assert "database is locked" in str(outcome)
                 assert "end the other process" in str(outcome)
