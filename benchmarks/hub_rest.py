@@ -89,6 +89,9 @@ def measure(seconds: int = 5, rounds: int = 3, readings: int = 144, connections:
     Returns:
         Plain values for JSON; `failed` has a line for each figure that falls short.
     """
+    if shutil.which("wrk") is None:
+        msg = "wrk is not installed, which makes the load: apt-get install wrk"
+        raise SystemExit(msg)
     home = Path(os.environ.get("EDGELOOP_HOME") or ROOT / ".edgeloop").resolve()
     with tempfile.TemporaryDirectory(prefix="edgeloop-bench-") as scratch, contextlib.ExitStack() as stack:
         folder = Path(scratch)

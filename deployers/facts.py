@@ -38,7 +38,7 @@ exec "$python" -c "$text" "$1" "$2" "$3" "$4" "$login" "$uid" "$elevated" "$HOME
 """
 # Python 3.6 and newer.
 PROBE = r"""
-import ctypes, glob, hashlib, json, os, platform, pwd, shutil, ssl, subprocess, sys
+import ctypes, glob, grp, hashlib, json, os, platform, pwd, shutil, ssl, subprocess, sys
 root, account, unit, hub, login, uid, elevated, home = sys.argv[1:]
 
 def said(*words):
@@ -61,7 +61,11 @@ def entry(path):
         owner = pwd.getpwuid(found.st_uid).pw_name
     except KeyError:
         owner = str(found.st_uid)
-    told = {"mode": found.st_mode & 0o7777, "owner": owner}
+    try:
+        group = grp.getgrgid(found.st_gid).gr_name
+    except KeyError:
+        group = str(found.st_gid)
+    told = {"mode": found.st_mode & 0o7777, "owner": owner, "group": group}
     if os.path.islink(path):
         return dict(told, kind="link", target=os.readlink(path))
     if os.path.isdir(path):
@@ -149,7 +153,7 @@ class Entry(BaseModel):
     Attributes:
         kind: "file", "folder", "link", or "broken" for an environment whose interpreter is gone.
         mode: permissions.
-        owner: an account's name.
+        owner, group: names.
         size: bytes of a file.
         sha256: of a file below 1 MiB that can be read.
         target: of a link.
@@ -160,6 +164,7 @@ class Entry(BaseModel):
     kind: str
     mode: int
     owner: str
+    group: str = ""
     size: int = 0
     sha256: str = ""
     target: str = ""

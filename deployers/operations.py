@@ -32,7 +32,7 @@ MODULES = (
     "ai_edge_litert.interpreter, numpy, httpx, pydantic, rich, click"
 )
 CONVERTING = "tensorflow, keras, flatbuffers, matplotlib"
-FOLDER = 'install -d -m "$1" -o "$2" -g "$(id -gn "$2")" "$3"'
+FOLDER = 'install -d -m "$1" -o "$2" -g "$(id -gn "$4")" "$3"'
 OWN_FOLDER = 'mkdir -p "$2" && chmod "$1" "$2"'
 ACCOUNT = 'useradd --system --user-group --home-dir "$1" --no-create-home --shell /usr/sbin/nologin "$2"'
 # The account that takes a file over reads what it could not read before: the file changes hands in one rename.
@@ -57,7 +57,9 @@ ln -sfn "$3" "$1/venv/current.new" && ln -sfn "$2" "$1/code/current.new" &&
 mv -fT "$1/venv/current.new" "$1/venv/current" && mv -fT "$1/code/current.new" "$1/code/current"
 """
 STARTED = 'umask 077; printf %s "$1" > "$2.new" && mv -f "$2.new" "$2"'
-STAGED = ".setup"
+# Not in incoming, where the hub may rename: root takes these files over.
+STAGED = "staging"
+SHARED = 0o1775  # the hub moves what was handed to it out of incoming, and nothing else
 
 
 def digest_of(*parts: str) -> str:
@@ -81,22 +83,26 @@ def folders_step(site: Site, facts: Facts, *, wheelhouse: bool) -> Step | None:
     """Every folder with its owner and its permissions."""
     wanted = dict.fromkeys((".", "code", "venv", "incoming"), (site.login, 0o755))
     wanted |= {"wheelhouse": (site.login, 0o755)} if wheelhouse else {}
-    wanted |= {f"incoming/{STAGED}": (site.login, 0o700)} if site.apart else {}
+    wanted |= {STAGED: (site.login, 0o700), "incoming": (site.login, SHARED)} if site.apart else {}
     own = ("config", "config/boards", "config/image_keys", "data", "run")
     wanted |= dict.fromkeys(own, (site.account, 0o700))
-    commands = [_folder(site, facts, name, *found) for name, found in wanted.items() if not _is_so(facts, name, *found)]
+    missing = {name: found for name, found in wanted.items() if not _is_so(site, facts, name, *found)}
+    commands = [_folder(site, facts, name, *found) for name, found in missing.items()]
     return Step("folders", commands=tuple(commands)) if commands else None
 
 
-def _is_so(facts: Facts, name: str, owner: str, mode: int) -> bool:
+def _is_so(site: Site, facts: Facts, name: str, owner: str, mode: int) -> bool:
     found = facts.entries.get(name)
-    return found is not None and (found.kind, found.owner, found.mode) == ("folder", owner, mode)
+    if found is None or (found.kind, found.owner, found.mode) != ("folder", owner, mode):
+        return False
+    return mode != SHARED or found.group == site.account
 
 
 def _folder(site: Site, facts: Facts, name: str, owner: str, mode: int) -> Command:
     path = site.root if name == "." else site.root / name
     if facts.elevated:
-        return site.as_root(script(FOLDER, f"{mode:04o}", owner, path))
+        group_of = site.account if mode == SHARED else owner
+        return site.as_root(script(FOLDER, f"{mode:04o}", owner, path, group_of))
     return script(OWN_FOLDER, f"{mode:04o}", path)
 
 
@@ -122,7 +128,7 @@ def _is_there(site: Site, facts: Facts, file: File) -> bool:
 
 
 def _staged(site: Site, number: int, file: File) -> File:
-    return File(file.source, site.incoming / STAGED / f"{number}-{file.remote.name}", 0o600, file.secret)
+    return File(file.source, site.root / STAGED / f"{number}-{file.remote.name}", 0o600, file.secret)
 
 
 def code_step(site: Site, facts: Facts, bundle: Bundle, python: str) -> Step | None:
@@ -174,7 +180,7 @@ def settings_step(site: Site, facts: Facts, run: Run, text: File) -> Step | None
     """Let the hub that is to run read its new configuration before it takes the old one's place."""
     if _is_there(site, facts, text):
         return None
-    new = site.incoming / (f"{STAGED}/hub.toml" if site.apart else "hub.toml")
+    new = site.root / (f"{STAGED}/hub.toml" if site.apart else "incoming/hub.toml")
     check = (*_program(site, run), "settings", "--config", new)
     return Step(
         "settings",
@@ -212,7 +218,7 @@ def unit_step(site: Site, facts: Facts) -> Step | None:
     text = unit_text(site).encode()
     if not site.systemd or facts.unit == hashlib.sha256(text).hexdigest():
         return None
-    staged = site.incoming / (f"{STAGED}/{UNIT}" if site.apart else UNIT)
+    staged = site.root / (f"{STAGED}/{UNIT}" if site.apart else f"incoming/{UNIT}")
     take = site.as_root(script(TAKE_OVER, staged, UNIT_PATH, "0644", "root"))
     return Step("unit", files=(File(text, staged),), commands=(take,))
 

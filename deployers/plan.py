@@ -116,4 +116,3 @@ class Plan:
 def plan_of(jetson: str, steps: Iterable[Step | None]) -> Plan:
     """A plan of those steps that there are."""
     return Plan(jetson, tuple(step for step in steps if step is not None))
-

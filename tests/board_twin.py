@@ -43,6 +43,7 @@ class BoardTwin:
         self.acknowledged = 0
         self.image = bytearray()
         self.received = 0
+        self.worn_out: int | None = None  # offset at which the flash cannot be written
         self.session_key = b""
         self.time_ms = 0
         self.sequence = 0
@@ -108,14 +109,15 @@ class BoardTwin:
             self.sha256 = message[4:]
         if frame.type == Message.TRANSFER_CHUNK and not status:
             if not self._take_chunk(message):
-                status = Status.SLOT_OFFSET
+                is_due = messages.decode_u32(message[:4], "chunk") == len(self.image)
+                status = Status.SLOT_FLASH if is_due else Status.SLOT_OFFSET
             body = len(self.image).to_bytes(4, "little")
         self.send(Message.ANSWER, Answer(frame.sequence, status, body).encode())
 
     def _take_chunk(self, message: bytes) -> bool:
         """Bytes that came before are passed over; what does not follow on them is left out."""
         offset, chunk = messages.decode_u32(message[:4], "chunk"), message[4:]
-        if offset > len(self.image):
+        if offset > len(self.image) or offset == self.worn_out:
             return False
         self.image += chunk[len(self.image) - offset :]
         self.received += len(chunk)

@@ -97,7 +97,7 @@ class Sender:
         """How much of an earlier try is there, and is the beginning of this file."""
         found = _stat(self.sftp, self.part)
         size = int(found.st_size or 0) if found is not None else 0
-        if not 0 < size <= self.size:
+        if not size:
             return 0
         return size if remote_hash(self.shell, self.part, size) == self._hash(size) else 0
 
@@ -132,6 +132,7 @@ class Sender:
             answer = self.shell.run(script(FREE, folder)).text.split()
             free = int(answer[3]) * 1024 if len(answer) > 4 and answer[3].isdigit() else None
             if free is not None and free < self.size:
+                self.sftp.remove(str(self.part))  # the hub that runs there needs the room
                 error = OSError(errno.ENOSPC, f"no space left, {free} bytes free for {self.size}")
         return refused(self.shell.name, self.remote, error)
 

@@ -128,7 +128,8 @@ class Catalogue:
 
     def models(self) -> list[ModelView]:
         """Every version, the newest first."""
-        return [self.view(version) for version in sorted(self._known, reverse=True)]
+        known = sorted(self._known.items(), reverse=True)
+        return [installed.view(notes, self._state(version, notes)) for version, (installed, notes) in known]
 
     def view(self, version: int) -> ModelView:
         """One version.
@@ -261,7 +262,7 @@ class Catalogue:
             if str(found.parts.version) != name:
                 self._pass_over(name, f"its image has version {found.parts.version!r}, expected {name!r}")
                 return
-            self._known[found.parts.version] = found, read_notes(path, found.image_sha256)
+            self._put(found, read_notes(path, found.image_sha256))
         except DeployerError as error:
             self._pass_over(name, str(error))
 
@@ -301,7 +302,7 @@ class Catalogue:
         notes = Notes(found.image_sha256, int(self._clock() * 1000), way_back_for=way_back_for)
         target = self._folder / str(version)
         self._move(found, notes, target)
-        self._known[version] = replace(found, folder=target), notes
+        self._put(replace(found, folder=target), notes)
         self.damaged.pop(str(version), None)
         self._prune(version)
         return self.view(version)
@@ -338,11 +339,15 @@ class Catalogue:
         installed, notes = self._known[version]
         changed = replace(notes, **changes)
         write_notes(installed.folder, changed)
-        self._known[version] = installed, changed
+        self._put(installed, changed)
 
     def _persist(self, version: int, now_ms: int) -> None:
         self._note(version, {"activated_ms": now_ms, "failed": None})
         write_json(self._folder / ACTIVE, {"version": version, "since_ms": now_ms})
+
+    def _put(self, installed: Installable, notes: Notes) -> None:
+        """By another dictionary in place of this one, which the event loop may be going through."""
+        self._known = {**self._known, installed.parts.version: (installed, notes)}
 
     def _prune(self, newest: int) -> None:
         """Remove the oldest versions beyond `keep`."""
@@ -350,8 +355,10 @@ class Catalogue:
         if self.active is not None:
             kept |= {self.active.version, self.way_back_of(self.active.version) or 0}
         others = [version for version in sorted(self._known) if version not in kept]
-        for version in others[: max(0, len(self._known) - self._keep)]:
-            folder = self._known.pop(version)[0].folder
+        surplus = others[: max(0, len(self._known) - self._keep)]
+        folders = [self._known[version][0].folder for version in surplus]
+        self._known = {version: entry for version, entry in self._known.items() if version not in surplus}
+        for folder in folders:
             gone = folder.with_name(f".{folder.name}.gone")
             with suppress(OSError):  # it is not listed any more; a folder that stays is found again at the next start
                 folder.rename(gone)

@@ -39,6 +39,8 @@ INLINE_READINGS = 200
 READINGS_MAX = 10_000
 # Forecasts missed while the hub was down that are made up for, of one series.
 MISSED_MAX = 64
+# Series whose state is rebuilt in one turn: each takes some milliseconds, in which the readings of all others wait.
+REBUILT_MAX = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,8 +246,7 @@ class Live:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            jobs = list(self._waiting)
-            self._waiting.clear()
+            jobs = self._next()
             try:
                 await self._turn(jobs)
             except asyncio.CancelledError:
@@ -254,24 +255,46 @@ class Live:
             except Exception as error:  # noqa: BLE001 - each waiting caller gets it
                 _fail(jobs, error)
 
-    async def _turn(self, jobs: list[Job]) -> None:
-        """Step what waits, and leave the forecasts to be kept while others step."""
-        models = [each for each in (self._catalogue.active, self._coming) if each is not None]
+    def _next(self) -> list[Job]:
+        """All that waits, but of series without a state only a few: the others would wait for the rebuilding of all."""
+        models, cold = self._models(), set[str]()
+        jobs, later = list[Job](), deque[Job]()
+        for job in self._waiting:
+            if job.series not in cold and not self._is_carried(job.series, models):
+                if len(cold) == REBUILT_MAX:
+                    later.append(job)
+                    continue
+                cold.add(job.series)
+            jobs.append(job)
+        self._waiting = later
+        if later:
+            self._wake.set()
+        return jobs
+
+    def _is_carried(self, series: str, models: list[Model]) -> bool:
+        return series not in self._forgotten and all(series in model.tracks for model in models)
+
+    def _models(self) -> list[Model]:
+        """Those that step: the active one first, perhaps one that is prepared."""
         if self._coming is self._catalogue.active:
             self._coming = None
-        work = Work(jobs, list(dict.fromkeys(models)))
-        self._forget(work.models)
+        return [each for each in (self._catalogue.active, self._coming) if each is not None]
+
+    async def _turn(self, jobs: list[Job]) -> None:
+        """Step what waits, and leave the forecasts to be kept while others step."""
+        work = Work(jobs, self._models())
+        self._forget(work)
         await self._gather_histories(work)
         made = await self._stepped(work)
         task = asyncio.create_task(self._keep(jobs, made), name="keep the hub's forecasts")
         self._keeping.add(task)
         task.add_done_callback(self._keeping.discard)
 
-    def _forget(self, models: Iterable[Model]) -> None:
-        for series in self._forgotten:
-            for model in models:
+    def _forget(self, work: Work) -> None:
+        for series in self._forgotten.intersection(job.series for job in work.jobs):
+            for model in work.models:
                 model.tracks.pop(series, None)
-        self._forgotten.clear()
+            self._forgotten.discard(series)
 
     async def _gather_histories(self, work: Work) -> None:
         """Read what is needed for states that are not there: everything before the first reading that waits."""
@@ -326,9 +349,11 @@ class Live:
             return
         self._coming = model
         try:
-            while missing := [series for series in list(before.tracks) if series not in model.tracks]:
+            asked = set[str]()  # once each: one whose stored readings are all gone has no state any more
+            while missing := [each for each in list(before.tracks) if each not in model.tracks and each not in asked]:
                 for series in missing:
                     await self._queued(series, [])
+                asked.update(missing)
         except BaseException:
             self._coming = None
             raise

@@ -7,9 +7,9 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
-from deployers.exceptions import DeployerError
+from deployers.exceptions import DeployerError, InputError
 from deployers.hub.metrics import LiveError
-from deployers.hub.store import StoredForecast
+from deployers.hub.store import StoredForecast, is_storable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,6 +56,9 @@ class HubSink:
         Raises:
             ServiceUnavailable: they are not stored.
         """
+        readings = self._storable(board, readings)
+        if not readings:
+            return
         before, mine = self._tails.get(board), asyncio.get_running_loop().create_future()
         self._tails[board] = mine
         try:
@@ -85,9 +88,20 @@ class HubSink:
             celsius=forecast.celsius,
             received_ms=self._clock(),
         )
-        await self._store.keep_forecasts([stored])
+        try:
+            await self._store.keep_forecasts([stored])
+        except InputError as error:  # sent again, it would be refused again, and all behind it would wait for ever
+            _log.warning("a forecast of board %s is dropped: %s", board, error)
+            return
         self._forecasts["board"].inc()
         self._errors["board"].forecast(board, stored.time_ms, stored.celsius[0])
+
+    def _storable(self, board: str, readings: tuple[Reading, ...]) -> tuple[Reading, ...]:
+        """Without those that no store will ever take: not acknowledged, they would be sent for ever, and nothing after."""
+        good = tuple(reading for reading in readings if is_storable(reading))
+        if len(good) < len(readings):
+            _log.warning("%d readings of board %s with impossible times are dropped", len(readings) - len(good), board)
+        return good
 
     async def forecast(self, board: str, readings: tuple[Reading, ...]) -> None:
         """The hub's own forecasts; the readings are stored already, and stay acknowledged if these fail."""

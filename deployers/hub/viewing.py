@@ -25,7 +25,7 @@ FRESH_SECONDS = 1.0
 # Counting all readings is not for every second; a new series is seen at once if it is a board.
 NAMES_SECONDS = 15.0
 # Late readings and forecasts lie before what is asked for in between.
-WHOLE_SECONDS = 20.0
+WHOLE_SECONDS = 60.0
 SERIES_MOST = 16
 READINGS_MOST = 20_000
 FORECASTS_MOST = 5_000

@@ -51,7 +51,8 @@ class HubRest:
             answer.raise_for_status()
             found: dict[str, Any] = answer.json()
         except (httpx.HTTPError, ValueError) as error:
-            msg = f"hub {self._url!r} does not answer GET {path} ({error}): python -m deployers.lab logs"
+            reason = str(error).partition("\n")[0]
+            msg = f"hub {self._url!r} does not answer GET {path} ({reason}): python -m deployers.lab logs"
             raise ServiceUnavailable(msg) from None
         return found
 

@@ -183,6 +183,33 @@ def test_another_series_span_and_lead_can_be_chosen_by_keyboard(tab: Tab, server
     assert tab.run("document.querySelector('#lead').disabled")
 
 
+def test_an_answer_that_comes_after_a_newer_one_is_not_shown(tab: Tab, server: Server) -> None:
+    visit(tab, server, "reader")
+    labels = tab.run("""(async () => {
+      const [chart, hours] = ["#chart", "#hours"].map((name) => document.querySelector(name));
+      const usual = fetch, seen = [];
+      let late;
+      const delivered = new Promise((resolve) => { late = resolve; });
+      window.fetch = async (url, options) => {
+        const answer = await usual(url, options);
+        if (!url.includes("hours=1&")) return answer;
+        await new Promise((resolve) => setTimeout(resolve, 600));
+        setTimeout(late, 200);
+        return answer;
+      };
+      const observer = new MutationObserver(() => seen.push(chart.getAttribute("aria-label")));
+      observer.observe(chart, {attributeFilter: ["aria-label"]});
+      for (const value of ["1", "6"]) {
+        hours.value = value;
+        hours.dispatchEvent(new Event("change"));
+      }
+      await delivered;
+      return seen;
+    })()""")
+    assert len(set(labels)) == 1
+    assert "from 2024-04-26 19" in labels[0]
+
+
 def test_the_chart_is_zoomed_by_dragging_and_shown_whole_again(tab: Tab, server: Server) -> None:
     visit(tab, server, "reader")
     x, y, width, height = tab.run(
@@ -207,6 +234,25 @@ def test_the_chart_is_zoomed_by_dragging_and_shown_whole_again(tab: Tab, server:
     whole = tab.run(INK)
     tab.click("[data-line='0']")
     assert tab.run(INK) < whole
+
+
+def test_on_a_phone_one_finger_scrolls_the_page_and_two_zoom_the_chart(tab: Tab, server: Server) -> None:
+    tab.size(360, 740, mobile=True)
+    tab.call("Emulation.setTouchEmulationEnabled", enabled=True)
+    visit(tab, server, "reader")
+    x, y = tab.run("(({x, y, width, height}) => [x + width / 2, y + height / 2])(chart.getBoundingClientRect())")
+    for kind, moved in (("touchStart", 0), *(("touchMove", 25 * step) for step in range(1, 7))):
+        tab.call("Input.dispatchTouchEvent", type=kind, touchPoints=[{"x": x, "y": y - moved}])
+    tab.call("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
+    tab.wait("scrollY > 50")
+    assert tab.run("document.querySelector('#unzoom').hidden")
+    tab.run("scrollTo(0, 0)")
+    for kind, apart in (("touchStart", 40), ("touchMove", 60), ("touchMove", 90)):
+        points = [{"x": x - apart, "y": y, "id": 1}, {"x": x + apart, "y": y, "id": 2}]
+        tab.call("Input.dispatchTouchEvent", type=kind, touchPoints=points)
+    tab.call("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
+    tab.wait("!document.querySelector('#unzoom').hidden")
+    assert tab.complaints == []
 
 
 def test_buttons_are_for_those_who_may(tab: Tab, server: Server) -> None:

@@ -214,6 +214,14 @@ def test_a_file_goes_there_and_comes_back(jetson, tmp_path, data) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["back", "there"]
 
 
+def test_nobody_else_reads_a_file_while_it_arrives(jetson, tmp_path) -> None:
+    modes: list[int] = []
+    part = tmp_path / "x.part"
+    jetson.upload(DATA, remote(tmp_path / "x"), 0o644, lambda *_: modes.append(part.stat().st_mode & 0o777))
+    assert set(modes) == {0o600}
+    assert (tmp_path / "x").stat().st_mode & 0o777 == 0o644
+
+
 def test_a_file_that_is_there_is_not_sent_again(jetson, tmp_path) -> None:
     jetson.upload(DATA, remote(tmp_path / "x"), 0o600)
     inode = (tmp_path / "x").stat().st_ino
@@ -328,7 +336,7 @@ def test_a_full_disk_is_told_and_harms_nothing(jetson, small_disk) -> None:
     with pytest.raises(ServiceUnavailable, match=r"kitchen: '.*/x' cannot be written \(no space left.*free some space"):
         jetson.upload(DATA * 4, remote(small_disk / "x"))
     assert (small_disk / "x").read_bytes() == b"old"
-    (small_disk / "x.part").unlink(missing_ok=True)
+    assert [path.name for path in small_disk.iterdir()] == ["x"]  # the hub there has its room back
     assert jetson.upload(DATA[:1000], remote(small_disk / "x")).sent == 1000
 
 

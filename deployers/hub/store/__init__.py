@@ -21,6 +21,7 @@ from deployers.hub.store.records import (
     SeriesView,
     StoredForecast,
     StoredReading,
+    is_storable,
     series_name,
 )
 from deployers.hub.store.store import Store
@@ -35,5 +36,6 @@ __all__ = [
     "Store",
     "StoredForecast",
     "StoredReading",
+    "is_storable",
     "series_name",
 ]

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from deployers.exceptions import InputError
 
+if TYPE_CHECKING:
+    from deployers.protocol.messages import Reading
+
 LATEST_MS = 253_402_300_799_999  # the end of the year 9999, as the golden vectors and CSV times have it
-LARGEST_MICROCELSIUS = 2**31 - 1  # what a board's messages hold
+LOWEST_MICROCELSIUS, HIGHEST_MICROCELSIUS = -(2**31), 2**31 - 1  # what a board's messages hold
 MICRODEGREES = 1_000_000
 SOURCES = ("board", "hub")
 VALUES_MAX = 32  # the longest horizon of the protocol
@@ -208,13 +211,19 @@ def checked_time(time_ms: int) -> int:
     return time_ms
 
 
+def is_storable(reading: Reading) -> bool:
+    """Whether a store takes this reading; one that it does not take now it will never take."""
+    in_time = 0 <= reading.time_ms <= LATEST_MS
+    return in_time and LOWEST_MICROCELSIUS <= reading.microcelsius <= HIGHEST_MICROCELSIUS
+
+
 def checked_microcelsius(microcelsius: int) -> int:
     """The value itself, if it fits into 32 bits, as readings do on their way.
 
     Raises:
         InputError: it does not.
     """
-    if abs(microcelsius) > LARGEST_MICROCELSIUS:
-        msg = f"value {microcelsius!r} in micro-degrees: expected at most ±{LARGEST_MICROCELSIUS}, check the sensor"
+    if not LOWEST_MICROCELSIUS <= microcelsius <= HIGHEST_MICROCELSIUS:
+        msg = f"value {microcelsius!r} in micro-degrees: expected a number of 32 bits, check the sensor"
         raise InputError(msg)
     return microcelsius

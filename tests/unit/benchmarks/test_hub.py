@@ -50,6 +50,12 @@ def test_what_is_no_summary_is_said(text: str) -> None:
         parse_wrk(text)
 
 
+def test_without_the_load_maker_it_is_said(monkeypatch) -> None:
+    monkeypatch.setattr(hub_rest.shutil, "which", lambda _: None)
+    with pytest.raises(SystemExit, match="wrk is not installed, which makes the load: apt-get install wrk"):
+        hub_rest.measure()
+
+
 def test_nothing_falls_short_where_all_is_reached() -> None:
     assert shortfalls({STORED: FAST, "mlflow, given readings": SLOW, DEPLOYING: SLOW}, 3) == []
 

@@ -46,6 +46,7 @@ def test_it_is_the_same_whenever_and_whoever_packs_it(package) -> None:
     second = make_bundle(package, {})
     assert (first.data, first.digest) == (second.data, second.digest)
     assert first.digest == hashlib.sha256(gzip.decompress(first.data)).hexdigest()[:16]
+    assert first.data[4:8] == bytes(4)  # the time in gzip's header
     with tarfile.open(fileobj=io.BytesIO(first.data)) as tar:
         assert {(each.mode, each.uid, each.mtime, each.uname) for each in tar} == {(0o644, 0, 0, "")}
 

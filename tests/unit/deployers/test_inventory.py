@@ -141,6 +141,7 @@ def entry(more: str) -> str:
         (entry('account = "Root!"'), "'account' 'Root!' is no account name"),
         (entry('user = "-oProxyCommand=id"'), "'user' '-oProxyCommand=id' is no name"),
         (MINIMAL.replace("192.0.2.7", "-oProxyCommand=id"), "'host' '-oProxyCommand=id' is no host name"),
+        (MINIMAL.replace("192.0.2.7", "-v"), "'host' '-v' is no host name"),
         (MINIMAL.replace("192.0.2.7", "a b"), "'host' 'a b' is no host name"),
         (MINIMAL.replace(PIN, "MD5:aa"), r"'host_keys\.0' 'MD5:aa' is no fingerprint, expected 'SHA256:' and 43"),
         (MINIMAL.replace(PIN, PIN[:-1]), "is no fingerprint"),

@@ -92,7 +92,9 @@ def done(entry: Jetson, before: Facts, wanted: Wanted = WANTED) -> Facts:
     entries = dict(before.entries)
     own = ("config", "config/boards", "config/image_keys", "data", "run")
     entries |= dict.fromkeys((".", "code", "venv", "incoming", "wheelhouse"), folder(site.login))
-    entries |= dict.fromkeys(own, folder(site.account, 0o700)) | {"incoming/.setup": folder(site.login, 0o700)}
+    entries |= dict.fromkeys(own, folder(site.account, 0o700)) | {"staging": folder(site.login, 0o700)}
+    if site.apart:
+        entries["incoming"] = Entry(kind="folder", mode=0o1775, owner=site.login, group=site.account)
     digest = environment_digest(wanted.lock, before.machine, before.python_version)
     entries |= {f"code/{BUNDLE.digest}": folder(site.login), f"venv/{digest}": folder(site.login)}
     entries |= {"code/current": link(BUNDLE.digest), "venv/current": link(digest)}
@@ -164,6 +166,7 @@ def test_only_what_changed_is_done() -> None:
     assert steps(account=False) == ["account"]
     assert steps(entries={"data": folder("root", 0o700)}) == ["folders"]
     assert steps(entries={"config": folder("edgeloop", 0o755)}) == ["folders"]
+    assert steps(entries={"incoming": Entry(kind="folder", mode=0o1775, owner="jetson", group="jetson")}) == ["folders"]
     assert steps(entries={"config/ctl.token": None}) == ["token"]
     assert steps(entries={"config/boards/board-1.key": file("edgeloop", b"k" * 32, 0o644)}) == ["files"]
     assert steps(entries={"config/boards/board-1.key": file("root", b"k" * 32, 0o600)}) == ["files"]
@@ -188,9 +191,7 @@ def test_a_password_in_a_database_address_is_not_shown() -> None:
     told = json.dumps(plan.as_dict())
     (placed,) = [step for step in plan.steps if step.name == "files"]
     assert "hunter2" not in told
-    assert any(
-        each == {"path": str(ROOT / "incoming/.setup/0-hub.toml"), "mode": "0600"} for each in placed.as_dict()["files"]
-    )
+    assert any(each == {"path": str(ROOT / "staging/0-hub.toml"), "mode": "0600"} for each in placed.as_dict()["files"])
 
 
 def test_no_key_is_in_any_plan() -> None:

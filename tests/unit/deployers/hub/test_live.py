@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from deployers.exceptions import InputError, NotFound, ServiceUnavailable
-from deployers.hub.live import INLINE_READINGS, MISSED_MAX, READINGS_MAX
+from deployers.hub.live import INLINE_READINGS, MISSED_MAX, READINGS_MAX, REBUILT_MAX
 from deployers.hub.serving import Model
+from deployers.hub.stepping import step
 from deployers.hub.store import Store
 from deployers.protocol.messages import Reading
 from tests.hub_models import CADENCE_MS, START_MS, readings
@@ -35,8 +36,8 @@ async def test_every_reading_has_a_forecast_and_it_is_kept(bench: Bench) -> None
 
 async def test_many_series_at_once_do_not_mix(bench: Bench) -> None:
     series = {f"board-{number}": readings(20, seed=number) for number in range(12)}
-    for step in range(20):
-        await asyncio.gather(*(bench.came([pairs[step]], name) for name, pairs in series.items()))
+    for place in range(20):
+        await asyncio.gather(*(bench.came([pairs[place]], name) for name, pairs in series.items()))
     assert len(bench.store.made) == 12 * 20
     for name, pairs in series.items():
         assert (await bench.live.predict(name)).celsius == bench.expected(pairs)
@@ -127,6 +128,24 @@ async def test_a_state_is_rebuilt_from_as_many_readings_as_a_board_replays(bench
     monkeypatch.setattr(Model, "replay_readings", 7)
     await bench.store.keep_readings(SERIES, [Reading(*each) for each in readings(30)])
     assert (await bench.live.predict(SERIES)).celsius == bench.expected(readings(7, 23))
+
+
+async def test_live_series_do_not_wait_until_all_others_are_rebuilt(bench: Bench, monkeypatch) -> None:
+    """After a start hundreds of boards send at once."""
+    await bench.came(readings(5))
+    turns: list[set[str]] = []
+    monkeypatch.setattr(
+        "deployers.hub.live.step", lambda work: turns.append({job.series for job in work.jobs}) or step(work)
+    )
+    names = [f"board-{number}" for number in range(2 * REBUILT_MAX + 3)]
+    for name in names:
+        await bench.store.keep_readings(name, [Reading(*each) for each in readings(6)])
+    cold = [bench.came(pairs, name) for pairs in (readings(1, 6), readings(1, 7)) for name in names]
+    await asyncio.gather(*cold, bench.came(readings(1, 5)))
+    assert [len(turn) for turn in turns] == [REBUILT_MAX + 1, REBUILT_MAX, 3]
+    assert SERIES in turns[0]
+    for name in names:
+        assert (await bench.live.predict(name)).celsius == bench.expected(readings(8))
 
 
 async def test_a_corrected_reading_is_seen(bench: Bench) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from deployers.exceptions import ServiceUnavailable
+from deployers.exceptions import NotFound, ServiceUnavailable
 from tests.hub_models import CADENCE_MS, START_MS, readings
 from tests.live_bench import SERIES, Bench
 
@@ -45,11 +45,21 @@ async def test_readings_that_come_while_a_model_is_prepared_are_in_its_state(ben
     assert [each.version for each in await bench.came(readings(1, 12))] == [2]
 
 
+async def test_a_series_whose_readings_are_gone_does_not_hold_up_a_swap(bench: Bench) -> None:
+    await bench.came(readings(10))
+    bench.store.kept.clear()
+    async with asyncio.timeout(10):
+        await bench.catalogue.activate(2)
+    with pytest.raises(NotFound):
+        await bench.live.predict(SERIES)
+
+
 async def test_a_store_that_fails_during_a_swap_leaves_the_model_that_runs(bench: Bench) -> None:
     await bench.came(readings(10))
     bench.store.failure = ServiceUnavailable("locked")
     with pytest.raises(ServiceUnavailable, match="locked"):
         await bench.catalogue.activate(2)
+    assert bench.live._coming is None  # noqa: SLF001 - or every reading would be stepped twice from now on
     bench.store.failure = None
     assert [each.version for each in await bench.came(readings(1, 10))] == [1]
     await bench.catalogue.activate(2)

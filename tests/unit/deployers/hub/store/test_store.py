@@ -46,7 +46,7 @@ def forecast(**changed: Any) -> StoredForecast:
 
 def test_readings_come_back_in_the_order_of_time(url: str) -> None:
     async def work(store: Store) -> None:
-        given = readings(5, -7, 2**31 - 1, 1 - 2**31)
+        given = readings(5, -7, 2**31 - 1, -(2**31))
         assert await store.keep_readings("board-1", given[::-1]) == 4
         assert await store.keep_readings("other", readings(9)) == 1
         assert await store.readings("board-1") == given
