@@ -89,8 +89,8 @@ bench-fidelity: setup ## what the integer cells cost in accuracy on the referenc
 	@$(PY) -m benchmarks.fidelity $(ARGS)
 
 .PHONY: bench-hub
-bench-hub: setup ## the hub: 500 boards on it, and its REST beside mlflow models serve (ARGS go to it)
-	@scripts/install-debian.sh $(FIRMWARE_PACKAGES) libgomp1 wrk
+bench-hub: setup ## the hub: forecasts by REST beside mlflow models serve, its own forecasts, 500 boards (ARGS go to it)
+	@scripts/install-debian.sh $(FIRMWARE_PACKAGES) wrk
 	@$(PY) -m benchmarks.hub $(ARGS)
 
 .PHONY: soak

@@ -278,11 +278,13 @@ def hub_toml(site: Site, jetson: Jetson) -> str:
 
 
 def _toml(value: Any) -> str:
-    """A value as TOML writes it; strings as JSON does, which TOML reads alike."""
+    """A value as TOML writes it; strings as JSON does, which TOML reads alike where no character is split in two."""
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(_toml, value))}]"
     if isinstance(value, bool | str):
-        return json.dumps(value).replace("\x7f", "\\u007f")
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{json.dumps(key)} = {_toml(each)}' for key, each in value.items())}}}"
     return repr(value)
 
 

@@ -97,7 +97,7 @@ class HubSink:
         self._errors["board"].forecast(board, stored.time_ms, stored.celsius[0])
 
     def _storable(self, board: str, readings: tuple[Reading, ...]) -> tuple[Reading, ...]:
-        """Without those that no store will ever take: not acknowledged, they would be sent for ever, and nothing after."""
+        """Without those that no store will ever take: sent for ever, they would hold up all that comes after them."""
         good = tuple(reading for reading in readings if is_storable(reading))
         if len(good) < len(readings):
             _log.warning("%d readings of board %s with impossible times are dropped", len(readings) - len(good), board)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +21,17 @@ KINDS = {"qemu": "mps2_an500", "native": "native"}
 SHOWN_LINES = 40
 
 
+class Finite(click.FloatRange):
+    """A number within bounds; what is no number is within none."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The number."""
+        found = float(super().convert(value, param, ctx))
+        if math.isnan(found):
+            self.fail(f"{value!r} is no number, expected one from {self.min} to {self.max}", param, ctx)
+        return found
+
+
 def board_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Options that `up` and `loop` share."""
     options = [
@@ -33,7 +45,7 @@ def board_options(function: Callable[..., Any]) -> Callable[..., Any]:
             help="QEMU's Cortex-M7, or the firmware as a program of this machine.",
         ),
         click.option(
-            "--minutes", type=click.FloatRange(0.1, 7 * 24 * 60), default=60.0, show_default=True,
+            "--minutes", type=Finite(0.1, 7 * 24 * 60), default=60.0, show_default=True,
             help="After which the lab ends by itself.",
         ),
         click.option("--fresh", is_flag=True, help="Forget what an earlier lab left: disks, keys and readings."),
@@ -53,9 +65,7 @@ Examples:
 """
 )
 @board_options
-@click.option(
-    "--speed", type=click.FloatRange(0.1, 1e6), default=600.0, show_default=True, help="Seconds of the data a second."
-)
+@click.option("--speed", type=Finite(0.1, 1e6), default=600.0, show_default=True, help="Seconds of the data a second.")
 @click.option("--simulated", is_flag=True, help="Feed a simulated room and not the champion's test part.")
 def up(  # noqa: PLR0913 - a command's options
     *, jetson: str, boards: int, board_kind: str, minutes: float, fresh: bool, as_json: bool, speed: float,
@@ -83,9 +93,7 @@ Examples:
 """
 )
 @board_options
-@click.option(
-    "--speed", type=click.FloatRange(0.1, 1e6), default=3600.0, show_default=True, help="Seconds of the data a second."
-)
+@click.option("--speed", type=Finite(0.1, 1e6), default=3600.0, show_default=True, help="Seconds of the data a second.")
 @click.option(
     "--readings",
     type=click.IntRange(10, 20_000),

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from deployers.commands.image import plain_errors
-from deployers.exceptions import Conflict, InputError
+from deployers.exceptions import Conflict, InputError, ReleaseError
 from deployers.inventory import FOLDER
 from deployers.lab.arm64 import disk_of, prepare_disk, unregister
 from deployers.lab.feeder import Course, course_of_release, simulated_course
@@ -149,7 +149,10 @@ def _champion_course() -> Course | None:
     with tempfile.TemporaryDirectory(prefix="edgeloop-lab-") as scratch:
         try:
             release = fetch_release("champion", Path(scratch), MODEL)
-        except InputError:  # nothing is trained yet
+        except ReleaseError:
+            raise
+        except InputError as error:  # nothing is trained yet, as a rule
+            click.echo(f"no champion ({error}); the boards are fed a simulated room", err=True)
             return None
         return course_of_release(release.path, release.name)
 

@@ -112,7 +112,7 @@ export class Chart {
       model[name] = (event, graph, context) => {
         const isPinch = event.touches.length > 1 || context.pinches;
         context.pinches = event.touches.length > 1;
-        if (isPinch) usual(event, graph, context);
+        if (isPinch && event.cancelable) usual(event, graph, context); // not while the page still scrolls
       };
     }
     delete model.dblclick;

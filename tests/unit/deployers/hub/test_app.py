@@ -290,7 +290,10 @@ def test_a_job_that_runs_when_the_hub_stops_is_kept_as_stopped(parts: Parts, tmp
 
 
 def test_training_runs_as_a_job_one_at_a_time(parts: Parts, tmp_path: Path) -> None:
-    train = {"kind": "command", "command": (sys.executable, "-c", "import time; print('epoch 1', flush=True); time.sleep(0.5)")}
+    train = {
+        "kind": "command",
+        "command": (sys.executable, "-c", "import time; print('epoch 1', flush=True); time.sleep(0.5)"),
+    }
     with TestClient(create_app(settings(tmp_path, train=train), **parts.given())) as client:
         first = client.post("/train", headers=DEPLOY)
         requires(client.post("/train", json={}, headers=DEPLOY), 409, "conflict")

@@ -39,12 +39,13 @@ def parts() -> Parts:
 
 @pytest.fixture
 def given(tmp_path: Path, parts: Parts, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    monkeypatch.setattr(server, "KEEP_ALIVE_SECONDS", 1)
     monkeypatch.setattr(server, "create_app", lambda found: create_app(found, **parts.given()))
     return settings(tmp_path, rest={"port": 0})
 
 
 def during(given: Settings, body: Callable[[str], Any], ends: bool = True) -> Any:
-    """Serve in this thread while another one does something with the hub's address, and then ends it as systemd does."""
+    """Serve here while another thread does something with the hub's address, and then ends it as systemd does."""
     found: list[Any] = []
 
     def visit() -> None:
@@ -112,7 +113,12 @@ def test_a_connection_that_says_nothing_or_half_of_it_ends(given: Settings, monk
     began = time.monotonic()
 
     def ask(url: str) -> list[bytes]:
-        return [talk(url), talk(url, b"GET /heal"), talk(url, b"\r\n"), talk(url, GET, 0.1, b"GET /health HTTP/1.1\r\n")]
+        return [
+            talk(url),
+            talk(url, b"GET /heal"),
+            talk(url, b"\r\n"),
+            talk(url, GET, 0.1, b"GET /health HTTP/1.1\r\n"),
+        ]
 
     silent, half, empty, second = during(given, ask)
     assert (silent, half, empty) == (b"", b"", b"")
@@ -120,9 +126,10 @@ def test_a_connection_that_says_nothing_or_half_of_it_ends(given: Settings, monk
     assert time.monotonic() - began < 15
 
 
-def test_requests_in_parts_and_one_after_the_other_are_answered(given: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_requests_in_parts_and_one_after_the_other_are_answered(
+    given: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(Patient, "header_seconds", 0.5)
-    monkeypatch.setattr(server, "KEEP_ALIVE_SECONDS", 1)
     parted = [GET[:10], 0.05, GET[10:], 0.7, GET, GET]  # longer on one connection than the headers of one may take
     assert during(given, lambda url: talk(url, *parted)).count(b"HTTP/1.1 200") == 3
 
@@ -162,17 +169,34 @@ def test_a_connection_beyond_the_bound_is_cut(given: Settings) -> None:
     assert during(few, ask).startswith(b"HTTP/1.1 200 ")
 
 
-def test_an_end_that_takes_too_long_is_made(given: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+class Ending:
+    """A server that is told to end, and takes a while."""
+
+    def __init__(self, seconds: float) -> None:
+        self.handled: list[int] = []
+        self._seconds = seconds
+
+    def handle_exit(self, number: int, _frame: Any) -> None:
+        self.handled.append(number)
+
+    def run(self, sockets: Any) -> None:
+        self.handle_exit(signal.SIGTERM, None)
+        self.handle_exit(signal.SIGTERM, None)
+        time.sleep(self._seconds)
+
+
+@pytest.mark.parametrize(("seconds", "expected"), [(0.3, [1]), (0.0, [])])
+def test_an_end_that_takes_too_long_is_made(
+    monkeypatch: pytest.MonkeyPatch, seconds: float, expected: list[int]
+) -> None:
     ended: list[int] = []
     monkeypatch.setattr(server.os, "_exit", ended.append)
-    monkeypatch.setattr(server, "END_SECONDS", 0.05)
-    app = create_app(given, **Parts(1, active=1).given())
-    found = server.make_server(app, given)
-    with server.listen(given.rest) as listening:
-        threading.Timer(1.0, lambda: os.kill(os.getpid(), signal.SIGTERM)).start()
-        monkeypatch.setattr(found, "shutdown", lambda sockets=None: asyncio.sleep(0.3))
-        server._run(found, listening)  # noqa: SLF001 - the part of `serve` that holds the signals
-    assert ended == [1]
+    monkeypatch.setattr(server, "END_SECONDS", 0.1)
+    found: Any = Ending(seconds)
+    server._run(found, None)  # type: ignore[arg-type]  # noqa: SLF001 - the part of `serve` that holds the signals
+    time.sleep(0.15)
+    assert ended == expected
+    assert found.handled == [signal.SIGTERM] * 2
 
 
 def test_an_address_that_is_taken_is_named() -> None:
