@@ -38,7 +38,7 @@ setup: ## make .venv hold what locks/ names (nothing to do when it does)
 	@scripts/setup.sh
 
 .PHONY: run
-run: setup ## both pipelines, promotion, then the champion on a virtual Jetson and an emulated Cortex-M7 (ARGS go to run.py all)
+run: setup ## both pipelines, promotion, then the champion on a virtual Jetson and an emulated Cortex-M7 (ARGS: of run.py all)
 	@$(PY) run.py all $(ARGS)
 	@scripts/install-debian.sh $(FIRMWARE_PACKAGES) $(LAB_PACKAGES)
 	@$(PY) -m deployers.lab loop
@@ -97,6 +97,11 @@ bench-hub: setup ## the hub: forecasts by REST beside mlflow models serve, its o
 soak: setup ## link cuts, hub kills and board resets at random moments: nothing lost, nothing doubled (ARGS go to it)
 	@scripts/install-debian.sh $(FIRMWARE_PACKAGES)
 	@$(PY) -m benchmarks.soak $(ARGS)
+
+.PHONY: e2e-arm64
+e2e-arm64: setup ## the loop on an emulated aarch64 Jetson, conversion there included; as root, 2 GB in the cache (ARGS go to pytest)
+	@scripts/install-debian.sh $(FIRMWARE_PACKAGES) $(LAB_PACKAGES) debootstrap qemu-user-static iproute2
+	@$(PY) -m pytest --no-cov -s -q tests/e2e/arm64_jetson.py $(ARGS)
 
 .PHONY: bench-accuracy
 bench-accuracy: setup ## forecast errors of the GRU and of its rivals on the reference readings (ARGS go to it)
