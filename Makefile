@@ -12,7 +12,7 @@ PY := $(BIN)/python
 # What builds the firmware and runs it: a compiler for this machine, one for the Cortex-M7, QEMU, and a fuzzer's clang.
 FIRMWARE_PACKAGES := build-essential gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm dpkg-dev
 # A virtual Jetson, and the charts of the hub's page.
-LAB_PACKAGES := openssh-server libjs-dygraphs
+LAB_PACKAGES := openssh-server openssh-client libjs-dygraphs
 FUZZ_PACKAGES := clang llvm libclang-rt-14-dev
 UV_COMPILE := $(BIN)/uv pip compile --quiet --upgrade --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--custom-compile-command 'make lock'

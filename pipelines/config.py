@@ -37,7 +37,7 @@ class _Section(BaseModel):
 class DataConfig(_Section):
     """The data pipeline."""
 
-    source: str = Field("simulated://lab?days=120&seed=1", description="path, SQLAlchemy URL or simulated://")
+    source: str = Field("simulated://lab?days=120&seed=1", description="path, SQLAlchemy URL, hub:// or simulated://")
     user: str | None = Field(None, description="only this user's readings")
     tag: str | None = Field(None, description="only readings with this tag")
     dataset: str = Field("temperature", pattern=NAME, description="name of the dataset artifact")

@@ -14,7 +14,7 @@ def collect(source: str, user: str | None, tag: str | None, fingerprint: str) ->
     """Read the selected readings from their source.
 
     Args:
-        source: path, SQLAlchemy URL or simulated://.
+        source: path, SQLAlchemy URL, hub:// or simulated://.
         user: only this user's readings.
         tag: only readings with this tag.
         fingerprint: of the source's content: the result is taken from the cache only while it stays.
