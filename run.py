@@ -78,7 +78,10 @@ def common(function: Callable[..., Any]) -> Callable[..., Any]:
 def sources(function: Callable[..., Any]) -> Callable[..., Any]:
     """Options that choose the readings."""
     options = [
-        click.option("--source", help="CSV or CSV.gz file, SQLAlchemy URL, hub://host:port/series, or simulated://lab?days=120&seed=1."),
+        click.option(
+            "--source",
+            help="CSV or CSV.gz file, SQLAlchemy URL, hub://host:port/series, or simulated://lab?days=120&seed=1.",
+        ),
         click.option("--user", help="Only this user's readings."),
         click.option("--tag", help="Only readings with this tag."),
     ]
