@@ -116,9 +116,28 @@ def _mae_rmse(difference: Doubles) -> dict[str, Any]:
     return {"mae": mae, "rmse": rmse, "count": len(difference)}
 
 
-def measure(  # noqa: PLR0913 - what is compared with what
-    kind: str, file: bytes, exact: bytes, part: TestPart, reference: Doubles, *, build_engine: bool = True
-) -> Fidelity:
+@dataclass(frozen=True)
+class PartRun:
+    """One type over the test part, not compared with anything yet.
+
+    Attributes:
+        kind: float32, int8 or int16x8.
+        runtime: what ran it.
+        residuals: changes in °C that it forecasts, `(rows, horizon)`.
+        drift: steps and root mean square of the state's error in each window, `(windows,)` both, and the largest error.
+        file_bytes, arena_bytes, saturation: as in the report.
+    """
+
+    kind: str
+    runtime: str
+    residuals: Doubles
+    drift: tuple[NDArray[np.int64], Doubles, float]
+    file_bytes: int
+    arena_bytes: int | None
+    saturation: dict[str, dict[str, int]]
+
+
+def run_part(kind: str, file: bytes, exact: bytes, part: TestPart, *, build_engine: bool = True) -> PartRun:
     """Run one type over the test part.
 
     Args:
@@ -126,26 +145,43 @@ def measure(  # noqa: PLR0913 - what is compared with what
         file: its cell.
         exact: the float32 cell, for the drift of the state.
         part: the test part.
-        reference: changes in °C that the float Keras model forecasts, `(rows, horizon)`.
         build_engine: whether the engine may be built, to ask it for its arena.
     """
     runtime = board_runtime(file)
-    residuals = runtime.forecasts(part.features, part.starts).astype(np.float64) * part.program.target_scale
-    error = residuals - reference
-    metrics, truth = errors_against_truth(residuals, part.truth), errors_against_truth(reference, part.truth)
-    steps, drift, largest = _drift(file, exact, part.features)
+    return PartRun(
+        kind,
+        f"{runtime.name}, {runtime.delegate}",
+        runtime.forecasts(part.features, part.starts).astype(np.float64) * part.program.target_scale,
+        _drift(file, exact, part.features),
+        len(file),
+        _arena_bytes(file, build=build_engine),
+        {} if kind == "float32" else _saturation(file, part),
+    )
+
+
+def compared(made: PartRun, part: TestPart, reference: Doubles) -> Fidelity:
+    """Put a type beside the float Keras model.
+
+    Args:
+        made: what the type made of the test part.
+        part: the test part.
+        reference: changes in °C that the float Keras model forecasts, `(rows, horizon)`.
+    """
+    error = made.residuals - reference
+    metrics, truth = errors_against_truth(made.residuals, part.truth), errors_against_truth(reference, part.truth)
+    steps, drift, largest = made.drift
     figures = {
-        "type": kind,
-        "runtime": f"{runtime.name}, {runtime.delegate}",
-        "file_bytes": len(file),
-        "arena_bytes": _arena_bytes(file, build=build_engine),
+        "type": made.kind,
+        "runtime": made.runtime,
+        "file_bytes": made.file_bytes,
+        "arena_bytes": made.arena_bytes,
         "metrics": metrics,
         "mae_growth": _growth(metrics["mae"], truth["mae"]),
         "error": _errors(error, part),
         "drift": {"steps": int(steps[-1]), "rms": float(drift[-1]), "first_rms": float(drift[0]), "largest": largest},
-        "saturation": {} if kind == "float32" else _saturation(file, part),
+        "saturation": made.saturation,
     }
-    return Fidelity(kind, figures, error, (steps, drift))
+    return Fidelity(made.kind, figures, error, (steps, drift))
 
 
 def _growth(mae: float | None, reference: float | None) -> float:

@@ -13,7 +13,7 @@ import numpy as np
 from deployers.conversion import budget
 from deployers.conversion.converter import Process, convert
 from deployers.conversion.cost import instructions
-from deployers.conversion.fidelity import Fidelity, TestPart, errors_against_truth, measure
+from deployers.conversion.fidelity import Fidelity, PartRun, TestPart, compared, errors_against_truth, run_part
 from deployers.conversion.report import fidelity_page
 from deployers.exceptions import GateFailed, ReleaseError
 from deployers.protocol.manifest import ManifestError, verify_manifest
@@ -83,26 +83,48 @@ def prove(
     except ManifestError as error:
         raise ReleaseError(str(error)) from None
     part = TestPart.load(release)
-    files, reference = _convert(release, part, config, progress, process)
+    files, made, reference = _convert(release, part, config, progress, process, build_engine=build_engine)
     measured = []
     for kind in config.types:
         progress(f"{kind} against Keras")
-        measured.append(measure(kind, files[kind], files["float32"], part, reference, build_engine=build_engine))
+        measured.append(compared(made[kind], part, reference))
     return _proof(release.name, files, measured, part, config, facts, reference)
 
 
-def _convert(
-    release: Path, part: TestPart, config: ConversionConfig, progress: Callable[[str], None], process: Process | None
-) -> tuple[dict[str, bytes], Any]:
-    """The cells, and the changes in °C that Keras forecasts over the test part."""
+def _convert(  # noqa: PLR0913 - as prove
+    release: Path,
+    part: TestPart,
+    config: ConversionConfig,
+    progress: Callable[[str], None],
+    process: Process | None,
+    *,
+    build_engine: bool,
+) -> tuple[dict[str, bytes], dict[str, PartRun], Any]:
+    """The cells, what each makes of the test part, and the changes in °C that Keras forecasts over it."""
     with tempfile.TemporaryDirectory(prefix="edgeloop-convert-") as scratch:
         folder = Path(scratch)
         np.savez(folder / "inputs.npz", features=part.features, starts=part.starts)
+        made: dict[str, PartRun] = {}
+
+        def run_finished(stage: str) -> None:
+            """Run the cells that are whole while the converter is at its next stage: two cores are at work."""
+            for kind in config.types:
+                file = folder / f"cell_{kind}.tflite"
+                if kind != stage and kind not in made and file.exists():
+                    exact = (folder / "cell_float32.tflite").read_bytes()
+                    made[kind] = run_part(kind, file.read_bytes(), exact, part, build_engine=build_engine)
+
         kinds = tuple(dict.fromkeys(("float32", *config.types)))
-        files = convert(release, folder, kinds, progress, process or Process(timeout=config.timeout_seconds))
-        with np.load(folder / "reference.npz") as made:
-            reference = made["residuals"].astype(np.float64) * part.program.target_scale
-    return files, reference
+
+        def begin(stage: str) -> None:
+            progress(stage)
+            run_finished(stage)
+
+        files = convert(release, folder, kinds, begin, process or Process(timeout=config.timeout_seconds))
+        run_finished("")
+        with np.load(folder / "reference.npz") as stored:
+            reference = stored["residuals"].astype(np.float64) * part.program.target_scale
+    return files, made, reference
 
 
 def _proof(  # noqa: PLR0913, PLR0917 - everything that a report is made of

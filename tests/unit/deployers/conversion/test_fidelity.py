@@ -12,7 +12,7 @@ import pytest
 
 from deployers.conversion import fidelity
 from deployers.conversion.features import FeatureProgram
-from deployers.conversion.fidelity import DRIFT_STEPS, TestPart, errors_against_truth, measure
+from deployers.conversion.fidelity import DRIFT_STEPS, TestPart, errors_against_truth
 from deployers.conversion.runtimes import TFLM
 from deployers.exceptions import MissingTool, ReleaseError
 from tests.unit.deployers.conftest import HORIZON, INPUTS, sequences
@@ -132,7 +132,8 @@ def reference(part: TestPart, forms):
 @pytest.fixture(scope="module")
 def measured(part: TestPart, reference, forms):
     files = forms["gru"].files
-    return {kind: measure(kind, file, files["float32"], part, reference) for kind, file in files.items()}
+    runs = {kind: run_part(kind, file, files["float32"], part) for kind, file in files.items()}
+    return {kind: compared(made, part, reference) for kind, made in runs.items()}
 
 
 def test_float_is_the_float_model(measured) -> None:
