@@ -12,7 +12,7 @@ import pytest
 
 from deployers.conversion import fidelity
 from deployers.conversion.features import FeatureProgram
-from deployers.conversion.fidelity import DRIFT_STEPS, TestPart, errors_against_truth
+from deployers.conversion.fidelity import DRIFT_STEPS, TestPart, compared, errors_against_truth, run_part
 from deployers.conversion.runtimes import TFLM
 from deployers.exceptions import MissingTool, ReleaseError
 from tests.unit.deployers.conftest import HORIZON, INPUTS, sequences
