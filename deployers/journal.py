@@ -11,10 +11,12 @@ readers leave it out, and the next writer cuts it off.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
 import secrets
+import threading
 import time
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -48,7 +50,7 @@ class Journal:
     """
 
     def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
-        self.path, self._clock = path, clock
+        self.path, self._clock, self._writing = path, clock, threading.Lock()
         with _written(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
@@ -74,9 +76,16 @@ class Journal:
         """
         line = json.dumps({"time": _stamp(self._clock()), "event": event, **fields}, allow_nan=False) + "\n"
         with _written(self.path):
-            # One call: threads of several Jetsons write to one file, and O_APPEND keeps their lines apart.
-            os.write(self._file, line.encode())
+            with self._writing:  # threads of several Jetsons write to one file
+                self._append(line.encode())
             os.fsync(self._file)
+
+    def _append(self, line: bytes) -> None:
+        """A whole line or nothing: a disk that gets full takes a part of one, and the next would follow in it."""
+        before = os.fstat(self._file).st_size
+        if os.write(self._file, line) != len(line):
+            os.ftruncate(self._file, before)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def close(self, result: str, **fields: Any) -> None:
         """Write the last line: nothing is left to be resumed."""
@@ -127,11 +136,15 @@ def journals(folder: Path) -> list[Path]:
 
 def unfinished(folder: Path, kind: str) -> Path | None:
     """The newest journal of a kind, if its deployment did not come to an end."""
-    found = [path for path in journals(folder) if path.name.split("-")[-2] == kind]
+    found = [path for path in journals(folder) if path.name.split("-")[-2:-1] == [kind]]  # other files may lie there
     if not found:
         return None
     entries = read_entries(found[-1])
     return found[-1] if not entries or entries[-1]["event"] != CLOSED else None
+
+
+# `running` has the lock for a moment, and is no deployment.
+LOOK_SECONDS = 0.1
 
 
 @contextmanager
@@ -147,15 +160,40 @@ def deployment_lock(home: Path) -> Iterator[None]:
         home.mkdir(parents=True, exist_ok=True)
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not _taken(file):
             who = os.read(file, 100).decode(errors="replace").strip() or "another process"
             msg = f"another deployment runs ({who}, lock {str(path)!r}), expected one at a time: wait for it, or end it"
-            raise DeploymentRunning(msg) from None
+            raise DeploymentRunning(msg)
         os.ftruncate(file, 0)
         os.pwrite(file, f"process {os.getpid()} since {_stamp(time.time())}\n".encode(), 0)
         yield
+    finally:
+        os.close(file)
+
+
+def _taken(file: int) -> bool:
+    for pause in (LOOK_SECONDS, 0.0):
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(pause)
+        else:
+            return True
+    return False
+
+
+def running(home: Path) -> str | None:
+    """Who has the lock of this home, as it says itself; None if nobody."""
+    try:
+        file = os.open(home / "lock", os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return os.read(file, 100).decode(errors="replace").strip() or "another process"
+    else:
+        return None
     finally:
         os.close(file)
 

@@ -44,6 +44,8 @@ SEND_BYTES_MAX = 65_536
 FRAMES_PER_SECOND = 200.0
 # The kernel's part of that: it keeps megabytes for a connection that takes nothing if it is let.
 _KERNEL_SEND_BYTES = 32_768
+# Of a board's log; ours keep 2 KiB. One that never comes to an end would fill the hub's memory.
+LOG_BYTES_MAX = 65_536
 _ATTEMPTS = 3
 _RECEIVE_BYTES = 4096
 # The frame did not arrive as it was sent: the same request again is right. Anything else would be refused again.
@@ -264,14 +266,17 @@ class BoardLink(asyncio.BufferedProtocol):
         await self.request(Message.REVERT, messages.encode_u32(version))
 
     async def log(self) -> str:
-        """All lines of the log that the board still keeps."""
+        """The whole lines of its log that the board still keeps; of one without an end, the first `LOG_BYTES_MAX`."""
         text, position = b"", 0
-        while True:
+        while len(text) < LOG_BYTES_MAX:
             body = await self.request(Message.LOG, messages.encode_u32(position))
             first, part = messages.decode_u32(body, "log"), body[4:]
             if not part:
-                return text.decode(errors="replace")
-            text, position = text + part, first + len(part)
+                break
+            # The oldest byte that is kept lies somewhere in a line: what is left of it says nothing.
+            whole = part.find(b"\n") + 1 if first > position else 0
+            text, position = text + part[whole:], first + len(part)
+        return text.decode(errors="replace")
 
     def flush(self) -> None:
         """Send what the session has written."""

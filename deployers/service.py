@@ -67,10 +67,10 @@ SystemCallErrorNumber=EPERM
 [Install]
 WantedBy=multi-user.target
 """
-# A process id may belong to another program by now: it is ended only if it is a hub's.
+# A process id may belong to another program by now, or to the hub of another folder: only this one's is ended.
 STOP = """
-pid=$(cat "$1" 2>/dev/null) || exit 0
-ours() { tr '\\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | grep -q 'deployers[.]hub'; }
+config=$3 pid=$(cat "$1" 2>/dev/null) || exit 0
+ours() { tr '\\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | grep 'deployers[.]hub' | grep -qF -- "$config"; }
 ours || exit 0
 kill "$pid" 2>/dev/null
 left=$(($2 * 10))
@@ -106,7 +106,7 @@ def restart_commands(site: Site) -> tuple[Command, ...]:
         words = (("daemon-reload",), ("enable", UNIT), ("restart", UNIT))
         return tuple(site.as_root(Command(("systemctl", *each))) for each in words)
     run = site.root / "run"
-    stop = script(STOP, run / "supervisor.pid", str(STOP_SECONDS), timeout=STOP_SECONDS + 10)
+    stop = script(STOP, run / "supervisor.pid", str(STOP_SECONDS), site.config, timeout=STOP_SECONDS + 10)
     program = site.module("deployers.hub", "supervise", "--config", site.config)
     start = Command(("sh", "-c", START, "sh", run / "hub.log", *program.words))
     return (site.as_account(stop), site.as_account(start))

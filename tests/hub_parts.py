@@ -16,6 +16,7 @@ from deployers.hub.boards import Device, Transfer, UnknownBoardError
 from deployers.hub.catalogue import Activated
 from deployers.hub.model_folder import ModelView
 from deployers.hub.settings import Settings
+from deployers.hub.stepping import EVER
 from deployers.hub.store import StoredForecast
 from deployers.keeping import Counters
 from deployers.link import LinkLostError
@@ -72,10 +73,19 @@ class MemoryStore:
         self.made += forecasts
 
     async def forecasts(
-        self, series: str, *, source: str | None = None, since_ms: int | None = None, last: int | None = None
+        self,
+        series: str,
+        *,
+        source: str | None = None,
+        version: int | None = None,
+        since_ms: int | None = None,
+        until_ms: int | None = None,
+        last: int | None = None,
     ) -> list[StoredForecast]:
         await self.check()
         found = [made for made in self.made if made.series == series and source in (None, made.source)]
+        found = [made for made in found if version in (None, made.version)]
+        found = [made for made in found if (since_ms or 0) <= made.time_ms < (until_ms or EVER)]
         return found[-last:] if last else found
 
 

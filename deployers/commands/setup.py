@@ -73,12 +73,15 @@ def _short(outcome: Outcome) -> dict[str, Any]:
 
 
 def _worst(outcomes: Sequence[Outcome]) -> DeployerError | None:
-    """The error to end with: that of the only Jetson that failed, or the first one's with how many there are."""
+    """The error to end with: that of the only Jetson that failed, or the gravest one with how many there are."""
+    from deployers.deployment.rollout import gravest_error  # noqa: PLC0415 - --help must not wait
+
     failed = [outcome.error for outcome in outcomes if outcome.error is not None]
-    if len(failed) > 1:
-        msg = f"{len(failed)} of {len(outcomes)} Jetsons failed, the first: {failed[0]}"
-        return type(failed[0])(msg)
-    return failed[0] if failed else None
+    worst = gravest_error(failed)
+    if worst is None or len(failed) == 1:
+        return worst
+    msg = f"{len(failed)} of {len(outcomes)} Jetsons failed, the gravest: {worst}"
+    return type(worst)(msg)
 
 
 def _show(outcomes: Sequence[Outcome], *, dry: bool) -> None:

@@ -27,7 +27,7 @@ Examples:
 --json, schema 1 (fields are only ever added): schema, registry {model, alias, version, error}, jetsons [{jetson, state,
 error, revision, started, runs, way_back, models, boards [{board, online, last_seen, state, runs, version, test,
 firmware, since}]}] where runs and way_back are {version, name, model, model_version, image_sha256, since} or null,
-drift [lines], unfinished, untold.
+drift [lines], unfinished, untold, running (who deploys from this home now, or null).
 """
 )
 @INVENTORY
@@ -47,11 +47,12 @@ def status(  # noqa: PLR0913 - a command's options
 ) -> None:
     """Show hubs, models and boards, beside what the registry says should run.
 
-    Tells MLflow of deployments that it was not told of yet. Exit code 5 if a Jetson or MLflow does not answer, 8 if a
-    host key is not the one pinned; all that is known is shown before.
+    Tells MLflow of deployments that it was not told of yet. Exit code 8 if a host key is not the one pinned, else 5 if
+    a Jetson or MLflow does not answer; all that is known is shown before.
     """
     from deployers.commands.image import plain_errors  # noqa: PLC0415 - --help must not wait
     from deployers.deployment.looking import look  # noqa: PLC0415
+    from deployers.deployment.rollout import gravest_error  # noqa: PLC0415
 
     with plain_errors():
         _, chosen = inventory_of(inventory, limit)
@@ -66,7 +67,7 @@ def status(  # noqa: PLR0913 - a command's options
         click.echo(json.dumps(found))
     else:
         _show(found)
-    error = next((each.error for each in seen if each.error is not None), away)
+    error = gravest_error([each.error for each in seen if each.error is not None]) or away
     if error is not None:
         raise error
 
@@ -75,15 +76,17 @@ def _standing(seen: list[Seen], model: str, alias: str, version: str | None) -> 
     from deployers import tags  # noqa: PLC0415
     from deployers.deployment import standing  # noqa: PLC0415
     from deployers.deployment.preparing import JOURNAL, KIND  # noqa: PLC0415
-    from deployers.journal import SUFFIX, deploy_home, unfinished  # noqa: PLC0415
+    from deployers.journal import SUFFIX, deploy_home, running, unfinished  # noqa: PLC0415
 
     home, jetsons = deploy_home(), [standing.jetson(each) for each in seen]
-    left = unfinished(home / JOURNAL, KIND)
+    busy = running(home)  # before the journal is read: one that ends in between has ended there as well
+    left = unfinished(home / JOURNAL, KIND) if busy is None else None
     return {
         "jetsons": jetsons,
         "drift": standing.drift(jetsons, model, alias, version),
         "unfinished": left.name.removesuffix(SUFFIX) if left else None,
         "untold": len(tags.pending(home)),
+        "running": busy,
     }
 
 
@@ -115,7 +118,7 @@ def _show(found: dict[str, Any]) -> None:
         table.add_row(each["jetson"], each["state"], *_runs(each["runs"]), "")
         for board in each["boards"]:
             state = board["state"] if board["online"] else f"{board['state']}, away"
-            table.add_row(f"  {board['board']}", state, *_runs(board["runs"]), board["last_seen"] or "never")
+            table.add_row(f"  {board['board']}", state, *_board_runs(board), board["last_seen"] or "never")
         table.add_section()
     console.print(table)
     for each in found["jetsons"]:
@@ -124,10 +127,18 @@ def _show(found: dict[str, Any]) -> None:
             click.echo(f"{each['jetson']}: rollback leads to {back['name']}, image {back['version']}")
     for line in found["drift"]:
         click.echo(f"drift: {line}")
+    if found["running"]:
+        click.echo(f"a deployment runs now: {found['running']}")
     if found["unfinished"]:
         click.echo(f"deployment {found['unfinished']} was cut off: the same deploy command goes on with it")
     if found["untold"]:
         click.echo(f"MLflow was not told of {found['untold']} deployments yet: the next command tries again")
+
+
+def _board_runs(board: dict[str, Any]) -> tuple[str, str, str]:
+    if board["version"] and not board["runs"]:  # the hub keeps the newest models only
+        return "a model that the hub no longer has", str(board["version"]), board["since"] or ""
+    return _runs(board["runs"])
 
 
 def _runs(model: dict[str, Any] | None) -> tuple[str, str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import signal
 import subprocess
 from pathlib import Path, PurePosixPath
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from deployers.connectors.base import Completed, Transferred, refused, unseen
 from deployers.exceptions import NotFound, Unreachable
+from deployers.processes import bound
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,16 +31,20 @@ class LocalConnector:
 
     def run(self, command: Command) -> Completed:
         """Run a command to its end; see `Connector.run`."""
+        words = command.plain()
+        program = shutil.which(words[0])
+        if program is None:
+            return Completed(NOT_FOUND, b"", f"no such program: {words[0]}".encode())
         try:
             process = subprocess.Popen(  # noqa: S603 - words, no shell
-                command.plain(),
+                bound([program, *words[1:]], os.getpid()),  # a conversion does not outlive a deployer that is killed
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 start_new_session=True,  # so that its children end with it
             )
         except OSError as error:
-            return Completed(NOT_FOUND, b"", f"{error.strerror}: {command.plain()[0]}".encode())
+            return Completed(NOT_FOUND, b"", f"{error.strerror}: {words[0]}".encode())
         with process:
             try:
                 stdout, stderr = process.communicate(command.input, command.timeout)

@@ -159,6 +159,12 @@ class SshConnector:
         """Turn a connection that goes into our own error."""
         try:
             yield
+        except paramiko.ChannelException as error:  # the connection stands, and others use it: it is not closed
+            msg = (
+                f"{self.name}: its SSH server takes no more commands at once {when} ({error}): give a smaller "
+                "--parallel, or raise MaxSessions in its sshd_config, and run this again"
+            )
+            raise Unreachable(msg) from error
         except CONNECTION_ERRORS as error:
             self.close()
             reason = str(error) or type(error).__name__

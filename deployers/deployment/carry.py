@@ -102,6 +102,13 @@ class Carrier:
                 answer = self._run(plan, command)
                 self._write("undone", plan, step, device, answer=_brief(answer))
 
+    def undo_if_possible(self, plan: Plan, device: Device) -> None:
+        """Likewise, after a verdict that stands whatever comes of it: a board that is away goes back by itself."""
+        try:
+            self.undo(plan, device)
+        except DeployerError as error:
+            self._journal.write("not undone", jetson=plan.jetson, board=device.board, error=str(error))
+
     def _step(self, plan: Plan, step: Step, device: Device | None) -> dict[str, Any]:
         self._watcher.begin(plan.jetson, step.name, device)
         self._write("begun", plan, step, device)

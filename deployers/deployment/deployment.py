@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 from deployers import tags
 from deployers.deployment import conversions, report, telling
 from deployers.deployment.carry import Carrier
-from deployers.deployment.plan import image_file
-from deployers.deployment.preparing import PLANNED, RELEASE, prepare
-from deployers.deployment.rollout import DONE, Rollout
+from deployers.deployment.lease import renewed
+from deployers.deployment.plan import image_file, ran_before
+from deployers.deployment.preparing import PLANNED, RELEASE, keep_used, prepare
+from deployers.deployment.rollout import DONE, ROLLED_BACK, Rollout
 from deployers.deployment.waves import Device
 from deployers.exceptions import DeployerError, InputError, ServiceUnavailable
 from deployers.journal import deployment_lock
@@ -23,6 +24,7 @@ from deployers.protocol.tlv import ImageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from deployers.deployment.preparing import Around, Prepared, Request
@@ -73,9 +75,10 @@ class _Deployment:
         """All of it; the journal is closed unless something was out of reach."""
         self._journal.write(PLANNED, image_version=self._plan.version, ways=dict(self._plan.ways))
         try:
-            self._make()
-            rollout = Rollout(self._plan, self._carrier, self._watcher, self._request.limits, self._prepared.broken)
-            devices = rollout.run(self._prepared.waves)
+            with self._renewed():
+                self._make()
+                rollout = Rollout(self._plan, self._carrier, self._watcher, self._request.limits, self._prepared.broken)
+                devices = rollout.run(self._prepared.waves)
         except DeployerError as error:
             self._end(error.exit_code, str(error))
             raise
@@ -87,6 +90,11 @@ class _Deployment:
         found = self._report(tuple(devices), rollout, mlflow)
         self._end(found.exit_code, found.error, found)
         return found
+
+    def _renewed(self) -> AbstractContextManager[None]:
+        """The locks of those Jetsons that are changed, kept fresh."""
+        targets = [self._prepared.targets[name] for name in self._plan.closing]
+        return renewed(targets, self._prepared.shop, self._prepared.connectors, self._journal)
 
     def _make(self) -> None:
         """Convert, check and sign."""
@@ -127,6 +135,7 @@ class _Deployment:
                 digest = hashlib.sha256(path.read_bytes()).hexdigest()
                 conversions.remember(shop.home, digest, key)
                 self._journal.write("signed", image_version=version, image_sha256=digest, conversion=key)
+                keep_used(shop.home, version)
 
     def _places(self, devices: Sequence[DeviceReport], rollout: Rollout) -> list[telling.Place]:
         """Hubs and boards that run what was wanted, also those that did before."""
@@ -137,6 +146,10 @@ class _Deployment:
             if (already or name in rollout.activated) and name not in rollout.rolled_back:
                 since = telling.since(there.active_since_ms if already else None, clock)
                 found.append(telling.Place(Device(name), there.model_of(there.active), self._running(name), since))
+            gone = already and rollout.rolled_back.get(name) == ROLLED_BACK  # MLflow knows of it from the run before
+            if gone and (back := there.model_of(ran_before(there))) is not None:
+                now = telling.running(back)
+                found.append(telling.Place(Device(name), there.model_of(version), now, telling.stamp(clock)))
         for each in devices:
             name = each.device.jetson
             if each.device.board and each.state in DONE:

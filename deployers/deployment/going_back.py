@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 from deployers.connectors.local import LocalConnector
 from deployers.deployment import telling
 from deployers.deployment.carry import Carrier
+from deployers.deployment.lease import renewed
 from deployers.deployment.looking import look
 from deployers.deployment.places import Workshop
 from deployers.deployment.plan import ACTIVATE, INSTALL_SECONDS, DeploymentPlan, Patience, board_plan, closing, locking
-from deployers.deployment.preparing import JOURNAL, owner, who
+from deployers.deployment.preparing import JOURNAL, give_up, owner, who
 from deployers.deployment.preparing import KIND as DEPLOY
-from deployers.deployment.rollout import DONE, Limits, Rollout, gravest
+from deployers.deployment.rollout import DONE, Limits, Rollout, gravest, gravest_error
 from deployers.deployment.waves import Device, Wave
 from deployers.exceptions import Conflict
 from deployers.journal import Journal, deployment_lock, unfinished
@@ -167,22 +168,22 @@ def roll_back(back: Back, watcher: Watcher) -> WentBack:
 
 
 def _roll_back(back: Back, seen: Sequence[Seen], watcher: Watcher, began: float) -> WentBack:
-    for each in seen:
-        if each.error is not None:
-            raise each.error
+    error = gravest_error([each.error for each in seen if each.error is not None])
+    if error is not None:
+        raise error
     targets = [each.target for each in seen if each.target is not None]
+    for target in targets:
+        way_back(target)  # before anything is given up
     journal = _opened(back)
     shop = Workshop(back.home, journal.identity, "", back.home, owner=owner(back.home), who=who())
-    try:
-        plan = rollback_plan(targets, shop, back.patience)
-    except Conflict as error:
-        journal.close(FAILED, error=str(error))
-        raise
+    plan = rollback_plan(targets, shop, back.patience)
     journal.write("planned", versions=dict(plan.versions))
-    carrier = Carrier({each.chosen.jetson.name: each.connector for each in seen}, LocalConnector(), journal, watcher)
+    connectors = {each.chosen.jetson.name: each.connector for each in seen}
+    carrier = Carrier(connectors, LocalConnector(), journal, watcher)
     rollout = Rollout(plan, carrier, watcher, back.limits)
-    devices = rollout.run([Wave("", tuple(device for target in targets for device in target.devices))])
-    places = _places(plan, targets, devices, back.clock())
+    with renewed([target for target in targets if target.name in plan.closing], shop, connectors, journal):
+        devices = rollout.run([Wave("", tuple(device for target in targets for device in target.devices))])
+    places = _places(plan, targets, devices, rollout.activated, back.clock())
     mlflow = telling.tell(back.home, places, journal, back.tell, watcher)
     rows = tuple(_row(target, plan.versions[target.name]) for target in targets)
     path = str(journal.path)
@@ -197,26 +198,30 @@ def _opened(back: Back) -> Journal:
     for kind in (DEPLOY, KIND):
         path = unfinished(back.home / JOURNAL, kind)
         if path is not None:
-            Journal(path, back.clock).close("given up", reason="a rollback was begun")
+            give_up(back.home, path, back.clock, "a rollback was begun")
     journal = Journal.create(back.home / JOURNAL, KIND, back.clock)
     journal.write("opened", jetsons=[each.jetson.name for each in back.chosen])
     return journal
 
 
 def _places(
-    plan: DeploymentPlan, targets: Sequence[Target], devices: Sequence[DeviceReport], clock: float
+    plan: DeploymentPlan,
+    targets: Sequence[Target],
+    devices: Sequence[DeviceReport],
+    activated: Sequence[str],
+    clock: float,
 ) -> list[telling.Place]:
     """Hubs and boards that went back, now or before."""
     now, found = telling.stamp(clock), list[telling.Place]()
     for target in targets:
         there, model = target.there, target.there.model_of(plan.versions[target.name])
-        own = [each for each in devices if each.device.jetson == target.name and each.state in DONE]
-        if model is None or not own:
+        if model is None:
             continue
         running = telling.running(model)
-        found.append(telling.Place(Device(target.name), there.model_of(there.active), running, now))
-        boards = [each.device for each in own if each.device.board]
-        for each in boards:
+        if there.active == model.version or target.name in activated:  # also where no board went back with it
+            found.append(telling.Place(Device(target.name), there.model_of(there.active), running, now))
+        own = [each.device for each in devices if each.device.jetson == target.name and each.state in DONE]
+        for each in [device for device in own if device.board]:
             before = there.model_of(there.board(each.board).confirmed)
             found.append(telling.Place(each, before, running, now))
     return found

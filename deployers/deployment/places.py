@@ -60,6 +60,7 @@ class Workshop:
         ran: which of them a version's image was made of, by the image's SHA-256.
         owner: of the deployer's home, by which a lock of its own is told from others'.
         who: who deploys, for whoever finds the lock taken.
+        used: the highest version that was signed here, for whichever Jetson: a board that moves knows its number only.
     """
 
     home: Path
@@ -70,6 +71,7 @@ class Workshop:
     ran: Mapping[str, str] = field(default_factory=dict)
     owner: str = ""
     who: str = ""
+    used: int = 0
 
     @property
     def folder(self) -> Path:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from deployers.connectors.command import Word
     from deployers.deployment.places import Target, Workshop
-    from deployers.deployment.state import ModelThere
+    from deployers.deployment.state import HubThere, ModelThere
     from deployers.deployment.wanted import Wanted
 
 # A lock whose holder has not been heard of for so many minutes is that of a machine that went down.
@@ -48,6 +48,11 @@ find "$1" -mindepth 1 -maxdepth 1 -type d \\( -name '*-deploy-????' -o -name '*-
   ! -name "$3" -exec rm -rf {{}} + 2>/dev/null
 true
 """
+# A deployment may take longer than a lock lasts: its holder says that it goes on.
+RENEW = """
+if read -r holder rest < "$1/deployment.lock" && [ "$holder" = "$2" ]; then touch "$1/deployment.lock"; fi 2>/dev/null
+true
+"""
 UNLOCK = """
 rm -rf "$2"
 if read -r holder rest < "$1/deployment.lock" && [ "$holder" = "$3" ]; then rm -f "$1/deployment.lock"; fi 2>/dev/null
@@ -59,6 +64,7 @@ PACK = 'tar -cf "$1.part" -C "$2" . && mv -f "$1.part" "$1"'
 UNPACK = 'rm -rf "$2" && mkdir -p -m 0750 "$2" && tar -xf "$1" -C "$2" && rm -f "$1"'
 IMAGE, ACTIVATE = "model.img", "activate"
 CONVERT_SECONDS, SIGN_SECONDS, INSTALL_SECONDS = 1800.0, 300.0, 300.0
+RENEW_SECONDS = 15.0
 SPARE_SECONDS = 30.0  # a connector waits longer than the hub, which says why it gave up
 
 
@@ -148,7 +154,7 @@ def deployment_plan(
     """
     current = {target.name: _running(target, wanted) for target in targets}
     lacking = [target for target in targets if current[target.name] is None]
-    numbers = _numbers(wanted, targets, lacking, pinned or Numbers()) if lacking else Numbers()
+    numbers = _numbers(wanted, targets, lacking, pinned or Numbers(), shop.used) if lacking else Numbers()
     version, previous = numbers.version, _previous(wanted, lacking, numbers, shop)
     versions = {name: model.version if model else version for name, model in current.items()}
     boards = {
@@ -182,15 +188,20 @@ def _running(target: Target, wanted: Wanted) -> ModelThere | None:
     return model if all(target.there.board(board).confirmed <= model.version for board in target.boards) else None
 
 
-def _numbers(wanted: Wanted, targets: Sequence[Target], lacking: Sequence[Target], pinned: Numbers) -> Numbers:
+def _numbers(
+    wanted: Wanted, targets: Sequence[Target], lacking: Sequence[Target], pinned: Numbers, used: int
+) -> Numbers:
     """Those of the unfinished deployment where they still can be, else one more than any that is known anywhere."""
     taken = [target.there.model_of(pinned.version) for target in lacking]
     free = all(model is None or model.is_of(wanted.release_sha256, wanted.digest) for model in taken)
+    for way, version in pinned.ways.items():
+        taken = [target.there.model_of(version) for target in lacking]
+        free = free and all(model is None or _way(model) == way for model in taken)
     boards = [target.there.board(board).confirmed for target in lacking for board in target.boards]
     newer = [target.there.active or 0 for target in lacking]
     if pinned.version and free and max([*boards, *newer], default=0) <= pinned.version:
         return pinned
-    return Numbers(max([target.there.highest for target in targets], default=0) + 1)
+    return Numbers(max([used, *(target.there.highest for target in targets)]) + 1)
 
 
 def _way(model: ModelThere) -> str:
@@ -201,11 +212,12 @@ def _way(model: ModelThere) -> str:
 def _previous(wanted: Wanted, lacking: Sequence[Target], numbers: Numbers, shop: Workshop) -> dict[str, Previous]:
     """The model that each Jetson goes back to; each different one gets a version of its own."""
     found, ways = dict[str, Previous](), dict(numbers.ways)
+    highest = max([numbers.version, *(target.there.highest for target in lacking)])
     for target in lacking:
         model = _before(target, wanted)
         if model is None:
             continue
-        number = ways.setdefault(_way(model), max([numbers.version, *ways.values()]) + 1)
+        number = ways.setdefault(_way(model), max([highest, *ways.values()]) + 1)
         source = next((one for one in found.values() if one.version == number), None)
         key = shop.ran.get(model.image_sha256, f"image-{model.image_sha256[:16]}")
         found[target.name] = source or Previous(target, model, number, key)
@@ -230,6 +242,11 @@ def locking(target: Target, shop: Workshop) -> Step:
     folders = (target.site.incoming, _incoming(target, shop))
     command = script(LOCK, *folders, shop.identity, shop.owner, shop.who, accepted=(0, LOCKED))
     return Step("lock", commands=(command,))
+
+
+def renewing(target: Target, shop: Workshop) -> Command:
+    """Keep a lock that is held from getting old; does nothing to another's."""
+    return script(RENEW, target.site.incoming, shop.identity, timeout=RENEW_SECONDS)
 
 
 def closing(target: Target, shop: Workshop) -> Step:
@@ -320,11 +337,28 @@ def _installing(wanted: Wanted, target: Target, version: int, back: Previous | N
         steps.append(_install(target, shop, wanted.key, version, ()))
     if back is not None and target.there.model_of(back.version) is None:
         steps.append(_install(target, shop, back.key, back.version, ("--way-back-for", str(version))))
-    if target.there.active != version:
-        undo = () if target.there.active is None else (target.site.hub("ctl", "activate", str(target.there.active)),)
-        command = target.site.hub("ctl", "activate", str(version), timeout=INSTALL_SECONDS)
-        steps.append(Step(ACTIVATE, commands=(command,), undo=undo))
-    return plan_of(target.name, steps)
+    return plan_of(target.name, [*steps, _activating(target, version)])
+
+
+def _activating(target: Target, version: int) -> Step | None:
+    """Also where an earlier run did it and no board has kept it yet: the hub must still be able to go back."""
+    there, before = target.there, target.there.active
+    if before == version:
+        before = None if any(board.confirmed == version for board in there.boards) else ran_before(there)
+        if before is None:
+            return None
+    undo = () if before is None else (target.site.hub("ctl", "activate", str(before), timeout=INSTALL_SECONDS),)
+    command = target.site.hub("ctl", "activate", str(version), timeout=INSTALL_SECONDS)
+    return Step(ACTIVATE, commands=(command,), undo=undo)
+
+
+def ran_before(there: HubThere) -> int | None:
+    """The version that ran before the active one: the way back leads to the same model."""
+    back = next((one for one in there.models if one.way_back_for == there.active), None)
+    if back is None or there.active is None:
+        return None
+    older = [one.version for one in there.models if one.version < there.active and _way(one) == _way(back)]
+    return max(older, default=back.version)
 
 
 def _install(target: Target, shop: Workshop, key: str, version: int, options: tuple[str, ...]) -> Step:

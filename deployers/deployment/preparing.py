@@ -18,7 +18,7 @@ from deployers.deployment import conversions
 from deployers.deployment.looking import look
 from deployers.deployment.places import Target, Workshop
 from deployers.deployment.plan import DeploymentPlan, Numbers, Patience, deployment_plan
-from deployers.deployment.rollout import Limits
+from deployers.deployment.rollout import Limits, gravest_error
 from deployers.deployment.wanted import Wanted
 from deployers.deployment.waves import DEFAULT, Wave, parse_waves, waves_of
 from deployers.exceptions import InputError
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 KIND = "deploy"
 JOURNAL, WORK, FRESH, RELEASE = "journal", "work", ".new", "release"
-OWNER = "owner"
+OWNER, USED = "owner", "used"
 OPENED, PLANNED = "opened", "planned"
 PREVIEW = "DEPLOYMENT"  # in a plan that is only printed
 
@@ -161,16 +161,16 @@ def _planned(  # noqa: PLR0913, PLR0917 - what was found out so far
     *,
     preview: bool,
 ) -> Prepared:
-    journal, numbers = (None, Numbers()) if preview else opened(around, wanted)
+    journal, numbers = (None, left_off(around, wanted)) if preview else opened(around, wanted)
     identity = journal.identity if journal else PREVIEW
     targets = [each.target for each in seen if each.target is not None]
     ran = _ran(around.home, targets)
     kept = conversions.kept(around.home)
-    shop = Workshop(around.home, identity, around.python, key, kept, ran, owner(around.home), who())
+    shop = Workshop(around.home, identity, around.python, key, kept, ran, owner(around.home), who(), used(around.home))
     found, fresh = release
     if not preview:
         _move(found.path, shop.folder / RELEASE)
-        shutil.rmtree(fresh, ignore_errors=True)
+    shutil.rmtree(fresh, ignore_errors=True)
     plan = deployment_plan(wanted, targets, shop, pinned=numbers, patience=request.patience)
     devices = [device for each in seen for device in each.chosen.devices]
     canaries = [device for each in seen for device in each.chosen.canaries]
@@ -193,20 +193,39 @@ def require_key(key: Path | None) -> Path:
 
 def opened(around: Around, wanted: Wanted) -> tuple[Journal, Numbers]:
     """The journal of an unfinished deployment of the same, with its versions; or a new one."""
-    folder, same = around.home / JOURNAL, {"release_sha256": wanted.release_sha256, "options": list(wanted.options)}
+    folder = around.home / JOURNAL
     path = unfinished(folder, KIND)
     if path is not None:
-        entries = read_entries(path)
-        first: dict[str, Any] = next((entry for entry in entries if entry["event"] == OPENED), {})
-        journal = Journal(path, around.clock)
-        if first and {name: first.get(name) for name in same} == same:
+        if _is_of(path, wanted):
+            journal = Journal(path, around.clock)
             journal.write("resumed")
-            return journal, _numbers(entries)
-        journal.close("given up", reason="another deployment was begun")
-        shutil.rmtree(around.home / WORK / journal.identity, ignore_errors=True)
+            return journal, _numbers(read_entries(path))
+        give_up(around.home, path, around.clock, "another deployment was begun")
     journal = Journal.create(folder, KIND, around.clock)
-    journal.write(OPENED, **same, model=wanted.model, version=wanted.version)
+    journal.write(OPENED, **_same(wanted), model=wanted.model, version=wanted.version)
     return journal, Numbers()
+
+
+def left_off(around: Around, wanted: Wanted) -> Numbers:
+    """The versions with which an unfinished deployment of the same would go on; nothing is written."""
+    path = unfinished(around.home / JOURNAL, KIND)
+    return _numbers(read_entries(path)) if path is not None and _is_of(path, wanted) else Numbers()
+
+
+def give_up(home: Path, path: Path, clock: Callable[[], float], reason: str) -> None:
+    """End a deployment that was cut off: no command goes on with it."""
+    journal = Journal(path, clock)
+    journal.close("given up", reason=reason)
+    shutil.rmtree(home / WORK / journal.identity, ignore_errors=True)
+
+
+def _same(wanted: Wanted) -> dict[str, Any]:
+    return {"release_sha256": wanted.release_sha256, "options": list(wanted.options)}
+
+
+def _is_of(path: Path, wanted: Wanted) -> bool:
+    first: dict[str, Any] = next((entry for entry in read_entries(path) if entry["event"] == OPENED), {})
+    return {name: first.get(name) for name in _same(wanted)} == _same(wanted)
 
 
 def who() -> str:
@@ -221,6 +240,18 @@ def owner(home: Path) -> str:
         home.mkdir(parents=True, exist_ok=True)
         write_whole(path, secrets.token_hex(8).encode(), 0o600)
     return path.read_text(encoding="ascii")
+
+
+def used(home: Path) -> int:
+    """The highest version that was ever signed from here; 0 if none was, or nobody knows."""
+    path = home / USED
+    return int(path.read_text(encoding="ascii")) if path.is_file() else 0
+
+
+def keep_used(home: Path, version: int) -> None:
+    """A version has been signed: no other content gets it."""
+    if version > used(home):
+        write_whole(home / USED, str(version).encode(), 0o600)
 
 
 def _numbers(entries: Sequence[Mapping[str, Any]]) -> Numbers:
@@ -239,7 +270,7 @@ def _require_enough(seen: Sequence[Seen], limits: Limits) -> None:
     broken = [each.error for each in seen if each.error is not None]
     failures = sum(len(each.chosen.devices) for each in seen if each.error is not None)
     if failures > limits.max_failures or len(broken) == len(seen):
-        raise broken[0]
+        raise gravest_error(broken) or broken[0]
 
 
 @contextmanager

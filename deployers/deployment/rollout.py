@@ -159,7 +159,7 @@ class Rollout:
             answers.update(self._carrier.carry(plan, device))
         except DeployerError as error:
             if error.exit_code in VERDICTS:
-                self._carrier.undo(plan, device)
+                self._carrier.undo_if_possible(plan, device)
             raise
         return CONFIRMED
 
@@ -185,8 +185,10 @@ class Rollout:
         return [name for name in active if name in self._installed and self._installed[name] is None]
 
     def _go_back(self, reports: Sequence[DeviceReport]) -> None:
-        """A hub none of whose boards took the model goes back to what ran before."""
+        """A hub none of whose boards took the model goes back to what ran before, if anything did."""
         for jetson, plan in self._plan.installing.items():
+            if not any(step.undo for step in plan.steps):
+                continue
             own = [report for report in reports if report.device.jetson == jetson]
             verdict = any(report.code in VERDICTS for report in own)
             if jetson in self._installed and verdict and not any(report.state in DONE for report in own):
@@ -195,6 +197,12 @@ class Rollout:
                     self.rolled_back[jetson] = ROLLED_BACK
                 except DeployerError as error:
                     self.rolled_back[jetson] = str(error)
+
+
+def gravest_error(errors: Sequence[DeployerError]) -> DeployerError | None:
+    """The first of those with the exit code that stands for all; none if there are none."""
+    code = gravest([error.exit_code for error in errors])
+    return next((error for error in errors if error.exit_code == code), None)
 
 
 def gravest(codes: Sequence[int]) -> int:

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from deployers.exceptions import InputError
 from deployers.hub.export import time_point
+from deployers.hub.live import READINGS_MAX
 from deployers.hub.routes.temperatures import time_ms
+from deployers.hub.store.records import checked_name
 
 if TYPE_CHECKING:
     from deployers.hub.live import Prediction
@@ -87,7 +89,8 @@ def _series(value: Any) -> str | None:
     if value is not None and not (isinstance(value, str) and value):
         msg = f'series is {_shown(value)}, expected a name such as "bench-1": see GET /temperatures/series'
         raise InputError(msg)
-    return value
+    # What no series can be called reaches no database, nor the turn in which the forecasts of others are made.
+    return None if value is None else checked_name(value)
 
 
 def _whole(name: str, value: Any, least: int, most: int) -> int | None:
@@ -106,6 +109,9 @@ def _readings(value: Any) -> Pairs | None:
     if not isinstance(value, list) or not value:
         expected = '[{"time_point": "2024-05-01T12:00:00", "value": 21.5}, …]'
         msg = f"readings is {_shown(value)}, expected a list such as {expected}"
+        raise InputError(msg)
+    if len(value) > READINGS_MAX:  # before each is looked at, in the event loop
+        msg = f"{len(value)!r} readings, expected 1 to {READINGS_MAX}: give the latest ones"
         raise InputError(msg)
     return sorted(_reading(number, each) for number, each in enumerate(value))
 

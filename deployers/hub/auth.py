@@ -152,8 +152,16 @@ class Tokens:
         found = require_private(path)
         stamp = (found.st_ino, found.st_mtime_ns, found.st_size)
         if stamp != self._stamp:
-            self._set(parse_tokens(path.read_text(encoding="utf-8", errors="replace"), str(path)))
+            self._set(parse_tokens(_text(path), str(path)))
             self._stamp = stamp
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        msg = f"{str(path)!r} cannot be read ({error.strerror}), expected a file of the hub's account: run chown"
+        raise InputError(msg) from None
 
 
 def make_token() -> tuple[str, str]:

@@ -73,7 +73,8 @@ class Catalogue:
         folder: where versions are.
         keys: folder with the public keys of who may sign images; read at each installation.
         runtime: what computes forecasts, see `cells.chosen_runtime`.
-        keep: versions that stay; beyond them the oldest go, but never the active one or its way back.
+        keep: versions that stay beside the active one and its way back; beyond them the oldest go. At least two: a
+            deployment installs a version and its way back before it activates either.
         clock: seconds since 1970.
 
     Attributes:
@@ -129,7 +130,7 @@ class Catalogue:
     def models(self) -> list[ModelView]:
         """Every version, the newest first."""
         known = sorted(self._known.items(), reverse=True)
-        return [installed.view(notes, self._state(version, notes)) for version, (installed, notes) in known]
+        return [self._view(version, installed, notes) for version, (installed, notes) in known]
 
     def view(self, version: int) -> ModelView:
         """One version.
@@ -138,7 +139,7 @@ class Catalogue:
             NotFound: it is not installed.
         """
         installed, notes = self._entry(version)
-        return installed.view(notes, self._state(version, notes))
+        return self._view(version, installed, notes)
 
     def way_back_of(self, version: int) -> int | None:
         """The version to activate if this one fails, None if there is none."""
@@ -227,6 +228,9 @@ class Catalogue:
             msg = f"version {version!r} is not installed, expected one of {known}: install it, or give another"
             raise NotFound(msg) from None
 
+    def _view(self, version: int, installed: Installable, notes: Notes) -> ModelView:
+        return installed.view(notes, self._state(version, notes), self._runtime)
+
     def _state(self, version: int, notes: Notes) -> State:
         if self.active is not None and self.active.version == version:
             return "active"
@@ -293,11 +297,11 @@ class Catalogue:
     def _install(self, folder: Path, way_back_for: int | None) -> ModelView:
         found = verified(folder, self._keys)
         version = found.parts.version
-        if version in self._known:
-            return self._again(found, way_back_for)
         if way_back_for is not None and not 0 < way_back_for < version:
             msg = f"version {version!r} as way back for {way_back_for!r}: expected a version before it, give that"
             raise InputError(msg)
+        if version in self._known:
+            return self._again(found, way_back_for)
         found.load(self._runtime)
         notes = Notes(found.image_sha256, int(self._clock() * 1000), way_back_for=way_back_for)
         target = self._folder / str(version)
@@ -351,11 +355,11 @@ class Catalogue:
 
     def _prune(self, newest: int) -> None:
         """Remove the oldest versions beyond `keep`."""
-        kept = {newest}
+        kept = set[int]()
         if self.active is not None:
             kept |= {self.active.version, self.way_back_of(self.active.version) or 0}
-        others = [version for version in sorted(self._known) if version not in kept]
-        surplus = others[: max(0, len(self._known) - self._keep)]
+        beside = [version for version in sorted(self._known) if version not in kept]
+        surplus = [version for version in beside[: max(0, len(beside) - self._keep)] if version != newest]
         folders = [self._known[version][0].folder for version in surplus]
         self._known = {version: entry for version, entry in self._known.items() if version not in surplus}
         for folder in folders:

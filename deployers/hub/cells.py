@@ -90,6 +90,11 @@ def chosen_runtime(name: str) -> str:
     return found[0]
 
 
+def kind_in(runtime: str, chosen: str) -> str:
+    """The number format that the cell of a chosen type computes in here."""
+    return FLOAT if runtime == "onnx" else chosen
+
+
 def cell_maker(folder: Path, kind: str, runtime: str) -> tuple[Callable[[], Cell], str]:
     """What makes a cell of a converted folder, from bytes read now, and the number format it computes in.
 
@@ -103,8 +108,8 @@ def cell_maker(folder: Path, kind: str, runtime: str) -> tuple[Callable[[], Cell
     """
     if runtime != "onnx":
         file = (folder / f"cell_{kind}.tflite").read_bytes()
-        return lambda: LiteCell(file, wheels=(MODULES[runtime],)), kind
+        return lambda: LiteCell(file, wheels=(MODULES[runtime],)), kind_in(runtime, kind)
     from deployers.hub.onnx_cell import OnnxCell  # noqa: PLC0415 - where LiteRT runs, ONNX Runtime is not loaded
 
     model = (folder / "model.onnx").read_bytes()
-    return lambda: OnnxCell(model), FLOAT
+    return lambda: OnnxCell(model), kind_in(runtime, kind)

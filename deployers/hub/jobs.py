@@ -10,6 +10,7 @@ import re
 import secrets
 import time
 from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -112,6 +113,8 @@ class Jobs:
         self._jobs: dict[str, Job] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._closing = False
+        # One thread, so that what was told last of a job is what stays on the disk.
+        self._disk = ThreadPoolExecutor(1, "jobs")
 
     async def open(self) -> None:
         """Read what an earlier hub left."""
@@ -121,9 +124,11 @@ class Jobs:
     async def close(self) -> None:
         """Stop what runs, and keep that it was stopped."""
         self._closing = True
-        for task in self._tasks.values():
-            task.cancel()
+        for number, task in self._tasks.items():
+            if self._jobs[number].state == "running":  # what has ended is about to be kept
+                task.cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+        self._disk.shutdown(wait=False)
 
     def list(self) -> Sequence[Job]:
         """All jobs, the newest first."""
@@ -212,16 +217,16 @@ class Jobs:
         job.ended_ms = self._clock()
         job.note(job.error["detail"] if job.error else job.state)
         _log.info("job %s %s %s %s", job.kind, job.id, job.state, job.error["detail"] if job.error else "")
-        self._tasks.pop(job.id, None)
         await self._save(job)
         job.ended.set()
         await self._forget()
+        self._tasks.pop(job.id, None)
 
     async def _forget(self) -> None:
         """Remove the oldest jobs that have ended."""
         for job in [job for job in self.list() if job.state != "running"][KEPT:]:
             del self._jobs[job.id]
-            await asyncio.to_thread((self._folder / f"{job.id}.json").unlink, missing_ok=True)
+            await self._on_disk((self._folder / f"{job.id}.json").unlink, True)  # noqa: FBT003 - missing_ok
 
     async def _save_often(self, job: Job) -> None:
         while True:
@@ -231,10 +236,13 @@ class Jobs:
     async def _save(self, job: Job) -> None:
         content = json.dumps(job.as_dict()).encode()
         try:
-            await asyncio.to_thread(write_private, self._folder / f"{job.id}.json", content)
+            await self._on_disk(write_private, self._folder / f"{job.id}.json", content)
         except OSError as error:
             # The work goes on: what it does to a board is worth more than the note about it.
             _log.error("job %s is not on the disk: %s", job.id, error)
+
+    async def _on_disk(self, work: Callable[..., None], *arguments: Any) -> None:
+        await asyncio.get_running_loop().run_in_executor(self._disk, work, *arguments)
 
     def _read(self) -> Sequence[Job]:
         self._folder.mkdir(parents=True, exist_ok=True)

@@ -191,9 +191,11 @@ class Live:
         Raises:
             NotFound: no such version.
         """
-        for kept in await self._store.forecasts(series, source="hub", since_ms=time_ms, last=None):
-            if (kept.time_ms, kept.version) == (time_ms, version):
-                return kept.celsius
+        kept = await self._store.forecasts(
+            series, source="hub", version=version, since_ms=time_ms, until_ms=time_ms + 1, last=1
+        )
+        if kept:
+            return kept[0].celsius
         model = await self._catalogue.model(version)
         history = await self._history(model, series, time_ms + 1)
         track = await self._asked(replayed, model, history)

@@ -20,7 +20,7 @@ from pydantic import TypeAdapter
 from deployers.conversion.features import decode_program
 from deployers.conversion.stream import decode_golden
 from deployers.exceptions import GateFailed, InputError, ServiceUnavailable
-from deployers.hub.cells import cell_maker
+from deployers.hub.cells import cell_maker, kind_in
 from deployers.hub.serving import INTEGER_SLACK, Model
 from deployers.protocol.files import write_whole
 from deployers.protocol.image import ModelType, Policy, verify_image
@@ -171,12 +171,14 @@ class Installable:
             return decode_golden(self.parts.golden, horizon)
         return decode_golden((self.folder / f"golden_{kind}.bin").read_bytes(), horizon)
 
-    def view(self, notes: Notes, state: State) -> ModelView:
-        """What is told about it."""
+    def view(self, notes: Notes, state: State, runtime: str = "") -> ModelView:
+        """What is told about it, on a hub that computes forecasts with this runtime."""
+        same, other = self._agreements
         return replace(
             self._seen,
             state=state,
             reason=notes.failed,
+            agreement_celsius=same if kind_in(runtime, self.chosen) == self.chosen else other,
             way_back_for=notes.way_back_for,
             installed_ms=notes.installed_ms,
             activated_ms=notes.activated_ms,
@@ -195,7 +197,7 @@ class Installable:
             types=types,
             keras_mae=self.fidelity["keras"]["mae"],
             mae_growth=types[self.chosen]["mae_growth"],
-            agreement_celsius=self._agreement(types[self.chosen]["largest"]),
+            agreement_celsius=self._agreements[0],
             horizon=program.horizon,
             cadence_seconds=program.cadence_seconds,
             model=self.facts.get("model"),
@@ -209,10 +211,16 @@ class Installable:
             activated_ms=None,
         )
 
-    def _agreement(self, largest: float | None) -> float:
-        """What golden vectors may be off by on either side, or what the type was off by at most from Keras."""
+    @cached_property
+    def _agreements(self) -> tuple[float, float]:
+        """How far a board may be from a hub that runs the same cell, and from one that runs the float model.
+
+        The same cell: as far as golden vectors may be off. What the type was off by at most from Keras is tens of times
+        that, and would let the forecasts of another model pass; only beside the float model there is nothing closer.
+        """
         slack = 1.0 if self.chosen == "float32" else INTEGER_SLACK
-        return max(slack * max(vector.tolerance for vector in self.vectors(self.chosen)), largest or 0.0)
+        same = slack * max(vector.tolerance for vector in self.vectors(self.chosen))
+        return same, max(same, _figures(self.fidelity["types"][self.chosen])["largest"] or 0.0)
 
 
 def verified(folder: Path, keys: Path) -> Installable:

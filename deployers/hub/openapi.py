@@ -12,9 +12,10 @@ VERSION = "1"
 TEXT = """
 Readings from microcontrollers come in, forecasts go out, and models go on to the boards.
 
-Every request but `/health`, `/ready` and the page itself needs a token: `Authorization: Bearer TOKEN`. A token has a
-role, and each role may all that the one before it may: `read`, `write`, `deploy`. Every error is
-`application/problem+json`; programs read its `code`. What takes longer than a request answers 202 with a job.
+Every request but `/health`, `/ready`, `/openapi.json` and the page itself needs a token: `Authorization: Bearer
+TOKEN`. A token has a role, and each role may all that the one before it may: `read`, `write`, `deploy`. Every
+error is `application/problem+json`; programs read its `code`.
+What takes longer than a request answers 202 with a job.
 """
 TAGS = (
     ("forecasts", "What comes next, from stored or from given readings."),

@@ -116,6 +116,9 @@ def _invalid(faults: Sequence[Any]) -> Response:
     if any(fault["loc"] == ("body",) and fault["type"] in NO_OBJECT for fault in faults):
         detail = "the body is no JSON object, expected one, sent with the header 'Content-Type: application/json'"
         return problem(422, detail, errors=named)
+    if any(fault["loc"] == ("body",) and fault["type"] == "list_type" for fault in faults):
+        detail = "the body is no JSON list, expected one, sent with the header 'Content-Type: application/json'"
+        return problem(422, detail, errors=named)
     first = f"{named[0]['where']}: {named[0]['what']}" if named else "the request does not fit"
     return problem(422, f"{first} (see /openapi.json)", errors=named)
 

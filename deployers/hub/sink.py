@@ -111,6 +111,11 @@ class HubSink:
             self._failures.inc()
             _log.warning("no forecast of the hub's own for %s: %s", board, error)
             return
+        except Exception:  # noqa: BLE001 - whatever it is, the readings are stored
+            # A board whose readings are not acknowledged sends them again for ever, and would fail here for ever.
+            self._failures.inc()
+            _log.exception("no forecast of the hub's own for %s", board)
+            return
         self._forecasts["hub"].inc(len(made))
         if made:
             self._errors["hub"].forecast(board, made[-1].time_ms, made[-1].celsius[0])

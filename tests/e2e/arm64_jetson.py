@@ -97,13 +97,14 @@ def test_down_takes_everything_away(home: Path, turned) -> None:
     assert left_over(mark) == []
 
 
-def test_a_daemon_that_is_killed_takes_the_jetson_with_it(home: Path, turned) -> None:
+def test_a_daemon_that_is_killed_takes_the_jetson_with_it(home: Path) -> None:
     done = run(home, "up", "--jetson", "arm64", "--board-kind", "native", "--json")
     assert done.returncode == 0, done.stderr
     mark = mark_of(home)
     os.kill(json.loads(done.stdout)["pid"], signal.SIGKILL)
     end = time.monotonic() + 20
-    while left_over(mark) != [f"edgeloop-{mark}"]:  # the kernel's rule alone
+    # At most the kernel's rule, which goes with the namespaces where nobody else looks at the list of rules.
+    while not set(left_over(mark)) <= {f"edgeloop-{mark}"}:
         assert time.monotonic() < end, left_over(mark)
         time.sleep(0.1)
     assert run(home, "down").returncode == 0

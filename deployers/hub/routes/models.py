@@ -9,9 +9,10 @@ from fastapi import APIRouter
 from fastapi import Path as InPath
 from pydantic import BaseModel, ConfigDict, Field
 
-from deployers.exceptions import InputError, NotFound
+from deployers.exceptions import DeploymentRunning, InputError, NotFound
 from deployers.hub.auth import require
 from deployers.hub.context import TheHub  # noqa: TC001 - FastAPI reads annotations when it starts
+from deployers.hub.jobs import DEPLOYMENT
 
 router = APIRouter(prefix="/models", tags=["models"])
 
@@ -28,7 +29,7 @@ EXAMPLE: dict[str, Any] = {
     },
     "keras_mae": 0.1434,
     "mae_growth": 0.0012,
-    "agreement_celsius": 0.067,
+    "agreement_celsius": 0.0026,
     "horizon": 6,
     "cadence_seconds": 600,
     "model": "temperature-forecaster",
@@ -128,6 +129,10 @@ async def install(hub: TheHub, wanted: Folder) -> dict[str, Any]:
 @router.post("/{version}/activate", dependencies=[require("deploy")], response_model=Change)
 async def activate(hub: TheHub, version: Version) -> dict[str, Any]:
     """Have the hub forecast with this version; the one before answers until it is ready. Boards stay as they are."""
+    if running := hub.jobs.running(DEPLOYMENT):  # it would change the version under the comparison with boards
+        other = running[0]
+        msg = f"version {version} cannot be activated, {other.kind} {other.id!r} runs: wait until it has ended"
+        raise DeploymentRunning(msg)
     return (await hub.catalogue.activate(version)).as_dict()
 
 

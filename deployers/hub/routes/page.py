@@ -28,6 +28,7 @@ PAGE = Path(__file__).resolve().parents[1] / "page"
 # The charting library stands in a deployed bundle, or where Debian's package libjs-dygraphs puts it.
 LIBRARY_FOLDERS = (PAGE / "vendor", Path("/usr/share/javascript/dygraphs"))
 LIBRARY = "dygraph.min.js"
+NAME_MAX = 64
 MEDIA = {
     ".html": "text/html; charset=utf-8",
     ".css": "text/css; charset=utf-8",
@@ -103,12 +104,13 @@ def _path(name: str) -> Path:
         HTTPException: 404, there is no such file.
     """
     folders = LIBRARY_FOLDERS if name == LIBRARY else (PAGE,)
-    for path in (folder / name for folder in folders):
+    # The file system does not even look for a name that is much longer.
+    for path in (folder / name for folder in folders if len(name) <= NAME_MAX):
         # A plain name of a known kind: nothing outside the folder has one.
         if path.suffix in MEDIA and path.parent in folders and path.is_file():
             return path
     advice = ": install the Debian package libjs-dygraphs" if name == LIBRARY else ""
-    raise HTTPException(404, f"no file {name[:64]!r} belongs to the page{advice}")
+    raise HTTPException(404, f"no file {name[:NAME_MAX]!r} belongs to the page{advice}")
 
 
 @lru_cache(maxsize=64)

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 router = APIRouter(tags=["training"])
 
 Name = Annotated[str, Field(min_length=1, max_length=100)]
-Value = Annotated[str, Field(max_length=1000)] | bool | int | float
+# No NaN and no infinity: JSON has neither, and a job that holds one could not be shown again.
+Value = Annotated[str, Field(max_length=1000)] | bool | int | Annotated[float, Field(allow_inf_nan=False)]
 
 
 class Training(BaseModel):

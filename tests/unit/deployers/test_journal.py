@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import subprocess
@@ -15,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deployers.exceptions import DeploymentRunning, InputError, ServiceUnavailable
-from deployers.journal import Journal, deploy_home, deployment_lock, journals, read_entries, unfinished
+from deployers.journal import Journal, deploy_home, deployment_lock, journals, read_entries, running, unfinished
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -90,6 +91,22 @@ def test_a_disk_that_refuses_is_explained(tmp_path, monkeypatch) -> None:
         journal.write("begun")
 
 
+def test_a_disk_that_takes_a_part_of_a_line_leaves_none_of_it(tmp_path, monkeypatch) -> None:
+    journal, write = Journal(tmp_path / "j.jsonl", clock), os.write
+    journal.write("one")
+    monkeypatch.setattr(os, "write", lambda file, line: write(file, line[:7]))
+    with pytest.raises(ServiceUnavailable, match="No space left"):
+        journal.write("two")
+    monkeypatch.undo()
+    journal.write("three")
+    assert [entry["event"] for entry in journal.entries()] == ["one", "three"]
+
+
+def test_a_file_of_somebody_else_is_no_journal(tmp_path) -> None:
+    (tmp_path / "notes.jsonl").write_text("mine")
+    assert unfinished(tmp_path, "deploy") is None
+
+
 def test_threads_do_not_mix_their_lines(tmp_path) -> None:
     journal = Journal(tmp_path / "x.jsonl")
     threads = [
@@ -128,6 +145,25 @@ def test_two_deployments_at_once_are_refused(tmp_path) -> None:
     ):
         pytest.fail("both run")
     assert refused.value.exit_code == 11
+    with deployment_lock(tmp_path):
+        pass
+
+
+def test_who_has_the_lock_is_told_without_taking_it(tmp_path) -> None:
+    assert running(tmp_path) is None
+    with deployment_lock(tmp_path):
+        assert (running(tmp_path) or "").startswith(f"process {os.getpid()} since ")
+    assert running(tmp_path) is None
+    with deployment_lock(tmp_path):
+        pass
+
+
+def test_a_look_at_the_lock_keeps_no_deployment_out(tmp_path, monkeypatch) -> None:
+    with deployment_lock(tmp_path):
+        pass
+    looking = os.open(tmp_path / "lock", os.O_RDONLY)
+    fcntl.flock(looking, fcntl.LOCK_SH)
+    monkeypatch.setattr("deployers.journal.time.sleep", lambda _seconds: os.close(looking))
     with deployment_lock(tmp_path):
         pass
 

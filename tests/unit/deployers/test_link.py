@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from deployers.keeping import KEEPING_MAX
-from deployers.link import HANDSHAKE_SECONDS, BoardLink, LinkError, LinkLostError, LinkRefusedError
+from deployers.link import HANDSHAKE_SECONDS, LOG_BYTES_MAX, BoardLink, LinkError, LinkLostError, LinkRefusedError
 from deployers.listener import BoardListener
 from deployers.protocol import messages
 from deployers.protocol.messages import Forecast, Message, Reading, Readings, SlotState
@@ -224,6 +224,23 @@ async def test_a_request_that_was_damaged_on_the_way_is_sent_again(link: BoardLi
 async def test_the_log_is_read_to_its_end(link: BoardLink, twin: ConnectedTwin) -> None:
     twin.board.answers[Message.LOG] = (0, bytes(4))
     assert await link.log() == ""
+
+
+async def test_a_line_of_which_the_beginning_is_gone_is_left_out(link: BoardLink, monkeypatch) -> None:
+    parts = [(7, b"on to the hub\n5 start\n9 mo"), (32, b"del in test\n"), (44, b"")]
+
+    async def answer(_kind: Message, _message: bytes) -> bytes:
+        position, part = parts.pop(0)
+        return position.to_bytes(4, "little") + part
+
+    monkeypatch.setattr(link, "request", answer)
+    assert await link.log() == "5 start\n9 model in test\n"
+
+
+async def test_a_log_that_never_ends_is_cut(link: BoardLink, twin: ConnectedTwin) -> None:
+    twin.board.answers[Message.LOG] = (0, bytes(4) + b"x" * 900)
+    text = await asyncio.wait_for(link.log(), 20)
+    assert LOG_BYTES_MAX <= len(text) < LOG_BYTES_MAX + 900
 
 
 async def test_a_board_that_does_not_answer_is_an_error(link: BoardLink, twin: ConnectedTwin) -> None:

@@ -62,7 +62,7 @@ def test_what_is_started_is_what_is_current() -> None:
         "sudo -n systemctl restart edgeloop-hub.service",
     ]
     stop, start = restart_commands(OURS)
-    assert stop.shown().endswith("sh /var/lib/edgeloop/run/supervisor.pid 30")
+    assert stop.shown().endswith("sh /var/lib/edgeloop/run/supervisor.pid 30 /var/lib/edgeloop/config/hub.toml")
     assert start.shown().endswith("bin/python -P -m deployers.hub supervise --config /var/lib/edgeloop/config/hub.toml")
 
 
@@ -97,15 +97,17 @@ def test_a_hub_is_started_apart_and_ended(tmp_path) -> None:
     assert is_there(pid)
     assert os.getsid(pid) == pid != os.getsid(0)
     assert log.stat().st_mode & 0o777 == 0o600
-    subprocess.run(["sh", "-c", STOP, "sh", str(pid_file), "10"], check=True, timeout=20)
+    subprocess.run(["sh", "-c", STOP, "sh", str(pid_file), "10", str(pid_file)], check=True, timeout=20)
     assert not is_there(pid)
 
 
-def test_a_process_that_is_no_hub_is_left_alone(tmp_path) -> None:
-    other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+@pytest.mark.parametrize("words", [(), ("-m", "deployers.hub", "supervise", "--config", "/srv/other/config/hub.toml")])
+def test_a_process_that_is_no_hub_or_anothers_is_left_alone(tmp_path, words) -> None:
+    other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)", *words])
     try:
         (tmp_path / "pid").write_text(str(other.pid))
-        subprocess.run(["sh", "-c", STOP, "sh", str(tmp_path / "pid"), "1"], check=True, timeout=20)
+        stop = ["sh", "-c", STOP, "sh", str(tmp_path / "pid"), "1", str(tmp_path / "config/hub.toml")]
+        subprocess.run(stop, check=True, timeout=20)
         assert other.poll() is None
     finally:
         other.kill()
@@ -113,7 +115,7 @@ def test_a_process_that_is_no_hub_is_left_alone(tmp_path) -> None:
 
 
 def test_where_nothing_runs_nothing_is_ended(tmp_path) -> None:
-    subprocess.run(["sh", "-c", STOP, "sh", str(tmp_path / "none"), "1"], check=True, timeout=20)
+    subprocess.run(["sh", "-c", STOP, "sh", str(tmp_path / "none"), "1", "hub.toml"], check=True, timeout=20)
 
 
 def test_a_hub_that_does_not_end_is_told(tmp_path) -> None:
@@ -127,7 +129,10 @@ def test_a_hub_that_does_not_end_is_told(tmp_path) -> None:
         stubborn.stdout.readline()
         (tmp_path / "pid").write_text(str(stubborn.pid))
         done = subprocess.run(
-            ["sh", "-c", STOP, "sh", str(tmp_path / "pid"), "0"], capture_output=True, text=True, check=False
+            ["sh", "-c", STOP, "sh", str(tmp_path / "pid"), "0", "deployers.hub"],
+            capture_output=True,
+            text=True,
+            check=False,
         )
         assert (done.returncode, done.stdout) == (1, f"process {stubborn.pid} does not end\n")
     finally:

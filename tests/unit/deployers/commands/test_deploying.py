@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +17,7 @@ from deployers.commands import deploying, logs, status
 from deployers.connectors.base import Completed
 from deployers.connectors.local import LocalConnector
 from deployers.exceptions import HostKeyError, ServiceUnavailable
+from deployers.journal import Journal, deploy_home, deployment_lock
 from deployers.site import Site
 from tests.unit.deployers.deployment.conftest import MODEL, World, make_world
 
@@ -82,6 +85,20 @@ def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., Run]:
     return call
 
 
+def test_status_tells_a_deployment_that_runs_from_one_that_was_cut_off(world: World, run) -> None:
+    home = deploy_home()
+    Journal.create(home / "journal", "deploy")  # and no word more: killed
+    _, out, _ = run("status", "--json")
+    found = json.loads(out)
+    assert found["unfinished"]
+    assert found["running"] is None
+    with deployment_lock(home):
+        _, out, _ = run("status", "--json")
+        assert "a deployment runs now: process" in run("status")[1]
+    found = json.loads(out)
+    assert (found["unfinished"], found["running"].split()[:2]) == (None, ["process", str(os.getpid())])
+
+
 def test_plan_deploy_status_and_rollback_in_their_order(world: World, run) -> None:
     code, out, _ = run("plan", "--json")
     plan = json.loads(out)
@@ -98,6 +115,7 @@ def test_plan_deploy_status_and_rollback_in_their_order(world: World, run) -> No
     assert (code, found["drift"], found["registry"]["version"], found["untold"]) == (0, [], "1", 0)
     assert found["jetsons"][0]["runs"]["name"] == f"{MODEL} 1"
     assert found["jetsons"][0]["boards"][1]["version"] == 1
+    assert (found["running"], found["unfinished"]) == (None, None)
     world.champion = ("two", "2")
     code, out, _ = run("status", "--json")
     assert json.loads(out)["drift"] == [f"kitchen runs {MODEL} 1 (image 1), champion is {MODEL} 2"]
@@ -171,6 +189,14 @@ def test_status_shows_what_it_knows_and_ends_with_what_it_does_not(world: World,
         "up",
     )
     assert err == "error: MLflow does not answer\n"
+
+
+def test_status_names_the_version_of_a_board_whose_model_the_hub_has_no_more(world: World, run) -> None:
+    run("deploy")
+    shutil.rmtree(world.folder / "kitchen/data/models/1")
+    world.jetson.active = None
+    code, out, _ = run("status")
+    assert (code, "a model that the hub no longer has" in out) == (0, True)
 
 
 def test_status_tells_of_a_deployment_that_was_cut_off(world: World, run) -> None:

@@ -86,10 +86,11 @@ def test_json_is_printed_also_when_one_fails(site, capsys) -> None:
 
 
 def test_several_that_fail_are_counted(site, capsys) -> None:
-    for name in ("kitchen", "attic"):
-        site["outcomes"][name] = Outcome(name, "failed", Plan(name, ()), error=HostKeyError(f"{name} is another"))
+    errors = {"kitchen": Unreachable("no answer"), "attic": HostKeyError("attic is another")}
+    for name, error in errors.items():
+        site["outcomes"][name] = Outcome(name, "failed", Plan(name, ()), error=error)
     assert main(["setup"]) == 8
-    assert "error: 2 of 2 Jetsons failed, the first: kitchen is another" in capsys.readouterr().err
+    assert "error: 2 of 2 Jetsons failed, the gravest: attic is another" in capsys.readouterr().err
 
 
 def test_another_deployment_keeps_it_out_but_not_a_dry_run(site, capsys) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path, PurePosixPath
 
@@ -15,6 +17,7 @@ from deployers.connectors.local import LocalConnector
 from deployers.exceptions import InputError, NotFound, RemoteFailed, ServiceUnavailable, Unreachable
 
 HERE = LocalConnector()
+ROOT = Path(__file__).resolve().parents[4]
 
 
 def remote(path: Path) -> PurePosixPath:
@@ -42,6 +45,24 @@ def test_a_command_that_hangs_is_ended_with_its_children(tmp_path) -> None:
             return
         time.sleep(0.02)
     pytest.fail("the child lives on")
+
+
+def test_a_command_ends_with_a_deployer_that_is_killed(tmp_path) -> None:
+    code = (
+        "import sys; from deployers.connectors.local import LocalConnector as Here\n"
+        "from deployers.connectors.command import script\n"
+        'Here().run(script(\'echo $$ > "$1.new"; mv "$1.new" "$1"; while :; do sleep 0.1; done\', sys.argv[1]))'
+    )
+    pid = tmp_path / "pid"
+    with subprocess.Popen([sys.executable, "-c", code, str(pid)], cwd=ROOT) as deployer:
+        while not pid.exists():
+            time.sleep(0.02)
+        deployer.kill()
+    for _ in range(200):
+        if not Path(f"/proc/{pid.read_text().strip()}").exists():
+            return
+        time.sleep(0.02)
+    pytest.fail("the command lives on")
 
 
 def test_another_exit_code_than_wanted_is_an_error() -> None:

@@ -102,6 +102,8 @@ def test_every_error_is_a_problem(client: TestClient) -> None:
     requires(client.post("/deploy", json=[], headers=DEPLOY), 422, "invalid")
     found = requires(client.post("/deploy", content=b'{"version": 2}', headers=DEPLOY), 422, "invalid")
     assert "Content-Type: application/json" in found["detail"]
+    found = requires(client.post("/temperatures/bulk", content=b"[]", headers=DEPLOY), 422, "invalid")
+    assert "no JSON list, expected one, sent with the header 'Content-Type: application/json'" in found["detail"]
     found = requires(client.post("/deploy", json={"version": 0}, headers=DEPLOY), 422, "invalid")
     assert found["errors"][0]["where"] == "body.version"
     requires(client.post("/deploy", json={"version": 2, "other": 1}, headers=DEPLOY), 422, "invalid")
@@ -318,3 +320,21 @@ def test_without_parts_given_they_are_those_of_the_settings(tmp_path: Path) -> N
         assert client.get("/ready").json()["parts"]["store"] == "up"
         assert "edgeloop_store_events_total" in client.get("/metrics", headers=token).text
     assert (tmp_path / "data" / "hub.db").exists()
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "1e999"])
+def test_a_parameter_that_json_cannot_show_again_makes_no_job(parts: Parts, tmp_path: Path, number: str) -> None:
+    train = {"kind": "command", "command": (sys.executable, "-c", "")}
+    headers = {**DEPLOY, "Content-Type": "application/json"}
+    body = f'{{"parameters": {{"rate": {number}}}}}'
+    with TestClient(create_app(settings(tmp_path, train=train), **parts.given())) as client:
+        requires(client.post("/train", content=body, headers=headers), 422, "invalid")
+        assert client.get("/jobs", headers=READ).json() == {"jobs": []}
+
+
+def test_nothing_else_is_activated_while_a_deployment_runs(client: TestClient, parts: Parts) -> None:
+    parts.boards.on_test = lambda *_: None
+    job = client.post("/deploy", json={"version": 2}, headers=DEPLOY).json()
+    problem = requires(client.post("/models/3/activate", headers=DEPLOY), 409, "deployment_running")
+    assert job["id"] in problem["detail"]
+    assert parts.catalogue.active.version == 2

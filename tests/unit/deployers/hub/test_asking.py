@@ -169,3 +169,14 @@ def test_what_is_described_is_what_is_read() -> None:
     for example in EXAMPLES.values():
         parse_question(json.dumps(example["value"]).encode())
         Described.model_validate(example["value"])
+
+
+@pytest.mark.parametrize("name", ["\ud800", "a\0b", "a,b", "a/b/c", "n" * 200])
+def test_a_name_that_no_series_has_is_refused_before_the_database_sees_it(name: str) -> None:
+    with pytest.raises(InputError, match="name of a series"):
+        asked(series=name)
+
+
+def test_too_many_readings_are_refused_before_each_is_looked_at() -> None:
+    with pytest.raises(InputError, match="10001 readings, expected 1 to 10000"):
+        asked(readings=[0] * 10_001)

@@ -185,3 +185,22 @@ def test_a_private_file_appears_whole_or_not_at_all(tmp_path: Path, monkeypatch:
         write_private(path, b"two")
     assert path.read_bytes() == b"one"
     assert [each.name for each in path.parent.iterdir()] == ["secret"]
+
+
+def test_a_file_of_another_account_is_refused_and_known_tokens_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    path, now = tmp_path / "tokens.toml", [0.0]
+    token = add_token(path, "ctl", "deploy")
+    known = Tokens.load(path, lambda: now[0])
+    add_token(path, "page", "read")
+
+    def deny(*_: object, **__: object) -> str:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_text", deny)
+    now[0] = 10.0
+    assert known.find(token) == Principal("ctl", "deploy")
+    assert "tokens stay as they were" in caplog.text
+    with pytest.raises(InputError, match=r"cannot be read .*chown"):
+        Tokens.load(path)

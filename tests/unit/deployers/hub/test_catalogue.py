@@ -155,9 +155,28 @@ async def test_the_active_one_and_its_way_back_stay(shelf: Shelf) -> None:
     await catalogue.install(shelf.upload(1))
     await catalogue.activate(1)
     await catalogue.install(shelf.upload(2), way_back_for=1)
-    for version in (3, 4, 5):
+    for version, others in ((3, set()), (4, {3}), (5, {4})):
         await catalogue.install(shelf.upload(version))
-        assert listed(catalogue).keys() == {1, 2, version}
+        assert listed(catalogue).keys() == {1, 2, *others, version}
+
+
+async def test_a_version_and_its_way_back_stay_until_they_are_activated(shelf: Shelf) -> None:
+    catalogue = await shelf.open(keep=2)
+    await catalogue.install(shelf.upload(1))
+    await catalogue.activate(1)
+    await catalogue.install(shelf.upload(2), way_back_for=1)
+    await catalogue.install(shelf.upload(3))
+    await catalogue.install(shelf.upload(4), way_back_for=3)
+    assert (await catalogue.activate(3)).before == 1
+    assert catalogue.way_back_of(3) == 4
+
+
+async def test_a_way_back_from_a_later_version_is_refused_however_often_it_is_sent(shelf: Shelf) -> None:
+    catalogue = await shelf.with_versions(1, 2)
+    for version in (1, 3):  # one that is there, and a new one
+        with pytest.raises(InputError, match="expected a version before it"):
+            await catalogue.install(shelf.upload(version), way_back_for=version + 1)
+    assert catalogue.way_back_of(2) is None
 
 
 # Activation

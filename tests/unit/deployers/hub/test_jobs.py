@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -241,3 +242,27 @@ def test_only_the_last_lines_stay() -> None:
     job.say("same", 0.1)
     job.say("same", 0.2)
     assert job.as_dict(tail=2)["log"] == ["999", "same"]
+
+
+@pytest.mark.parametrize(("slow", "ends"), [(b'"running"', "kept"), (b'"done"', "ended")])
+def test_what_a_job_said_last_is_what_stays_on_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slow: bytes, ends: str
+) -> None:
+    write = module.write_private
+
+    def slowly(path: Path, content: bytes) -> None:
+        if slow in content:
+            time.sleep(0.05)
+        write(path, content)
+
+    monkeypatch.setattr(module, "write_private", slowly)
+
+    async def body(jobs: Jobs) -> Job:
+        job = await jobs.start("test", {}, works)
+        while job.state == "running" or (ends == "kept" and not job.ended.is_set()):  # noqa: ASYNC110 - as it ends
+            await asyncio.sleep(0)
+        return job  # and the hub closes
+
+    job = within(tmp_path, body)
+    assert job.ended.is_set()
+    assert json.loads((tmp_path / f"{job.id}.json").read_text(encoding="utf-8"))["state"] == "done"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,14 @@ def test_what_is_told_of_it(folder: Path, keys: Path) -> None:
 def test_integer_cells_of_hub_and_board_may_be_further_apart(tmp_path: Path, keys: Path) -> None:
     found = verified(upload(tmp_path / "int", 1, Kind("int8")), keys)
     assert found.view(Notes("", 0), "installed").agreement_celsius == pytest.approx(0.02)
+
+
+def test_the_error_beside_keras_bounds_only_who_runs_another_cell_than_the_board(tmp_path: Path, keys: Path) -> None:
+    found = verified(upload(tmp_path / "int", 1, Kind("int16x8")), keys)
+    figures = found.fidelity["types"]["int16x8"] | {"error": {"largest": {"celsius": 0.5}}}
+    found = replace(found, fidelity={**found.fidelity, "types": {"int16x8": figures}})
+    bounds = [found.view(Notes("", 0), "installed", each).agreement_celsius for each in ("litert", "tflite", "onnx")]
+    assert bounds == [pytest.approx(0.02), pytest.approx(0.02), 0.5]
 
 
 def test_an_image_signed_by_a_stranger_is_refused(tmp_path: Path, keys: Path) -> None:

@@ -124,3 +124,8 @@ def test_a_question_that_makes_no_sense_is_refused(hub: FakeHub, query: str) -> 
 def test_sql_in_the_name_of_a_series_is_a_name_that_nobody_has(hub: FakeHub) -> None:
     answer = get(hub, "/live?series=%27%20OR%201=1;--", "reader")
     assert (answer.status_code, answer.json()["chosen"]["series"]) == (200, "board-1")
+
+
+@pytest.mark.parametrize("length", [65, 252, 300, 5000])
+def test_a_name_longer_than_any_file_is_not_found(hub: FakeHub, length: int) -> None:
+    assert get(hub, f"/static/{'a' * length}.js").status_code == 404

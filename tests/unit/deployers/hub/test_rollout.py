@@ -280,3 +280,26 @@ def test_a_spoilt_file_of_confirmations_begins_anew(tmp_path: Path, content: byt
     assert found.since("a", 1) is None
     found.note("a", 1)
     assert ConfirmedSince(path).since("a", 1) == 5
+
+
+def test_forecasts_of_an_earlier_test_of_the_same_version_say_nothing_about_this_one(run, parts: Parts) -> None:
+    run(lambda r, job: r.forward(job, "a", 2))
+    run(lambda r, job: r.revert(job, "a", 2))
+    parts.boards.on_test = lambda *_: None  # and now it makes none
+    run(lambda r, job: r.forward(job, "a", 2))
+    error, _ = run(lambda r, job: r.confirm(job, "a", 2, 0.02))
+    assert isinstance(error, RolledBack)
+    assert parts.boards.boards["a"].state == STATE
+
+
+def test_a_confirmed_board_stays_so_if_the_disk_does_not_take_the_note(
+    run, parts: Parts, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(rollout, "write_private", full)
+    found, _ = run(lambda r, job: r.deploy(job, 2, None, 1))
+    assert states(found) == {"a": "confirmed", "b": "confirmed", "c": "confirmed"}
+    assert run.rollout.confirmed.since("c", 2) == 77
+    assert "No space left" in caplog.text

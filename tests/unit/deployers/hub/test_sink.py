@@ -66,8 +66,9 @@ def test_what_is_not_stored_is_not_acknowledged(figures: Figures) -> None:
     assert figures.parts.live.seen == [("a", 0)]
 
 
-def test_readings_stay_although_the_hub_cannot_forecast(figures: Figures, caplog: Any) -> None:
-    figures.parts.live.failure = GateFailed("no model")
+@pytest.mark.parametrize("failure", [GateFailed("no model"), ValueError("no model")])
+def test_readings_stay_although_the_hub_cannot_forecast(figures: Figures, caplog: Any, failure: Exception) -> None:
+    figures.parts.live.failure = failure
     asyncio.run(figures.sink.keep_readings("a", 0, readings(0)))
     assert figures.parts.store.kept["a"]
     assert figures.value("live_failures_total") == 1
