@@ -108,6 +108,7 @@ class MemoryCatalogue:
         self.damaged: dict[str, str] = {}
         self.failure: Exception | None = None
         self.active_since_ms = None
+        self.before: int | None = None
 
     async def open(self) -> None:
         if self.failure:
@@ -130,9 +131,14 @@ class MemoryCatalogue:
     def way_back_of(self, version: int) -> int | None:
         return next((view.version for view in self.views.values() if view.way_back_for == version), None)
 
+    def ran_before(self, version: int) -> int | None:
+        return self.before if self.before != version else None
+
     async def activate(self, version: int) -> Activated:
         self.view(version)
         before = self.active.version if self.active else None
+        if before != version:
+            self.before = before
         self.active = SimpleNamespace(version=version, cadence_ms=600_000)
         return Activated(version, before)
 

@@ -100,7 +100,7 @@ class Catalogue:
         self._wanted_runtime, self._runtime = runtime, ""
         self._known: dict[int, tuple[Installable, Notes]] = {}
         self._loaded: OrderedDict[int, Model] = OrderedDict()
-        self._changing = asyncio.Lock()
+        self._changing, self._loading = asyncio.Lock(), asyncio.Lock()
         self._thread: ThreadPoolExecutor | None = None
 
     async def open(self) -> None:
@@ -146,6 +146,11 @@ class Catalogue:
         found = [other for other, (_, notes) in self._known.items() if notes.way_back_for == version]
         return max(found, default=None)
 
+    def ran_before(self, version: int) -> int | None:
+        """The version that was activated last, but for this one; None if there is none."""
+        others = [(notes.activated_ms, other) for other, (_, notes) in self._known.items() if other != version]
+        return max(((at, other) for at, other in others if at is not None), default=(0, None))[1]
+
     def image(self, version: int) -> bytes:
         """The signed image of a version, as boards take it.
 
@@ -165,13 +170,13 @@ class Catalogue:
         if self.active is not None and self.active.version == version:
             return self.active
         self._entry(version)
-        if version not in self._loaded:
-            model = await self._run(self._load, version)
-            self._loaded[version] = model
-        self._loaded.move_to_end(version)
-        while len(self._loaded) > LOADED_MAX:
-            self._loaded.popitem(last=False)
-        return self._loaded[version]
+        async with self._loading:  # many may ask for one at once, which is loaded once
+            if version not in self._loaded:
+                self._loaded[version] = await self._run(self._load, version)
+            self._loaded.move_to_end(version)
+            while len(self._loaded) > LOADED_MAX:
+                self._loaded.popitem(last=False)
+            return self._loaded[version]
 
     async def install(self, folder: Path, way_back_for: int | None = None) -> ModelView:
         """Verify a folder and move it in. The same image again changes nothing; its folder is removed.

@@ -19,7 +19,7 @@ from deployers.hub.codes import code_of
 from deployers.hub.private import write_private
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Sequence
+    from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
     from pathlib import Path
 
 _log = logging.getLogger(__name__)
@@ -31,6 +31,9 @@ SAVE_SECONDS = 1.0
 LOST = "the hub ended while this ran: start it again"
 # What another work holds, and the word for it: two deployments at once are told apart from a busy board.
 DEPLOYMENT = "deployment"
+# Jobs that change the hub's version and then its boards, and those of a deployer that has changed it and goes on.
+DEPLOY, ROLLBACK, FORWARD, CONFIRM = "deploy", "rollback", "forward", "confirm"
+WHOLE, BOARD_BY_BOARD = frozenset({DEPLOY, ROLLBACK}), frozenset({FORWARD, CONFIRM})
 _ID = re.compile(r"\d{8}T\d{6}-[0-9a-f]{8}")
 _CONTROL = re.compile(r"\x1b\[[0-9;]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f]")
 
@@ -148,6 +151,21 @@ class Jobs:
     def running(self, holding: str | None = None) -> Sequence[Job]:
         """Jobs that run, or those of them that hold one thing."""
         return [j for j in self._jobs.values() if j.state == "running" and (holding is None or holding in j.holds)]
+
+    def require_none(self, kinds: Collection[str], what: str) -> None:
+        """Refuse something while certain other work runs.
+
+        Args:
+            kinds: of that work.
+            what: what is refused, for people, as "version 3 cannot be activated".
+
+        Raises:
+            DeploymentRunning: one runs.
+        """
+        for other in self.running():
+            if other.kind in kinds:
+                msg = f"{what}, {other.kind} {other.id!r} runs: wait until it has ended"
+                raise DeploymentRunning(msg)
 
     async def start(
         self,

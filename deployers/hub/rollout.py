@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from deployers.hub.boards import Boards
-    from deployers.hub.catalogue import Catalogue
+    from deployers.hub.catalogue import Activated, Catalogue
     from deployers.hub.jobs import Job
     from deployers.hub.live import Live
     from deployers.hub.store import Store, StoredForecast
@@ -36,6 +36,8 @@ _log = logging.getLogger(__name__)
 DISAGREEMENTS = 3
 LOOKED_AT = 16
 POLL_SECONDS = 0.2
+# A board forecasts with its next reading, and the first that comes may be the one that it restarted over.
+CADENCES = 2
 CONFIRMED = "confirmed"
 
 
@@ -78,7 +80,8 @@ class Rollout:
     """Versions to boards.
 
     Attributes:
-        seconds: how long each stage of a board's test may take, if a request does not say.
+        seconds: how long each stage of a board's test may take, if a request does not say; forecasts, which come with
+            readings, are waited for `CADENCES` at the least.
     """
 
     catalogue: Catalogue
@@ -131,7 +134,8 @@ class Rollout:
         if not _runs(state, version):
             raise self._gone_back(job, board, version, state.model_version, "the board went back by itself")
         job.say(f"{board}: waits for a forecast of version {version}")
-        apart, why = await self._compare(job, board, version, seconds or self.seconds)
+        cadences = CADENCES * self.catalogue.view(version).cadence_seconds
+        apart, why = await self._compare(job, board, version, seconds or max(self.seconds, cadences))
         if why:
             state = await self.boards.revert(board, version)
             raise self._gone_back(job, board, version, state.model_version, why)
@@ -167,20 +171,18 @@ class Rollout:
             RolledBack: no board took it, and everything runs as before.
             BoardRefused: some took it and some did not.
         """
-        activated = await self.catalogue.activate(version)
+        before = self._before(version, await self.catalogue.activate(version))
         job.say(f"the hub forecasts with version {version}")
         rows = await self._each(job, version, boards, failures_max)
-        result = {"version": version, "active": version, "before": activated.before, "boards": rows}
-        job.result = result
+        job.result = {"version": version, "active": version, "before": before, "boards": rows}
         failed = _failed(rows)
-        if failed and not any(row["state"] == CONFIRMED for row in rows):
-            if activated.before is not None:
-                await self.catalogue.activate(activated.before)
-            job.result = {**result, "active": activated.before or version}
-            msg = f"no board took version {version}, {failed[0]['error']}; the hub runs {activated.before!r} again"
+        if failed and before is not None and not any(row["state"] == CONFIRMED for row in rows):
+            await self.catalogue.activate(before)
+            job.result["active"] = before
+            msg = f"no board took version {version}, {failed[0]['error']}; the hub runs {before} again"
             raise RolledBack(msg)
         _require_all(rows, version)
-        return result
+        return job.result
 
     async def rollback(self, job: Job, boards: Sequence[str] | None) -> dict[str, Any]:
         """The model that ran before the active one, on the hub and then on the boards.
@@ -222,6 +224,14 @@ class Rollout:
         if boards is None:
             return [device.id for device in self.boards.devices()]
         return [self.boards.device(board).id for board in dict.fromkeys(boards)]
+
+    def _before(self, version: int, activated: Activated) -> int | None:
+        """What to go back to: where an earlier deployment activated the version and no board kept it, what ran then."""
+        if activated.before != version:
+            return activated.before
+        states = [device.state for device in self.boards.devices()]
+        kept = any(s and (s.slot_state, s.model_version) == (SlotState.CONFIRMED, version) for s in states)
+        return None if kept else self.catalogue.ran_before(version)
 
     async def _each(
         self, job: Job, version: int, boards: Sequence[str] | None, failures_max: int

@@ -84,7 +84,9 @@ class BoardsSection(_Section):
     host: str = Field("127.0.0.1", description="the address to listen on; boards prove that they hold a key")
     port: Port = Field(7484, description="0 takes a free one")
     keys: Path = Field(Path("config/boards"), description="folder with ID.key of each board: 32 bytes, 0600")
-    test_seconds: Seconds = Field(120.0, description="how long a new version is waited for, in each stage of its test")
+    test_seconds: Seconds = Field(
+        900.0, description="how long a new version is waited for, in each stage of its test; two cadences at the least"
+    )
 
 
 class StoreSection(_Section):

@@ -9,11 +9,14 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from deployers.hub.auth import require
 from deployers.hub.context import TheHub  # noqa: TC001 - FastAPI reads annotations when it starts
-from deployers.hub.jobs import DEPLOYMENT
+from deployers.hub.jobs import BOARD_BY_BOARD, DEPLOY, DEPLOYMENT, ROLLBACK
 from deployers.hub.routes.devices import Version, held
 
 if TYPE_CHECKING:
     from deployers.hub.jobs import Job
+
+# A deployer brings boards forward one by one: the hub's version is not changed under it.
+UNDER_WAY = "a deployment cannot begin"
 
 router = APIRouter(tags=["deployment"], dependencies=[require("deploy")])
 
@@ -42,6 +45,7 @@ class Return(BaseModel):
 @router.post("/deploy", status_code=202)
 async def deploy(hub: TheHub, wanted: Deployment) -> dict[str, Any]:
     """Have the hub run a version that is installed here, then each board: forward, test, compare, confirm or revert."""
+    hub.jobs.require_none(BOARD_BY_BOARD, UNDER_WAY)
     hub.catalogue.view(wanted.version)
     boards = hub.rollout.wanted(wanted.boards)
 
@@ -49,12 +53,13 @@ async def deploy(hub: TheHub, wanted: Deployment) -> dict[str, Any]:
         return await hub.rollout.deploy(job, wanted.version, wanted.boards, wanted.failures_max)
 
     about = {"version": wanted.version, "boards": boards}
-    return (await hub.jobs.start("deploy", about, work, {DEPLOYMENT, *map(held, boards)})).as_dict()
+    return (await hub.jobs.start(DEPLOY, about, work, {DEPLOYMENT, *map(held, boards)})).as_dict()
 
 
 @router.post("/rollback", status_code=202)
 async def rollback(hub: TheHub, wanted: Annotated[Return | None, Body()] = None) -> dict[str, Any]:
     """Have the hub and the boards run the model before the active one, from the image that was signed for that."""
+    hub.jobs.require_none(BOARD_BY_BOARD, UNDER_WAY)
     chosen = wanted.boards if wanted else None
     version, boards = hub.rollout.way_back(), hub.rollout.wanted(chosen)
 
@@ -62,4 +67,4 @@ async def rollback(hub: TheHub, wanted: Annotated[Return | None, Body()] = None)
         return await hub.rollout.rollback(job, chosen)
 
     about = {"version": version, "boards": boards}
-    return (await hub.jobs.start("rollback", about, work, {DEPLOYMENT, *map(held, boards)})).as_dict()
+    return (await hub.jobs.start(ROLLBACK, about, work, {DEPLOYMENT, *map(held, boards)})).as_dict()

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from deployers.hub.auth import require
 from deployers.hub.context import Hub, TheHub  # noqa: TC001 - FastAPI reads annotations when it starts
+from deployers.hub.jobs import BOARD_BY_BOARD, CONFIRM, FORWARD, WHOLE
 from deployers.protocol.messages import SlotState
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ async def forward(hub: TheHub, board: str, wanted: Wanted) -> dict[str, Any]:
     async def work(job: Job) -> dict[str, Any]:
         return await hub.rollout.forward(job, board, wanted.version, wanted.seconds)
 
-    return await _started(hub, "forward", board, wanted, work)
+    return await _started(hub, FORWARD, board, wanted, work)
 
 
 @router.post("/{board}/confirm", status_code=202, dependencies=[require("deploy")])
@@ -67,7 +68,7 @@ async def confirm(hub: TheHub, board: str, wanted: Wanted) -> dict[str, Any]:
     async def work(job: Job) -> dict[str, Any]:
         return await hub.rollout.confirm(job, board, wanted.version, wanted.seconds)
 
-    return await _started(hub, "confirm", board, wanted, work)
+    return await _started(hub, CONFIRM, board, wanted, work)
 
 
 @router.post("/{board}/revert", status_code=202, dependencies=[require("deploy")])
@@ -82,6 +83,8 @@ async def revert(hub: TheHub, board: str, wanted: Wanted) -> dict[str, Any]:
 
 async def _started(hub: Hub, kind: str, board: str, wanted: Wanted, work: Any) -> dict[str, Any]:
     known = hub.boards.device(board).id
+    if kind in BOARD_BY_BOARD:
+        hub.jobs.require_none(WHOLE, f"version {wanted.version} cannot go on to board {known!r}")
     about = {"board": known, "version": wanted.version}
     return (await hub.jobs.start(kind, about, work, {held(known)})).as_dict()
 

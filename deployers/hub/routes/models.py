@@ -9,10 +9,10 @@ from fastapi import APIRouter
 from fastapi import Path as InPath
 from pydantic import BaseModel, ConfigDict, Field
 
-from deployers.exceptions import DeploymentRunning, InputError, NotFound
+from deployers.exceptions import InputError, NotFound
 from deployers.hub.auth import require
 from deployers.hub.context import TheHub  # noqa: TC001 - FastAPI reads annotations when it starts
-from deployers.hub.jobs import DEPLOYMENT
+from deployers.hub.jobs import WHOLE
 
 router = APIRouter(prefix="/models", tags=["models"])
 
@@ -129,10 +129,8 @@ async def install(hub: TheHub, wanted: Folder) -> dict[str, Any]:
 @router.post("/{version}/activate", dependencies=[require("deploy")], response_model=Change)
 async def activate(hub: TheHub, version: Version) -> dict[str, Any]:
     """Have the hub forecast with this version; the one before answers until it is ready. Boards stay as they are."""
-    if running := hub.jobs.running(DEPLOYMENT):  # it would change the version under the comparison with boards
-        other = running[0]
-        msg = f"version {version} cannot be activated, {other.kind} {other.id!r} runs: wait until it has ended"
-        raise DeploymentRunning(msg)
+    # It would change the version under the comparison with boards.
+    hub.jobs.require_none(WHOLE, f"version {version} cannot be activated")
     return (await hub.catalogue.activate(version)).as_dict()
 
 

@@ -209,10 +209,21 @@ def test_two_deployments_at_once_are_refused(client: TestClient, parts: Parts) -
     parts.boards.hold = asyncio.Event()
     first = client.post("/deploy", json={"version": 2, "boards": ["a"]}, headers=DEPLOY)
     requires(client.post("/deploy", json={"version": 3, "boards": ["b"]}, headers=DEPLOY), 409, "deployment_running")
-    requires(client.post("/devices/a/forward", json={"version": 3}, headers=DEPLOY), 409, "conflict")
+    requires(client.post("/devices/a/forward", json={"version": 3}, headers=DEPLOY), 409, "deployment_running")
+    requires(client.post("/devices/a/revert", json={"version": 3}, headers=DEPLOY), 409, "conflict")
     ended(client, client.post("/devices/b/revert", json={"version": 3}, headers=DEPLOY))  # the other board is free
     client.portal.call(parts.boards.hold.set)  # type: ignore[union-attr]
     assert ended(client, first)["state"] == "done"
+
+
+def test_a_deployment_waits_for_a_deployer_that_goes_board_by_board(client: TestClient, parts: Parts) -> None:
+    parts.boards.hold = asyncio.Event()
+    first = client.post("/devices/a/forward", json={"version": 2}, headers=DEPLOY)
+    requires(client.post("/deploy", json={"version": 3, "boards": ["b"]}, headers=DEPLOY), 409, "deployment_running")
+    requires(client.post("/rollback", headers=DEPLOY), 409, "deployment_running")
+    second = client.post("/devices/b/forward", json={"version": 2}, headers=DEPLOY)
+    client.portal.call(parts.boards.hold.set)  # type: ignore[union-attr]
+    assert [ended(client, each)["state"] for each in (first, second)] == ["done", "done"]
 
 
 def test_figures_are_there_for_prometheus(client: TestClient) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import json
 import shutil
@@ -203,6 +204,16 @@ async def test_activating_the_active_one_does_nothing(shelf: Shelf) -> None:
     assert catalogue.view(1).activated_ms == 1_000_000
 
 
+async def test_what_ran_before_is_what_was_activated_last(shelf: Shelf) -> None:
+    catalogue = await shelf.with_versions(1, 2, 3)
+    assert catalogue.ran_before(1) is None
+    for now, version in enumerate((2, 1, 3), start=1):
+        shelf.now = now
+        await catalogue.activate(version)
+    assert [catalogue.ran_before(version) for version in (1, 2, 3)] == [3, 3, 1]
+    assert (await shelf.open()).ran_before(3) == 1
+
+
 async def test_what_is_not_installed_cannot_run(shelf: Shelf) -> None:
     catalogue = await shelf.open()
     with pytest.raises(NotFound, match="version 7 is not installed, expected one of none"):
@@ -309,6 +320,20 @@ async def test_a_version_can_be_asked_without_being_active(shelf: Shelf) -> None
     assert await catalogue.model(1) is not first
     with pytest.raises(NotFound):
         await catalogue.model(9)
+
+
+async def test_many_who_ask_at_once_have_a_version_loaded_once(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    catalogue, loads = await shelf.with_versions(1), list[int]()
+    load = catalogue._load  # noqa: SLF001
+
+    def counted(version: int) -> Any:
+        loads.append(version)
+        return load(version)
+
+    monkeypatch.setattr(catalogue, "_load", counted)
+    models = await asyncio.gather(*(catalogue.model(1) for _ in range(50)))
+    assert loads == [1]
+    assert all(model is models[0] for model in models)
 
 
 async def test_a_closed_catalogue_says_so(shelf: Shelf) -> None:

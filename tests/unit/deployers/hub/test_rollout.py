@@ -206,6 +206,58 @@ def test_a_deployment_that_no_board_takes_leaves_everything_as_it_was(run, parts
     assert [board.state for board in parts.boards.boards.values()] == [STATE] * 3
 
 
+@pytest.fixture
+def cut_off(run, parts: Parts) -> None:
+    """Version 2 is active on the hub, and no board was there to take it."""
+    asyncio.run(parts.catalogue.activate(2))
+
+
+@pytest.mark.usefixtures("cut_off")
+def test_a_deployment_that_was_cut_off_goes_back_to_what_ran_before_it(run, parts: Parts) -> None:
+    parts.boards.on_test = parts.disagree
+    error, job = run(lambda r, job: r.deploy(job, 2, None, 1))
+    assert isinstance(error, RolledBack)
+    assert "the hub runs 1 again" in str(error)
+    assert (job.result["before"], job.result["active"], parts.catalogue.active.version) == (1, 1, 1)
+
+
+@pytest.mark.usefixtures("cut_off")
+def test_a_hub_stays_on_a_version_that_a_board_runs_which_was_not_asked(run, parts: Parts) -> None:
+    parts.boards.boards["c"].state = replace(STATE, slot_state=SlotState.CONFIRMED, model_version=2)
+    parts.boards.on_test = parts.disagree
+    error, job = run(lambda r, job: r.deploy(job, 2, ["a"], 1))
+    assert isinstance(error, BoardRefused)
+    assert (job.result["active"], parts.catalogue.active.version) == (2, 2)
+
+
+def test_a_first_model_that_no_board_takes_stays_on_the_hub(run, parts: Parts) -> None:
+    parts.catalogue.active = None
+    parts.boards.on_test = parts.disagree
+    error, job = run(lambda r, job: r.deploy(job, 2, None, 1))
+    assert isinstance(error, BoardRefused)
+    assert "again" not in str(error)
+    assert job.result["active"] == 2
+
+
+def test_a_forecast_is_waited_for_as_long_as_readings_take(run, parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    parts.catalogue.views[2].cadence_seconds = 1
+    waited = list[float]()
+
+    async def compare(job: Job, board: str, version: int, seconds: float) -> tuple[float, str]:
+        waited.append(seconds)
+        return 0.0, ""
+
+    monkeypatch.setattr(run.rollout, "_compare", compare)
+    for seconds in (None, 0.5):
+        run(lambda r, job: r.forward(job, "a", 2))
+        run(lambda r, job, seconds=seconds: r.confirm(job, "a", 2, seconds))
+        parts.boards.boards["a"].state = STATE
+    run.rollout.seconds = 7.0
+    run(lambda r, job: r.forward(job, "a", 2))
+    run(lambda r, job: r.confirm(job, "a", 2))
+    assert waited == [2, 0.5, 7]
+
+
 def test_a_deployment_that_some_boards_take_stays_and_is_no_success(run, parts: Parts) -> None:
     parts.boards.boards["b"].refuses = BoardRefused("no")
     error, job = run(lambda r, job: r.deploy(job, 2, None, 2))
