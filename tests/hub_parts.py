@@ -12,8 +12,9 @@ from typing import Any
 
 from deployers.exceptions import NotFound
 from deployers.hub.auth import Token, Tokens
-from deployers.hub.boards import Device, Transfer, UnknownBoardError
+from deployers.hub.boards import UnknownBoardError
 from deployers.hub.catalogue import Activated
+from deployers.hub.device import Device, Transfer
 from deployers.hub.model_folder import ModelView
 from deployers.hub.settings import Settings
 from deployers.hub.stepping import EVER

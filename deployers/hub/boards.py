@@ -13,13 +13,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from deployers.exceptions import BoardRefused, Conflict, NotFound
+from deployers.hub.device import Device, Record, Transfer
 from deployers.link import LinkError, LinkLostError
 from deployers.listener import BoardListener, wall_clock_ms
-from deployers.protocol.messages import BoardState, Hello, SlotState
+from deployers.protocol.messages import BoardState, SlotState
 from deployers.protocol.status import Status
 from deployers.transfer import transfer
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 
     from deployers.hub.keys import Keys
-    from deployers.keeping import Counters, Sink
+    from deployers.keeping import Sink
     from deployers.link import BoardLink
 
 _log = logging.getLogger(__name__)
@@ -65,57 +65,6 @@ class NotInTestError(LinkError, BoardRefused):
         self.state = state
 
 
-@dataclass(frozen=True, slots=True)
-class Transfer:
-    """The last image that was sent to a board since the hub started.
-
-    Attributes:
-        done: bytes of it in place on the board.
-        total: bytes of the image.
-        resumed: bytes that were in place already when this transfer began.
-    """
-
-    done: int
-    total: int
-    resumed: int
-
-
-@dataclass(frozen=True, slots=True)
-class Device:
-    """What the hub knows of a board.
-
-    Attributes:
-        id: its name.
-        online: it has an open session.
-        hello: what it said when it last connected.
-        state: the newest that it said of itself.
-        last_seen_ms: when it last connected, answered, sent something, or was lost; None if it never was here.
-        transfer: the last one.
-        busy: the request that changes it and is under way, as "transfer".
-        counters: since the hub started.
-    """
-
-    id: str
-    online: bool
-    hello: Hello | None
-    state: BoardState | None
-    last_seen_ms: int | None
-    transfer: Transfer | None
-    busy: str | None
-    counters: Counters
-
-
-@dataclass(slots=True)
-class _Record:
-    """What changes of a device, beside its link."""
-
-    hello: Hello | None = None
-    state: BoardState | None = None
-    transfer: Transfer | None = None
-    busy: str | None = None
-    asked: float = 0.0  # by the event loop's clock: when its state was last asked for
-
-
 class Boards:
     """All boards of a hub.
 
@@ -138,7 +87,7 @@ class Boards:
         self._keys, self._clock = keys, clock
         self._listener = BoardListener(keys, sink, host, port, clock, changed=self._on_change)
         self._known: dict[str, bytes] = {}
-        self._records: dict[str, _Record] = {}
+        self._records: dict[str, Record] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
@@ -317,8 +266,8 @@ class Boards:
         self._record(link.hello.board).state = state
         return state
 
-    def _record(self, board: str) -> _Record:
-        return self._records.setdefault(board, _Record())
+    def _record(self, board: str) -> Record:
+        return self._records.setdefault(board, Record())
 
     def _require_known(self, board: str) -> None:
         if board not in self._known and self._keys(board) is None:

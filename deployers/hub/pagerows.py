@@ -9,7 +9,7 @@ from deployers.protocol.messages import SlotState
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from deployers.hub.boards import Device
+    from deployers.hub.device import Device
     from deployers.hub.jobs import Job
     from deployers.hub.model_folder import ModelView
 

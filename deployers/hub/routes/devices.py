@@ -13,7 +13,7 @@ from deployers.hub.jobs import BOARD_BY_BOARD, CONFIRM, FORWARD, WHOLE
 from deployers.protocol.messages import SlotState
 
 if TYPE_CHECKING:
-    from deployers.hub.boards import Device
+    from deployers.hub.device import Device
     from deployers.hub.jobs import Job
 
 router = APIRouter(prefix="/devices", tags=["devices"])

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from deployers.hub.boards import BoardBusyError, Boards, NotInTestError, Transfer, UnknownBoardError
+from deployers.hub.boards import BoardBusyError, Boards, NotInTestError, UnknownBoardError
+from deployers.hub.device import Transfer
 from deployers.hub.keys import KeyFolder, is_board_id
 from deployers.link import LinkLostError, LinkRefusedError
 from deployers.protocol import messages
