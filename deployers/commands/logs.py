@@ -49,7 +49,7 @@ def logs(*, inventory: Path | None, limit: tuple[str, ...], board: str | None, l
 
     found, chosen = inventory_of(inventory, limit)
     if board is not None:
-        chosen = tuple(each for each in select(found, (board,)) if board in each.boards)
+        chosen = tuple(each for each in select(found) if board in each.boards)
         if not chosen:
             msg = f"--board {board!r} is no board of {str(found.path)!r}, expected one of its ids: give another"
             raise InputError(msg)

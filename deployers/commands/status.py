@@ -115,7 +115,8 @@ def _show(found: dict[str, Any]) -> None:
     for column in ("where", "state", "runs", "image", "since", "last seen"):
         table.add_column(column, justify="right" if column == "image" else "left")
     for each in found["jetsons"]:
-        table.add_row(each["jetson"], each["state"], *_runs(each["runs"]), "")
+        runs = _runs(each["runs"]) if each["state"] == "up" else ("", "", "")  # of one that is away nobody knows
+        table.add_row(each["jetson"], each["state"], *runs, "")
         for board in each["boards"]:
             state = board["state"] if board["online"] else f"{board['state']}, away"
             table.add_row(f"  {board['board']}", state, *_board_runs(board), board["last_seen"] or "never")

@@ -159,10 +159,10 @@ def token(config: Path, name: str, role: str, out: Path | None) -> None:
 
 
 @cli.command()
-@config_option
-def settings(config: Path) -> None:
+@click.option("--config", type=click.Path(path_type=Path), help="The hub.toml; the defaults if not given.")
+def settings(config: Path | None) -> None:
     """Print every setting as the hub understands it."""
-    click.echo(Settings.load(config).model_dump_json(indent=1))
+    click.echo((Settings.load(config) if config else Settings()).model_dump_json(indent=1))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

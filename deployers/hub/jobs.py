@@ -234,7 +234,8 @@ class Jobs:
     async def _end(self, job: Job) -> None:
         job.ended_ms = self._clock()
         job.note(job.error["detail"] if job.error else job.state)
-        _log.info("job %s %s %s %s", job.kind, job.id, job.state, job.error["detail"] if job.error else "")
+        about = " ".join(f"{name} {value}" for name, value in job.about.items())
+        _log.info("job %s of %s: %s", job.id, f"{job.kind} {about}".strip(), job.lines[-1])
         await self._save(job)
         job.ended.set()
         await self._forget()

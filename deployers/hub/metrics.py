@@ -6,9 +6,10 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
+from prometheus_client.core import CounterMetricFamily
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from deployers.hub.context import Hub
     from deployers.protocol.messages import Reading
@@ -58,6 +59,31 @@ class LiveError:
         self._gauge.set(self._mean)
 
 
+class Counted:
+    """Counters that other parts keep, shown as they are when Prometheus asks.
+
+    Args:
+        name: of the metric, without "_total".
+        text: what it counts.
+        labels: the last of them is the counter's own name.
+    """
+
+    def __init__(self, name: str, text: str, *labels: str) -> None:
+        self._name, self._text, self._labels = name, text, labels
+        self._values: dict[tuple[str, ...], float] = {}
+
+    def set(self, counters: Mapping[str, float], *labels: str) -> None:
+        """What the counters of these labels stand at."""
+        self._values.update({(*labels, name): value for name, value in counters.items()})
+
+    def collect(self) -> Iterable[CounterMetricFamily]:
+        """For the registry."""
+        family = CounterMetricFamily(self._name, self._text, labels=self._labels)
+        for labels, value in self._values.items():
+            family.add_metric(labels, value)
+        return (family,)
+
+
 class Metrics:
     """What is counted, in a registry of its own: two hubs in one process do not add up."""
 
@@ -74,9 +100,11 @@ class Metrics:
         )
         self._online = Gauge("boards_online", "Boards with an open link.", **given)
         self._boards = Gauge("boards", "Boards that may connect.", **given)
-        self._link = Gauge("link_events_total", "What happened on the links of boards.", ["board", "event"], **given)
+        self._link = Counted("edgeloop_link_events", "What happened on the links of boards.", "board", "event")
         self._version = Gauge("model_version", "The version that makes the hub's forecasts; 0: none.", **given)
-        self._store = Gauge("store_events_total", "What the store's writer has done.", ["event"], **given)
+        self._store = Counted("edgeloop_store_events", "What the store's writer has done.", "event")
+        for counted in (self._link, self._store):
+            self.registry.register(counted)
         self._live = Gauge("live", "State of the hub's own forecasts.", ["figure"], **given)
         self._jobs = Gauge("jobs_running", "Jobs under way.", **given)
 
@@ -86,12 +114,13 @@ class Metrics:
         self._boards.set(len(devices))
         self._online.set(sum(device.online for device in devices))
         for device in devices:
-            _set(self._link, _fields(device.counters), device.id)
+            self._link.set(_fields(device.counters), device.id)
         self._version.set(hub.catalogue.active.version if hub.catalogue.active else 0)
         self._jobs.set(len(hub.jobs.running()))
         if hub.is_ready:
-            _set(self._store, _fields(hub.store.counters))
-            _set(self._live, hub.live.figures())
+            self._store.set(_fields(hub.store.counters))
+            for figure, value in hub.live.figures().items():
+                self._live.labels(figure).set(value)
         return generate_latest(self.registry)
 
 
@@ -99,8 +128,3 @@ def _fields(counters: Any) -> dict[str, float]:
     """The numbers among the fields of a dataclass."""
     names = getattr(counters, "__dataclass_fields__", {})
     return {name: value for name in names if isinstance(value := getattr(counters, name), int | float)}
-
-
-def _set(gauge: Gauge, figures: dict[str, float], *labels: str) -> None:
-    for name, value in figures.items():
-        gauge.labels(*labels, name).set(value)

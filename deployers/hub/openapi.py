@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
-from deployers.hub.problems import MEDIA, TYPE
+from deployers.hub.problems import CODES, MEDIA, TYPE
 
 VERSION = "1"
 TEXT = """
@@ -32,18 +33,6 @@ TAGS = (
 class Problem(BaseModel):
     """An error, as RFC 9457 has it."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "example": {
-                "type": f"{TYPE}not_found",
-                "title": "Not Found",
-                "status": 404,
-                "detail": "version 7 is not on this hub, expected one of 3, 4: install it first",
-                "code": "not_found",
-            }
-        }
-    )
-
     type: str
     title: str
     status: int
@@ -51,8 +40,11 @@ class Problem(BaseModel):
     code: str
 
 
-def _response(text: str) -> dict[str, Any]:
-    return {"description": text, "content": {MEDIA: {"schema": Problem.model_json_schema()}}}
+def _response(status: int, text: str, detail: str) -> dict[str, Any]:
+    code, title = CODES[status], HTTPStatus(status).phrase
+    example = Problem(type=TYPE + code, title=title, status=status, detail=detail, code=code)
+    content = {"schema": Problem.model_json_schema(), "example": example.model_dump()}
+    return {"description": text, "content": {MEDIA: content}}
 
 
 DESCRIPTION: dict[str, Any] = {
@@ -61,10 +53,16 @@ DESCRIPTION: dict[str, Any] = {
     "description": TEXT,
     "openapi_tags": [{"name": name, "description": text} for name, text in TAGS],
     "responses": {
-        "401": _response("No valid token."),
-        "403": _response("The role of the token does not allow it."),
-        "422": _response("The request does not fit."),
-        "429": _response("Too many requests; Retry-After says when to come again."),
-        "503": _response("Not now: starting, overloaded, or something does not answer."),
+        str(status): _response(status, text, detail)
+        for status, text, detail in (
+            (401, "No valid token.", "no valid token, expected the header 'Authorization: Bearer TOKEN'"),
+            (403, "The role of the token does not allow it.", "token 'page' may read, expected one that may deploy"),
+            (404, "It is not there.", "version 7 is not installed, expected one of 3, 4: install it, or give another"),
+            (409, "Not now, or not beside what is there already.", "a deployment cannot begin, forward '…' runs: wait"),
+            (413, "The request is too large.", "the body is larger than 1000000 bytes: send less at a time"),
+            (422, "The request does not fit.", "steps is 9: version 3 forecasts 1 to 6, give one of these"),
+            (429, "Too many requests; Retry-After says when to come again.", "more than 500 requests a second: wait"),
+            (503, "Not now: starting, overloaded, or something does not answer.", "the hub starts: ask again"),
+        )
     },
 }

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
+from starlette.routing import compile_path
 
 from deployers.exceptions import DeployerError
 from deployers.hub.codes import code_of
@@ -36,6 +37,7 @@ CODES = {
     404: "not_found",
     405: "method_not_allowed",
     408: "timeout",
+    409: "conflict",
     413: "too_large",
     415: "media_type",
     422: "invalid",
@@ -86,11 +88,21 @@ def of_error(error: Exception) -> Response:
 def install(app: FastAPI) -> None:
     """Have the application answer every error of its routes like this."""
 
-    async def answer(_request: Request, error: Exception) -> Response:
+    async def answer(request: Request, error: Exception) -> Response:
+        if isinstance(error, HTTPException) and error.status_code == 405:
+            error.headers = {"Allow": _methods(app, request, error.headers or {})}
         return of_error(error)
 
     for kind in (HTTPException, RequestValidationError, DeployerError):
         app.add_exception_handler(kind, answer)
+
+
+def _methods(app: FastAPI, request: Request, said: Mapping[str, str]) -> str:
+    """All that an address takes: the framework names those of its first route only."""
+    described = app.openapi()["paths"].items()
+    there = [methods for path, methods in described if compile_path(path)[0].match(request.scope["path"])]
+    first = said.get("Allow", "").split(", ")
+    return ", ".join(sorted({method.upper() for methods in (first, *there) for method in methods} - {""}))
 
 
 def _internal(error: Exception) -> Response:

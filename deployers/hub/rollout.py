@@ -225,6 +225,21 @@ class Rollout:
             return [device.id for device in self.boards.devices()]
         return [self.boards.device(board).id for board in dict.fromkeys(boards)]
 
+    def require_not_older(self, version: int, boards: Sequence[str]) -> None:
+        """Refuse a version that boards are known to refuse, before the hub changes to it.
+
+        Raises:
+            Conflict: a board has confirmed a higher one.
+        """
+        for board in boards:
+            state = self.boards.device(board).state
+            if state is not None and state.lowest_version > version:
+                msg = (
+                    f"board {board!r} has confirmed version {state.lowest_version} and takes none below it, not "
+                    f"{version}: roll back, or deploy the same model again under a higher version"
+                )
+                raise Conflict(msg)
+
     def _before(self, version: int, activated: Activated) -> int | None:
         """What to go back to: where an earlier deployment activated the version and no board kept it, what ran then."""
         if activated.before != version:

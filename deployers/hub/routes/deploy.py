@@ -48,6 +48,7 @@ async def deploy(hub: TheHub, wanted: Deployment) -> dict[str, Any]:
     hub.jobs.require_none(BOARD_BY_BOARD, UNDER_WAY)
     hub.catalogue.view(wanted.version)
     boards = hub.rollout.wanted(wanted.boards)
+    hub.rollout.require_not_older(wanted.version, boards)
 
     async def work(job: Job) -> dict[str, Any]:
         return await hub.rollout.deploy(job, wanted.version, wanted.boards, wanted.failures_max)

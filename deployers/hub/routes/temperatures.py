@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Path, Query, Response
@@ -230,7 +230,10 @@ class ExportQuery(Span):
         return Filter(span.series, span.user, span.tag, span.since_ms, span.until_ms, self.after_id, self.upto_id)
 
 
-@router.post("", status_code=201, dependencies=[require("write")])
+KNOWN: dict[int | str, dict[str, Any]] = {200: {"model": StoredTemperature, "description": "It is stored already"}}
+
+
+@router.post("", status_code=201, dependencies=[require("write")], responses=KNOWN)
 async def store_temperature(hub: TheHub, temperature: Temperature, response: Response) -> StoredTemperature:
     """Store one reading. Sent again, it is answered with 200 and changes nothing; with another value, with 409."""
     series, reading = temperature.parsed()
@@ -243,7 +246,10 @@ async def store_temperature(hub: TheHub, temperature: Temperature, response: Res
         )
         raise Conflict(msg)
     if new:
-        await hub.sink.forecast(series, (reading,))
+        if await hub.store.readings(series, since_ms=reading.time_ms + 1, last=1):
+            hub.live.forget(series)  # it came late: the state is of later readings, and is rebuilt with it
+        else:
+            await hub.sink.forecast(series, (reading,))
     response.status_code = 201 if new else 200
     response.headers["Location"] = f"/temperatures/{stored.id}"
     return StoredTemperature.of(stored)
@@ -253,7 +259,10 @@ async def store_temperature(hub: TheHub, temperature: Temperature, response: Res
 async def store_temperatures(
     hub: TheHub, temperatures: Annotated[list[Temperature], Field(min_length=1, max_length=BULK_MAX)]
 ) -> BulkResult:
-    """Store up to 10,000 readings, all of them or none; says how many were new."""
+    """Store up to 10,000 readings, or none of them if one is no reading; says how many were new.
+
+    Where another value is stored at a time already, that one stays, and `different` counts it.
+    """
     parsed = [temperature.parsed() for temperature in temperatures]
     kept = await hub.store.keep(parsed)
     if kept.new:

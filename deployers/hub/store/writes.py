@@ -348,6 +348,8 @@ def _correct(connection: Connection, work: Correct) -> StoredReading:
 def _remove(connection: Connection, work: Remove) -> StoredReading:
     there = find_reading(connection, work.reading)
     connection.execute(delete(reading).where(reading.c.id == work.reading))
+    ours = select(series.c.id).where(series.c.name == there.series).scalar_subquery()
+    connection.execute(delete(forecast).where(forecast.c.series_id == ours, forecast.c.time_ms == there.time_ms))
     _raise_revision(connection, there.series)
     return there
 

@@ -6,6 +6,7 @@ import logging
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +95,9 @@ def test_only_the_role_deploy_changes_what_runs(client: TestClient, path: str) -
 def test_every_error_is_a_problem(client: TestClient) -> None:
     assert "openapi.json" in requires(client.get("/nowhere", headers=READ), 404, "not_found")["detail"]
     assert "GET" in requires(client.post("/health", headers=READ), 405, "method_not_allowed")["detail"]
+    several = client.put("/temperatures/3", headers=READ)
+    assert several.headers["allow"] == "DELETE, GET, PATCH"
+    assert "expected DELETE, GET, PATCH" in requires(several, 405, "method_not_allowed")["detail"]
     requires(client.get("/jobs/none", headers=READ), 404, "not_found")
     requires(client.get("/devices/none", headers=READ), 404, "not_found")
     requires(
@@ -195,6 +199,15 @@ def test_a_rollback_needs_no_body(client: TestClient, parts: Parts) -> None:
     assert ended(client, client.post("/rollback", headers=DEPLOY))["result"]["active"] == 2
 
 
+def test_what_boards_will_refuse_is_refused_before_the_hub_changes(client: TestClient, parts: Parts) -> None:
+    board = parts.boards.boards["a"]
+    board.state = replace(board.state, lowest_version=3)
+    problem = requires(client.post("/deploy", json={"version": 2}, headers=DEPLOY), 409, "conflict")
+    assert "'a' has confirmed version 3" in problem["detail"]
+    assert parts.catalogue.active.version == 1
+    assert client.post("/deploy", json={"version": 2, "boards": ["b"]}, headers=DEPLOY).status_code == 202
+
+
 def test_what_cannot_be_deployed_makes_no_job(client: TestClient) -> None:
     requires(client.post("/deploy", json={"version": 9}, headers=DEPLOY), 404, "not_found")
     requires(client.post("/deploy", json={"version": 2, "boards": ["z"]}, headers=DEPLOY), 404, "not_found")
@@ -238,6 +251,8 @@ def test_figures_are_there_for_prometheus(client: TestClient) -> None:
         "edgeloop_model_version 1.0",
         'edgeloop_live{figure="series"} 1.0',
         'edgeloop_link_events_total{board="a",event="readings"} 0.0',
+        "# TYPE edgeloop_link_events_total counter",
+        "# TYPE edgeloop_store_events_total counter",
     ):
         assert line in text
 
@@ -248,6 +263,12 @@ def test_the_description_names_every_address_with_its_tag(client: TestClient) ->
     operations = [op for path in found["paths"].values() for op in path.values()]
     assert len(operations) > 10
     assert all(op.get("summary") for op in operations)
+    assert all(
+        response["content"]["application/problem+json"]["example"]["status"] == int(status)
+        for operation in operations
+        for status, response in operation["responses"].items()
+        if int(status) >= 400
+    )
     used = {tag for op in operations for tag in op.get("tags", ())}
     assert used <= known | {"page"}
     assert "application/problem+json" in found["paths"]["/deploy"]["post"]["responses"]["401"]["content"]

@@ -43,7 +43,7 @@ def test_a_wrong_configuration_is_bad_input_in_one_line(command: str, config: Pa
     assert main([command, "--config", str(config)]) == 2
     assert capsys.readouterr().err.count("\n") == 1
     assert main([command, "--config", "/nowhere/hub.toml"]) == 2
-    assert main([command]) == 2
+    assert main([command]) == (0 if command == "settings" else 2)
 
 
 def test_serve_without_tokens_is_bad_input(config: Path, capsys: Any) -> None:
@@ -82,6 +82,8 @@ def test_settings_are_printed_whole(config: Path, tmp_path: Path, capsys: Any) -
     assert main(["settings", "--config", str(config)]) == 0
     found = json.loads(capsys.readouterr().out)
     assert (found["root"], found["rest"]["port"], found["train"]["kind"]) == (str(tmp_path), 0, "none")
+    assert main(["settings"]) == 0
+    assert json.loads(capsys.readouterr().out)["store"]["retention_days"] == 0, "the default"
 
 
 def test_a_store_is_made_and_exported(config: Path, tmp_path: Path, capsys: Any) -> None:

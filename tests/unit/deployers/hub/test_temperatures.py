@@ -145,6 +145,30 @@ def test_the_hubs_own_forecasts_hear_of_every_change(tmp_path: Path) -> None:
     asked(tmp_path, work)
 
 
+def test_a_late_reading_has_the_state_made_anew_and_not_begun_with_it(tmp_path: Path) -> None:
+    async def work(client: Client) -> None:
+        await client.keep(19.2)
+        before = {**FIRST, "time_point": "2023-01-31T08:00:00"}
+        assert (await client.post("/temperatures", json=before)).status_code == 201
+        assert (client.watch.forgotten, len(client.watch.forecast_at)) == ([SERIES], 1)
+
+    asked(tmp_path, work)
+
+
+def test_a_reading_takes_its_forecasts_with_it(tmp_path: Path) -> None:
+    async def work(client: Client) -> None:
+        (number,) = await client.keep(19.2)
+        times = (("board", TIME_MS), ("hub", TIME_MS), ("hub", TIME_MS + 60_000))
+        made = [StoredForecast(SERIES, source, time, 3, 2, (1.5,), 9) for source, time in times]
+        other = StoredForecast("other", "hub", TIME_MS, 3, 2, (1.5,), 9)
+        await client.store.keep_forecasts([*made, other])
+        await client.delete(f"/temperatures/{number}")
+        assert [each.time_ms for each in await client.store.forecasts(SERIES)] == [TIME_MS + 60_000]
+        assert len(await client.store.forecasts("other")) == 1
+
+    asked(tmp_path, work)
+
+
 def test_many_at_once(tmp_path: Path) -> None:
     async def work(client: Client) -> None:
         await client.keep(19.2, 20.0)
