@@ -321,7 +321,8 @@ def _signing_key(path: Path, given: dict[str, Any]) -> Path | None:
     if not isinstance(key, str) or not key:
         _refuse(path, "", "signing_key", f"is {key!r}, expected the path of a private key")
     found = path.parent / Path(key).expanduser()
-    _require_private(path, "", found, "signing_key")
+    if found.exists():  # it may lie on another machine or a stick: only who signs needs it
+        _require_private(path, "", found, "signing_key")
     return found
 
 

@@ -225,8 +225,13 @@ def _previous(wanted: Wanted, lacking: Sequence[Target], numbers: Numbers, shop:
 
 
 def _before(target: Target, wanted: Wanted) -> ModelThere | None:
-    """What runs there, or what that would go back to where it is the release wanted itself."""
-    model = target.there.model_of(target.there.active)
+    """What runs there, or what that would go back to where it is the release wanted itself.
+
+    A hub's model that no board has kept, of a deployment that was cut off, does not run: what ran before it does.
+    """
+    there = target.there
+    kept = any(board.confirmed == there.active for board in there.boards)
+    model = there.model_of(there.active if kept else ran_before(there) or there.active)
     if model is None or not model.is_of(wanted.release_sha256, wanted.digest):
         return model
     ways = [one for one in target.there.models if one.way_back_for == model.version]

@@ -17,8 +17,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deployers.lab.firmware import LabError
 from deployers.lab.marked import VARIABLE
+from deployers.lab.programs import LabError, end_of, run_program
 from deployers.lab.rootfs import LOCK, LOGIN, ROOT, UID, environment_archive, system_archive, tool, unpack
 from deployers.lab.sshd import write_key
 from deployers.operations import environment_digest
@@ -31,7 +31,9 @@ if TYPE_CHECKING:
 
 CPU = "cortex-a57"  # of the Jetson Nano; a later one would run what a Nano cannot
 START_SECONDS = 60.0
-COMMAND_SECONDS = 20
+COMMAND_SECONDS = 20.0
+CHOWN_SECONDS = 300.0
+NETWORKS = 64
 _POLL_SECONDS = 0.1
 BINFMT = "/proc/sys/fs/binfmt_misc"
 # ELF, 64 bit, little-endian, executable or shared, machine 183; as QEMU's qemu-binfmt-conf.sh has it.
@@ -119,10 +121,10 @@ class EmulatedJetson:
         require_root()
         self._mark, self._log, self.client_key = mark, folder.sshd_log, folder.keys / "client"
         self._cable = f"el-{mark[:8]}"
-        network = secrets.randbelow(64)
-        self._here, self.boards_host = f"10.213.{network}.1", f"10.213.{network}.2"
+        network = free_network()
+        self._here, self.boards_host = f"{network}.1", f"{network}.2"
         self.disk = disk_of(folder)
-        self.root_here = self.disk / str(ROOT)[1:]
+        self.root_here = root_of(folder)
         self.fingerprint = self._give_keys(folder)
         with contextlib.ExitStack() as stack:
             stack.callback(self.close)
@@ -228,16 +230,36 @@ class EmulatedJetson:
         raise self._failure(what)
 
     def _failure(self, what: str) -> LabError:
-        try:
-            said = self._log.read_text(encoding="utf-8", errors="replace").strip()[-500:]
-        except OSError:
-            said = ""
+        said = end_of(self._log)
         return LabError(f"the emulated Jetson is not up ({what}), it printed {said!r}: mend what it names")
+
+
+def free_network() -> str:
+    """The first three numbers of a network that no other lab of this machine has.
+
+    Raises:
+        LabError: all are taken.
+    """
+    networks = [f"10.213.{number}" for number in range(NETWORKS)]
+    secrets.SystemRandom().shuffle(networks)  # two labs that start at once should not choose the same
+    for network in networks:
+        with socket.socket() as probe:
+            try:
+                probe.bind((f"{network}.1", 0))
+            except OSError:  # no address of this machine
+                return network
+    msg = f"all {NETWORKS!r} networks of labs are taken, expected a free one: python -m deployers.lab down, for some"
+    raise LabError(msg)
 
 
 def disk_of(folder: LabFolder) -> Path:
     """Where its disk is on this machine."""
     return folder.path / "arm64" / "disk"
+
+
+def root_of(folder: LabFolder) -> Path:
+    """Where its hub's root folder is on this machine."""
+    return disk_of(folder) / str(ROOT)[1:]
 
 
 def require_root() -> None:
@@ -286,7 +308,8 @@ def install_environment(archive: Path, folder: Path) -> None:
     (folder / "lib64").symlink_to("lib")
     home = "home = /usr/bin\ninclude-system-site-packages = false\nversion = 3.11.2\nexecutable = /usr/bin/python3.11\n"
     (folder / "pyvenv.cfg").write_text(home, encoding="ascii")
-    subprocess.run([tool("chown"), "-R", f"{UID}:{UID}", str(folder)], check=True, timeout=300)  # noqa: S603 - fixed
+    command = [tool("chown"), "-R", f"{UID}:{UID}", str(folder)]
+    run_program(command, CHOWN_SECONDS, f"chown of {str(folder)!r} failed", "mend what it names and repeat")
     folder.rename(whole)
 
 
@@ -304,14 +327,10 @@ def unregister(mark: str) -> None:
     """Take the rule back, if it is there; the kernel's list is looked at in a mount namespace of its own."""
     take = 'mount -t binfmt_misc none "$1" && if [ -e "$1/$2" ]; then echo -1 > "$1/$2"; fi'
     command = [tool("unshare"), "--mount", "sh", "-c", take, "sh", BINFMT, f"edgeloop-{mark}"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=COMMAND_SECONDS, check=False)  # noqa: S603 - fixed
-    if done.returncode != 0:
-        msg = f"the emulator's rule edgeloop-{mark} stays ({done.stderr.strip()!r}): echo -1 > {BINFMT}/edgeloop-{mark}"
-        raise LabError(msg)
+    advice = f"echo -1 > {BINFMT}/edgeloop-{mark}"
+    run_program(command, COMMAND_SECONDS, f"the emulator's rule edgeloop-{mark} stays", advice)
 
 
 def _ip(*words: str) -> None:
-    done = subprocess.run([tool("ip"), *words], capture_output=True, text=True, timeout=COMMAND_SECONDS, check=False)  # noqa: S603 - fixed
-    if done.returncode != 0:
-        msg = f"ip {' '.join(words)} failed ({done.stderr.strip()!r}): see whether this machine may make cables (veth)"
-        raise LabError(msg)
+    advice = "see whether this machine may make cables (veth)"
+    run_program([tool("ip"), *words], COMMAND_SECONDS, f"ip {' '.join(words)} failed", advice)

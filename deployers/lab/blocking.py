@@ -115,8 +115,10 @@ class BlockingListener:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._loop.run(self._listener.stop())
-        self._loop.__exit__()
+        try:
+            self._loop.run(self._listener.stop())
+        finally:
+            self._loop.__exit__()
 
     def wait_for(self, board: str, seconds: float, other_than: BlockingLink | None = None) -> BlockingLink:
         """The open link of a board; `other_than` is one that is about to end.

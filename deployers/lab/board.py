@@ -15,8 +15,9 @@ import threading
 from typing import TYPE_CHECKING, Self
 
 from deployers.lab.blocking import BlockingLink, BlockingListener
-from deployers.lab.firmware import LabError, provision
+from deployers.lab.firmware import provision
 from deployers.lab.process import START_SECONDS, BoardProcess
+from deployers.lab.programs import LabError
 from deployers.link import LinkError
 from deployers.protocol.messages import KEY_BYTES, Forecast, Reading, SlotState
 
@@ -96,7 +97,7 @@ class VirtualBoard:
         with contextlib.ExitStack() as stack:
             provision(self._folder, self._key, self._public_key)
             self._listener = stack.enter_context(BlockingListener({self.name: self._key}.get, self.diary))
-            process = BoardProcess(self.kind, self.name, self._folder, self._listener.port, self._test_ms)
+            process = BoardProcess(self.kind, self.name, self._folder, self._listener.port, test_ms=self._test_ms)
             self._process = stack.enter_context(process)
             self.power_on()
             self._stack = stack.pop_all()

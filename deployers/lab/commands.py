@@ -13,9 +13,12 @@ import click
 
 from deployers.exceptions import InputError
 from deployers.lab.folder import LabFolder
+from deployers.lab.marked import marked
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from deployers.lab.folder import LabSettings
 
 KINDS = {"qemu": "mps2_an500", "native": "native"}
 SHOWN_LINES = 40
@@ -114,13 +117,13 @@ def loop(  # noqa: PLR0913 - a command's options
 ) -> None:
     """Lab up, setup, deploy, live readings; then compare the forecasts of board, hub and Keras."""
     from deployers.commands.progress import Stages  # noqa: PLC0415 - --help must not wait
-    from deployers.lab.loop import STAGES, Course, turn  # noqa: PLC0415
+    from deployers.lab.loop import STAGES, Stopwatch, turn  # noqa: PLC0415
     from deployers.lab.summary import show_turn  # noqa: PLC0415
     from deployers.lab.up import new_settings  # noqa: PLC0415
 
     settings = new_settings(jetson=jetson, boards=boards, board_kind=KINDS[board_kind], speed=speed, minutes=minutes)
     with Stages(STAGES, "loop", shown=not as_json) as stages:
-        turned = turn(LabFolder.from_environment(), settings, readings, Course(stages.begin), fresh=fresh)
+        turned = turn(LabFolder.from_environment(), settings, readings, Stopwatch(stages.begin), fresh=fresh)
     if as_json:
         click.echo(json.dumps(turned.as_dict()))
     else:
@@ -152,8 +155,19 @@ def status(*, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"up": state is not None, **(state or {})}))
         return
-    for line in described(state) if state else ["no lab is up: python -m deployers.lab up"]:
+    for line in described(state) if state else [absence(folder)]:
         click.echo(line)
+
+
+def absence(folder: LabFolder) -> str:
+    """That there is no lab, and what an earlier one left that could not clean up."""
+    settings = folder.settings()
+    left = marked(settings.mark) if settings else []
+    if folder.is_held():
+        return "a lab is coming up or ending: repeat in a moment"
+    if left:
+        return f"no lab is up, but processes {left!r} of the last one are left: python -m deployers.lab down"
+    return "no lab is up: python -m deployers.lab up"
 
 
 @click.command()
@@ -165,7 +179,8 @@ def logs(*, name: str | None, lines: int) -> None:
     files = log_files(folder, name)
     if not any(file.exists() for file in files):
         known = sorted(each.name for each in (folder.path / "boards").glob("*"))
-        msg = f"no log of {name or 'a lab'!r} in {str(folder.path)!r}, expected one of {known}: lab up, or --board NAME"
+        do = f"expected one of {known}: give another --board" if known else "expected a lab: python -m deployers.lab up"
+        msg = f"no log of {name or 'a lab'!r} in {str(folder.path)!r}, {do}"
         raise InputError(msg)
     for file in files:
         if file.exists():
@@ -177,11 +192,20 @@ def logs(*, name: str | None, lines: int) -> None:
 def log_files(folder: LabFolder, name: str | None) -> list[Path]:
     """Where to look."""
     if name is not None:
-        if Path(name).name != name:
+        if Path(name).name != name or name in {"", ".."}:
             msg = f"board {name!r} is no name of a board, expected one such as board-1: give another --board"
             raise InputError(msg)
         return [folder.board(name) / "board.log"]
-    return [folder.log, folder.sshd_log, folder.root / "run" / "hub.log"]
+    settings = folder.settings()
+    return [folder.log, folder.sshd_log, *([hub_log(folder, settings)] if settings else [])]
+
+
+def hub_log(folder: LabFolder, settings: LabSettings) -> Path:
+    """That of the hub on the virtual Jetson, wherever its root folder is."""
+    from deployers.lab.arm64 import root_of  # noqa: PLC0415
+
+    root = root_of(folder) if settings.jetson == "arm64" else folder.root
+    return root / "run" / "hub.log"
 
 
 def described(state: dict[str, Any]) -> list[str]:

@@ -8,11 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from deployers.conversion.features import FeatureProgram
 from deployers.conversion.fidelity import changes_ahead, errors_against_truth
-from deployers.conversion.stream import MICRODEGREES, stream
 from deployers.exceptions import GateFailed
-from deployers.lab.trial import RUNTIMES, Trial, keras_residuals
+from deployers.lab.trial import RUNTIMES, Trial, keras_residuals, streamed_readings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -122,10 +120,7 @@ def compare(release: Path, live: Live, largest_celsius: float, folder: Path) -> 
         InputError: there are no readings.
         ConversionError: Keras does not answer.
     """
-    fields = json.loads((release / "features.json").read_text(encoding="utf-8"))
-    program = FeatureProgram.from_dict(fields["program"])
-    pairs = [(reading.time_ms * 1000, reading.microcelsius / MICRODEGREES) for reading in live.readings]
-    streamed, _ = stream(program, fields["cleaning"], pairs)
+    program, streamed = streamed_readings(release, live.readings)
     residuals = keras_residuals(release, streamed, folder).astype(np.float64) * program.target_scale
     times = [live.readings[number].time_ms for number in streamed.accepted]
     made = [live.forecasts[name] for name in ("LiteRT", "board")]

@@ -19,11 +19,11 @@ from deployers.commands.image import plain_errors
 from deployers.exceptions import DeployerError
 from deployers.lab.arm64 import EmulatedJetson
 from deployers.lab.feeder import Course
-from deployers.lab.firmware import LabError
-from deployers.lab.folder import LabFolder, LabSettings
+from deployers.lab.folder import NO_ROOM, LabFolder, LabSettings, plain_disk_errors
 from deployers.lab.jetson import NativeJetson, inventory_text
 from deployers.lab.marked import end_marked
 from deployers.lab.powered import PoweredBoard, Supply, link_key
+from deployers.lab.programs import LabError
 from deployers.protocol.files import write_whole
 from deployers.protocol.signature import load_public_key
 
@@ -49,6 +49,7 @@ class Lab:
     def __init__(self, folder: LabFolder, settings: LabSettings, stack: contextlib.ExitStack) -> None:
         self._folder, self._settings = folder, settings
         self._begun = time.time()
+        self._told = float("-inf")
         self.jetson = start_jetson(folder, settings)
         stack.callback(self.jetson.close)
         course = Course.read(folder.readings)
@@ -68,6 +69,7 @@ class Lab:
             self.boards.append(board)
         text = inventory_text(folder.keys / "signing.key", self.jetson.inventory(), keys)
         write_whole(folder.inventory, text.encode(), 0o600)
+        self.end = time.monotonic() + 60 * settings.minutes
 
     def turn(self) -> None:
         """What is to be done every few milliseconds."""
@@ -76,13 +78,16 @@ class Lab:
         for board in self.boards:
             board.turn(now)
         self._reap()
+        if now - self._told >= TELL_SECONDS:
+            self._told = now
+            self._tell()
 
     def as_dict(self) -> dict[str, Any]:
-        """What the daemon says of itself."""
+        """What the daemon says of itself; its end by the clock on the wall as that goes now."""
         return {
             "pid": os.getpid(),
             "begun": self._begun,
-            "ends": self._begun + 60 * self._settings.minutes,
+            "ends": time.time() + self.end - time.monotonic(),
             "speed": self._settings.speed,
             "readings": self._course.source,
             "cadence_seconds": self._course.cadence_seconds,
@@ -94,6 +99,18 @@ class Lab:
             },
             "boards": [board.as_dict() for board in self.boards],
         }
+
+    def _tell(self) -> None:
+        """Go on without it while the disk is full; end when the lab's folder was removed.
+
+        Raises:
+            FileNotFoundError: there is no folder any more.
+        """
+        try:
+            self._folder.keep_state(self.as_dict())
+        except OSError as error:
+            if error.errno not in NO_ROOM:
+                raise
 
     def _reap(self) -> None:
         """Bury the adopted children that have ended; its own are waited for by who started them."""
@@ -130,16 +147,11 @@ def serve(folder: LabFolder, settings: LabSettings) -> None:
         signal.signal(number, lambda received, _frame: came.append(received))
     become_subreaper()
     with contextlib.ExitStack() as stack:
-        stack.callback(folder.forget_state)
         stack.callback(end_marked, settings.mark)
         lab = Lab(folder, settings, stack)
-        end = time.monotonic() + 60 * settings.minutes
-        told = float("-inf")
-        while not came and time.monotonic() < end:
+        stack.callback(folder.forget_state)  # first of all: who waits for the lab need not wait for its end
+        while not came and time.monotonic() < lab.end:
             lab.turn()
-            if time.monotonic() - told >= TELL_SECONDS:
-                told = time.monotonic()
-                folder.keep_state(lab.as_dict())
             time.sleep(TURN_SECONDS)
         print("ended by", signal.Signals(came[0]).name if came else "its time", flush=True)  # noqa: T201 - its log
 
@@ -147,12 +159,12 @@ def serve(folder: LabFolder, settings: LabSettings) -> None:
 def main() -> int:
     """Run a lab in the folder that the process was given."""
     folder = LabFolder(Path(sys.argv[1]))
-    settings = folder.settings()
     try:
+        settings = folder.settings()
         if settings is None:
             msg = f"{str(folder.path)!r} has no settings.json: python -m deployers.lab up"
             raise LabError(msg)
-        with folder.held(), plain_errors():
+        with plain_disk_errors(), folder.held(), plain_errors():
             serve(folder, settings)
     except DeployerError as error:
         print(f"error: {error}", flush=True)  # noqa: T201

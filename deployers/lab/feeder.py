@@ -18,7 +18,7 @@ import numpy as np
 
 from deployers.conversion.stream import MICRODEGREES
 from deployers.exceptions import ReleaseError
-from deployers.lab.firmware import LabError
+from deployers.lab.programs import LabError
 from deployers.protocol.messages import Reading
 
 if TYPE_CHECKING:
@@ -42,6 +42,10 @@ SHIFT_MS = 7_000
 STEP_MICRODEGREES = 62_500
 DAY_SECONDS = 86_400
 SIMULATED_DAYS = 30
+# What numpy, zipfile and json raise at bytes of any kind; the last three at zip files of kinds they do not know.
+UNREADABLE = (
+    OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile, NotImplementedError, RuntimeError, zlib.error,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -86,12 +90,27 @@ class Course:
         microcelsius: `(readings,)`.
         cadence_seconds: between two of them, as a rule.
         source: what they are, for people.
+
+    Raises:
+        ValueError: it is something else.
     """
 
     times: NDArray[np.int64]
     microcelsius: NDArray[np.int64]
     cadence_seconds: float
     source: str
+
+    def __post_init__(self) -> None:
+        for column in (self.times, self.microcelsius):
+            if column.dtype != np.int64 or column.ndim != 1 or len(column) == 0:
+                msg = f"column of {column.dtype} in shape {column.shape!r}, expected int64 and one or more readings"
+                raise ValueError(msg)
+        if len(self.times) != len(self.microcelsius) or (np.diff(self.times) <= 0).any():
+            msg = f"{len(self.times)!r} times and {len(self.microcelsius)!r} values, expected as many, and times rising"
+            raise ValueError(msg)
+        if not 0 < self.cadence_seconds < math.inf:
+            msg = f"cadence of {self.cadence_seconds!r} s, expected more than none"
+            raise ValueError(msg)
 
     def reading(self, number: int, board: int = 0) -> Reading:
         """The reading that a board gets by its number in the board's ring.
@@ -124,7 +143,7 @@ class Course:
             with file.open("rb") as opened, np.load(opened) as stored:
                 about: dict[str, Any] = json.loads(str(stored["about"]))
                 return cls(stored["times"], stored["microcelsius"], **about)
-        except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile) as error:
+        except UNREADABLE as error:
             msg = (
                 f"readings {str(file)!r} cannot be used ({error}): python -m deployers.lab up --fresh writes them anew"
             )
@@ -137,18 +156,28 @@ def course_of_release(release: Path, name: str) -> Course:
     Raises:
         ReleaseError: the release has no test part, or one without readings.
     """
-    if not (release / "test.npz").exists():
-        msg = f"release {name!r} has no test.npz, it was written by an earlier edgeloop: train again"
-        raise ReleaseError(msg)
-    with np.load(release / "test.npz") as stored:
-        measured = ~stored["filled"]
-        times, values = stored["time"][measured] // 1000, stored["value"][measured]
+    stored = part_for_tests(release, name)
+    measured = ~stored["filled"]
+    times, values = stored["time"][measured] // 1000, stored["value"][measured]
     if len(times) < 2:
         msg = f"the test part of release {name!r} has {len(times)!r} measured readings, expected 2 or more: train again"
         raise ReleaseError(msg)
     program = json.loads((release / "features.json").read_text(encoding="utf-8"))["program"]
     microcelsius = np.round(values * MICRODEGREES).astype(np.int64)
     return Course(times.astype(np.int64), microcelsius, float(program["cadence_seconds"]), f"test part of {name}")
+
+
+def part_for_tests(release: Path, name: str) -> dict[str, NDArray[Any]]:
+    """The columns of a release's test part: time in µs since 1970, value in °C, segment, filled; `(readings,)` each.
+
+    Raises:
+        ReleaseError: the release has none.
+    """
+    if not (release / "test.npz").exists():
+        msg = f"release {name!r} has no test.npz, it was written by an earlier edgeloop: train again"
+        raise ReleaseError(msg)
+    with np.load(release / "test.npz") as stored:
+        return {column: stored[column] for column in ("time", "value", "segment", "filled")}
 
 
 def simulated_course(cadence_seconds: int = 600, start_ms: int = 1_704_067_200_000) -> Course:

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 from pathlib import Path
 
-from deployers.exceptions import MissingTool, ServiceUnavailable
+from deployers.lab.locks import locked
+from deployers.lab.programs import LabError, find_program, run_program
 from deployers.protocol.messages import KEY_BYTES
+
+__all__ = ["LabError", "board_command", "build", "provision"]
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / "build" / "firmware"
 PROGRAMS = {"native": BUILD / "edgeloop-native", "mps2_an500": BUILD / "edgeloop-mps2_an500.elf"}
-BUILD_SECONDS = 300
-
-
-class LabError(ServiceUnavailable):
-    """The virtual board could not be built, started or spoken to."""
+BUILD_SECONDS = 300.0
 
 
 def build(kind: str) -> Path:
@@ -24,15 +21,16 @@ def build(kind: str) -> Path:
 
     Raises:
         LabError: no such kind, or the build failed; with the last lines of its output.
+        MissingTool: there is no make.
     """
     if kind not in PROGRAMS:
         msg = f"kind of board {kind!r}: expected one of {sorted(PROGRAMS)}"
         raise LabError(msg)
-    command = ["make", "-C", str(ROOT / "firmware"), kind]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=BUILD_SECONDS, check=False)  # noqa: S603 - a fixed command
-    if done.returncode != 0:
-        msg = f"make -C firmware {kind} failed: {(done.stderr or done.stdout).strip()[-500:]!r}: install what it names"
-        raise LabError(msg)
+    BUILD.mkdir(parents=True, exist_ok=True)
+    busy = LabError(f"another build holds {str(BUILD / 'lock')!r} for {BUILD_SECONDS:g} s, expected its end: see to it")
+    with locked(BUILD / "lock", BUILD_SECONDS, busy):  # two at once would read each other's halves
+        failure, command = f"make -C firmware {kind} failed", ["make", "-C", str(ROOT / "firmware"), kind]
+        run_program(command, BUILD_SECONDS, failure, "install what it names")
     return PROGRAMS[kind]
 
 
@@ -86,10 +84,7 @@ def board_command(  # noqa: PLR0913 - each is a property of the board
     settings += [] if hub_host is None else [f"hub={hub_host}"]
     if kind == "native":
         return [str(program), *settings, f"sensor={sensor_port}"]
-    qemu = shutil.which("qemu-system-arm")
-    if qemu is None:
-        msg = "'qemu-system-arm' is missing: install it (Debian: qemu-system-arm)"
-        raise MissingTool(msg)
+    qemu = find_program("qemu-system-arm", "it emulates the board: scripts/install-debian.sh qemu-system-arm")
     arguments = ",".join(["enable=on", "target=native", "arg=edgeloop", *(f"arg={word}" for word in settings)])
     machine = ["-M", "mps2-an500", "-display", "none", "-monitor", "none", "-nic", "user,restrict=off"]
     sensor = ["-chardev", f"socket,id=sensor,host=127.0.0.1,port={sensor_port}", "-serial", "chardev:sensor"]

@@ -8,11 +8,12 @@ lab/keys/           signing key, keys of the login and of the host, link key of 
 lab/boards/ID/      a board's flash, readings and log
 lab/jetson/         the root folder of the virtual Jetson's hub
 lab/readings.npz    what the boards are fed
+lab/lock            held by the daemon; lab.lock beside the folder by `up` and `down`
 """
 
 from __future__ import annotations
 
-import fcntl
+import errno
 import json
 import os
 import shutil
@@ -21,7 +22,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from deployers.lab.firmware import LabError
+from deployers.exceptions import Conflict
+from deployers.lab.locks import is_locked, locked
+from deployers.lab.programs import LabError, end_of
 from deployers.registry import CHECKOUT
 
 if TYPE_CHECKING:
@@ -29,6 +32,27 @@ if TYPE_CHECKING:
 
 LOG_CHARACTERS = 1500
 SETTINGS, STATE = "settings.json", "lab.json"
+# Who only looks whether a lab is up holds its lock for a moment; who starts one waits for that.
+LOOK_SECONDS = 2.0
+CHANGE_SECONDS = 60.0
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+
+
+@contextmanager
+def plain_disk_errors() -> Iterator[None]:
+    """What the disk refuses, in one line.
+
+    Raises:
+        LabError: a file cannot be made, read or written.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None and error.errno not in NO_ROOM:
+            raise
+        where = "the disk" if error.filename is None else repr(str(error.filename))
+        msg = f"{where} cannot be used ({error.strerror}): check its permissions and free space"
+        raise LabError(msg) from None
 
 
 @dataclass(frozen=True)
@@ -108,9 +132,13 @@ class LabFolder:
         self.keys.mkdir(mode=0o700, exist_ok=True)
 
     def remove(self) -> None:
-        """Remove it with all that is in it."""
+        """Remove it with all that is in it: at once, so that one who is killed meanwhile leaves no half of a disk."""
+        gone = self.path.with_name(f".{self.path.name}.removed")
+        if gone.exists():  # by one who was
+            shutil.rmtree(gone)
         if self.path.exists():
-            shutil.rmtree(self.path)
+            self.path.rename(gone)
+            shutil.rmtree(gone)
 
     def settings(self) -> LabSettings | None:
         """What the last `up` asked for; None if there was none.
@@ -137,40 +165,42 @@ class LabFolder:
         self._write(STATE, state)
 
     def forget_state(self) -> None:
-        """There is no lab any more."""
+        """There is no lab any more: nobody need look for one where its inventory says."""
         (self.path / STATE).unlink(missing_ok=True)
+        self.inventory.unlink(missing_ok=True)
 
     def end_of_log(self) -> str:
         """The last that the daemon printed."""
-        try:
-            return self.log.read_text(encoding="utf-8", errors="replace").strip()[-LOG_CHARACTERS:]
-        except OSError:
-            return ""
+        return end_of(self.log, LOG_CHARACTERS)
 
     def is_held(self) -> bool:
         """Whether a daemon runs: it holds the lock for as long as it lives, however it ends."""
-        if not self.path.exists():
-            return False
-        with (self.path / "lock").open("a") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return True
-        return False
+        return is_locked(self.path / "lock")
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Hold the lock, which a process that is started inside does not inherit.
+        """Hold the lock for as long as a lab is up.
 
         Raises:
             LabError: another daemon holds it.
         """
-        with (self.path / "lock").open("a") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                msg = f"another lab runs in {str(self.path)!r}: python -m deployers.lab down"
-                raise LabError(msg) from None
+        busy = LabError(f"another lab runs in {str(self.path)!r}: python -m deployers.lab down")
+        with locked(self.path / "lock", LOOK_SECONDS, busy):
+            yield
+
+    @contextmanager
+    def changing(self) -> Iterator[None]:
+        """Keep every other `up` and `down` waiting; the lock lies beside the folder, which both may remove.
+
+        Raises:
+            Conflict: another one goes on for too long.
+        """
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        busy = Conflict(
+            f"another `up` or `down` of the lab {str(self.path)!r} goes on, expected its end within "
+            f"{CHANGE_SECONDS:g} s: wait for it, or end it with Ctrl-C"
+        )
+        with locked(self.path.with_name(f"{self.path.name}.lock"), CHANGE_SECONDS, busy):
             yield
 
     def _read(self, name: str) -> dict[str, Any] | None:

@@ -134,9 +134,13 @@ def inventory_text(signing_key: Path, jetson: dict[str, Any], boards: dict[str, 
         jetson: its entry.
         boards: key file of each board by its id.
     """
-    # A JSON string, number, boolean or list of these is the same in TOML.
-    lines = [f"signing_key = {json.dumps(str(signing_key))}", "", "[[jetson]]"]
-    lines += [f"{name} = {json.dumps(value)}" for name, value in jetson.items()]
+    lines = [f"signing_key = {_toml(str(signing_key))}", "", "[[jetson]]"]
+    lines += [f"{name} = {_toml(value)}" for name, value in jetson.items()]
     for name, key in boards.items():
-        lines += ["", "[[jetson.board]]", f"id = {json.dumps(name)}", f"key_file = {json.dumps(str(key))}"]
+        lines += ["", "[[jetson.board]]", f"id = {_toml(name)}", f"key_file = {_toml(str(key))}"]
     return "\n".join([*lines, ""])
+
+
+def _toml(value: str | float | list[str]) -> str:
+    """As JSON writes it, but for two signs: TOML knows no surrogate pairs and takes no DEL as it is."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -12,7 +12,7 @@ import signal
 import time
 from pathlib import Path
 
-from deployers.lab.firmware import LabError
+from deployers.lab.programs import LabError
 
 VARIABLE = "EDGELOOP_LAB"
 PROCESSES = Path("/proc")

@@ -1,18 +1,16 @@
-"""A virtual board that is left switched on: its process, which is started again when it ends, and its sensor line."""
+"""A virtual board that is left switched on: it is started again when it ends, and fed by a sensor."""
 
 from __future__ import annotations
 
-import contextlib
-import os
 import secrets
-import socket
-import subprocess
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from deployers.lab.feeder import HEADERS_BYTES, Feeder, Ring
-from deployers.lab.firmware import LabError, board_command, build, provision
-from deployers.processes import bound
+from deployers.lab.firmware import provision
+from deployers.lab.process import BoardProcess, sensor_line
+from deployers.lab.programs import LabError
+from deployers.protocol.files import write_whole
 from deployers.protocol.messages import KEY_BYTES
 
 if TYPE_CHECKING:
@@ -24,7 +22,6 @@ RESTART_SECONDS = 1.0
 RESTART_SECONDS_MAX = 30.0
 # Who runs so long has started well; the pause before the next start is short again.
 SOUND_SECONDS = 20.0
-LOG_CHARACTERS = 500
 
 
 def link_key(file: Path) -> bytes:
@@ -34,8 +31,7 @@ def link_key(file: Path) -> bytes:
         LabError: the file has another length.
     """
     if not file.exists():
-        file.touch(mode=0o600)
-        file.write_bytes(secrets.token_bytes(KEY_BYTES))
+        write_whole(file, secrets.token_bytes(KEY_BYTES), 0o600)
     key = file.read_bytes()
     if len(key) != KEY_BYTES:
         msg = f"link key {str(file)!r} has {len(key)!r} bytes, expected {KEY_BYTES}: python -m deployers.lab up --fresh"
@@ -84,19 +80,17 @@ class PoweredBoard:
     ) -> None:
         self.supply, self.starts, self._pause_max = supply, 0, pause_max
         provision(supply.folder, supply.key, supply.public_key)
-        self._program = build(supply.kind)
-        self._sensor_socket = socket.create_server(("127.0.0.1", 0))
-        self._sensor_socket.setblocking(False)  # noqa: FBT003 - its only argument
-        self._sensor: socket.socket | None = None
+        self._board = BoardProcess(
+            supply.kind, supply.name, supply.folder, supply.hub_port, hub_host=supply.hub_host
+        ).__enter__()
         self._unsent = b""
-        self._process: subprocess.Popen[bytes] | None = None
         self._started, self._start_due, self._pause = now, now, RESTART_SECONDS
         self._feeder = Feeder(course, supply.number, speed, self.ring, now)
 
     @property
     def pids(self) -> list[int]:
         """Its process, if it runs."""
-        return [] if self._process is None else [self._process.pid]
+        return [] if self._board.pid is None else [self._board.pid]
 
     def ring(self) -> Ring | None:
         """What its ring of readings says now."""
@@ -108,25 +102,21 @@ class PoweredBoard:
 
     def turn(self, now: float) -> None:
         """Start it if it is off, give it what is due."""
-        if self._process is not None and self._process.poll() is not None:
+        if self.pids and not self._board.is_running:
             self._on_end(now)
-        if self._process is None:
+        if not self.pids:
             if now >= self._start_due:
-                self._start(now)
-            return
-        if self._sensor is None:
-            self._accept(now)
-        else:
+                self._board.start()
+                self.starts, self._started = self.starts + 1, now
+        elif self._board.has_line:
             self._feed(now)
+        elif self._board.take_line():
+            self._unsent = b""
+            self._feeder.begin(now)
 
     def close(self) -> None:
         """Switch it off."""
-        self._hang_up()
-        self._sensor_socket.close()
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
+        self._board.__exit__()
 
     def as_dict(self) -> dict[str, Any]:
         """What is said of it."""
@@ -134,7 +124,7 @@ class PoweredBoard:
         return {
             "id": self.supply.name,
             "kind": self.supply.kind,
-            "pid": self.pids[0] if self.pids else None,
+            "pid": self._board.pid,
             "starts": self.starts,
             "readings": ring.next,
             "acknowledged": ring.acknowledged,
@@ -145,56 +135,15 @@ class PoweredBoard:
 
     def log_end(self) -> str:
         """The last that it printed."""
-        try:
-            text = (self.supply.folder / "board.log").read_text(encoding="utf-8", errors="replace")
-        except FileNotFoundError:
-            return ""
-        return text.strip()[-LOG_CHARACTERS:]
-
-    def _start(self, now: float) -> None:
-        supply, port = self.supply, self._sensor_socket.getsockname()[1]
-        command = board_command(
-            supply.kind,
-            self._program,
-            supply.name,
-            hub_port=supply.hub_port,
-            hub_host=supply.hub_host,
-            sensor_port=port,
-        )
-        with (supply.folder / "board.log").open("ab") as log:
-            self._process = subprocess.Popen(  # noqa: S603 - a fixed program
-                bound(command, os.getpid()), stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=supply.folder
-            )
-        self.starts += 1
-        self._started = now
+        return self._board.log_end()
 
     def _on_end(self, now: float) -> None:
-        self._hang_up()
-        self._process = None
+        self._board.power_off()
         sound = now - self._started >= SOUND_SECONDS
         self._pause = RESTART_SECONDS if sound else min(2 * self._pause, self._pause_max)
         self._start_due = now + self._pause
 
-    def _accept(self, now: float) -> None:
-        with contextlib.suppress(BlockingIOError, ConnectionAbortedError):
-            self._sensor, _ = self._sensor_socket.accept()
-            self._sensor.setblocking(False)  # noqa: FBT003
-            self._feeder.begin(now)
-
     def _feed(self, now: float) -> None:
         if not self._unsent:
-            lines = [f"{reading.time_ms},{reading.microcelsius}\n" for reading in self._feeder.due(now)]
-            self._unsent = "".join(lines).encode()
-        if self._unsent and self._sensor is not None:
-            try:
-                self._unsent = self._unsent[self._sensor.send(self._unsent) :]
-            except BlockingIOError:
-                return
-            except OSError:  # it has ended, or is about to
-                self._hang_up()
-
-    def _hang_up(self) -> None:
-        self._unsent = b""
-        if self._sensor is not None:
-            self._sensor.close()
-            self._sensor = None
+            self._unsent = "".join(map(sensor_line, self._feeder.due(now))).encode()
+        self._unsent = self._unsent[self._board.offer(self._unsent) :]

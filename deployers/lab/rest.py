@@ -49,17 +49,22 @@ class HubRest:
         try:
             answer = self._client.get(path, params=given)
             answer.raise_for_status()
-            found: dict[str, Any] = answer.json()
+            found = answer.json()
         except (httpx.HTTPError, ValueError) as error:
-            reason = str(error).partition("\n")[0]
-            msg = f"hub {self._url!r} does not answer GET {path} ({reason}): python -m deployers.lab logs"
-            raise ServiceUnavailable(msg) from None
+            raise self._failure(path, str(error).partition("\n")[0]) from None
+        if not isinstance(found, dict):
+            raise self._failure(path, f"{str(found)[:80]!r} is no JSON object")
         return found
 
     def live(self, board: str, version: int) -> Live:
         """All readings of a board, and the forecasts that a version made at them."""
         forecasts = {name: self._forecasts(board, source, version) for source, name in SOURCES.items()}
         return Live(board, version, tuple(self._readings(board)), forecasts)
+
+    def _failure(self, path: str, reason: str) -> ServiceUnavailable:
+        return ServiceUnavailable(
+            f"hub {self._url!r} does not answer GET {path} ({reason}): python -m deployers.lab logs"
+        )
 
     def _readings(self, series: str) -> list[Reading]:
         found, cursor = list[Reading](), None

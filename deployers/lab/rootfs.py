@@ -17,12 +17,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deployers.exceptions import MissingTool
-from deployers.lab.firmware import LabError
+from deployers.lab.locks import locked
+from deployers.lab.programs import LabError, find_program, run_program
 from deployers.registry import CHECKOUT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from typing import IO
 
+PREFIX = "jetson-arm64"  # of everything in the cache
 SUITE, MIRROR = "bookworm", "http://deb.debian.org/debian"
 PACKAGES = ("openssh-server", "python3", "python3-venv", "ca-certificates", "procps")
 PLATFORM = "aarch64-manylinux_2_28"  # Debian 12 has glibc 2.36
@@ -32,7 +35,7 @@ LOGIN, UID, HOME = "jetson", 1000, "/home/jetson"
 ROOT = Path("/var/lib/edgeloop")
 # Raise it with every change of what is made here.
 EDITION = 2
-COMMAND_SECONDS = 1200
+COMMAND_SECONDS = 1200.0
 # What no hub reads, a third of the disk.
 PRUNED = ("var/cache/apt/archives", "usr/share/doc", "usr/share/man", "usr/share/locale", "debootstrap")
 
@@ -45,13 +48,13 @@ def cache_folder() -> Path:
 def system_archive(said: Callable[[str], None]) -> Path:
     """The system's tar file, made if it is not in the cache."""
     name = hashlib.sha256("\n".join((SUITE, MIRROR, *PACKAGES, str(EDITION))).encode()).hexdigest()[:12]
-    return _cached(f"jetson-arm64-{SUITE}-{name}.tar", _make_system, said)
+    return _cached(f"{PREFIX}-{SUITE}-{name}.tar", _make_system, said)
 
 
 def environment_archive(said: Callable[[str], None]) -> Path:
     """The tar file of the environment's site-packages, made if it is not in the cache."""
     name = hashlib.sha256(LOCK.read_bytes() + f"{PLATFORM} {PYTHON} {EDITION}".encode()).hexdigest()[:12]
-    return _cached(f"jetson-arm64-environment-{name}.tar", _make_environment, said)
+    return _cached(f"{PREFIX}-environment-{name}.tar", _make_environment, said)
 
 
 def unpack(archive: Path, folder: Path) -> None:
@@ -61,23 +64,27 @@ def unpack(archive: Path, folder: Path) -> None:
 
 
 def _cached(name: str, make: Callable[[Path], None], said: Callable[[str], None]) -> Path:
-    file = cache_folder() / name
-    if not file.exists():
-        file.parent.mkdir(parents=True, exist_ok=True)
-        said(f"making {file}")
-        with _scratch(file.parent) as scratch:
-            make(scratch / "made")
-            part = scratch / name
-            _run("packing", ["tar", "-c", "--numeric-owner", "-f", str(part), "-C", str(scratch / "made"), "."])
-            part.replace(file)
-        for old in set(file.parent.glob(f"{name.rpartition('-')[0]}-*.tar")) - {file}:
-            old.unlink()
+    folder = cache_folder()
+    folder.mkdir(parents=True, exist_ok=True)
+    file, busy = folder / name, LabError(f"another lab makes {name!r} in {str(folder)!r}: wait for it and repeat")
+    with locked(folder / f"{PREFIX}.lock", COMMAND_SECONDS, busy):
+        if not file.exists():
+            said(f"making {file}")
+            with _scratch(folder) as scratch:
+                make(scratch / "made")
+                part = scratch / name
+                _run("packing", ["tar", "-c", "--numeric-owner", "-f", str(part), "-C", str(scratch / "made"), "."])
+                part.replace(file)
+            for old in set(folder.glob(f"{name.rpartition('-')[0]}-*.tar")) - {file}:
+                old.unlink()
     return file
 
 
 @contextlib.contextmanager
 def _scratch(beside: Path) -> Iterator[Path]:
-    folder = Path(tempfile.mkdtemp(prefix="jetson-arm64-", dir=beside))
+    for left in beside.glob(f"{PREFIX}-*/"):  # by one that was killed: gigabytes
+        shutil.rmtree(left)
+    folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}-", dir=beside))
     try:
         yield folder
     finally:
@@ -147,18 +154,11 @@ def tool(name: str) -> str:
     Raises:
         MissingTool: it is not there.
     """
-    found = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
-    if found is None:
-        msg = f"{name!r} is missing, the emulated Jetson needs it: make e2e-arm64 installs it"
-        raise MissingTool(msg)
-    return found
+    return find_program(name, "the emulated Jetson needs it: make e2e-arm64 installs it")
 
 
-def _run(what: str, command: Sequence[str], *, stdin: object = None, accepted: tuple[int, ...] = (0,)) -> None:
-    done = subprocess.run(  # noqa: S603 - fixed commands
-        command, stdin=stdin or subprocess.DEVNULL, capture_output=True, text=True, timeout=COMMAND_SECONDS, check=False
-    )  # type: ignore[call-overload]
-    if done.returncode not in accepted:
-        said = (done.stderr.strip() or done.stdout.strip())[-500:]
-        msg = f"{what} failed with code {done.returncode!r} ({said!r}): mend what it names and repeat"
-        raise LabError(msg)
+def _run(
+    what: str, command: Sequence[str], *, stdin: IO[bytes] | None = None, accepted: tuple[int, ...] = (0,)
+) -> None:
+    advice = "mend what it names and repeat"
+    run_program(command, COMMAND_SECONDS, f"{what} failed", advice, accepted=accepted, stdin=stdin)

@@ -11,7 +11,6 @@ import getpass
 import hashlib
 import os
 import re
-import shutil
 import socket
 import subprocess
 from pathlib import Path
@@ -20,20 +19,18 @@ from typing import TYPE_CHECKING
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
-from deployers.exceptions import MissingTool
-from deployers.lab.firmware import LabError
 from deployers.lab.marked import VARIABLE
+from deployers.lab.programs import find_program, run_program
 from deployers.processes import bound
-from deployers.protocol.files import write_whole
+from deployers.protocol.files import NewFile, write_together, write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from deployers.lab.folder import LabFolder
 
-FOLDERS = "/usr/sbin:/usr/local/sbin:/sbin"  # not on the path of everyone
 SEPARATION = Path("/run/sshd")  # OpenSSH's, as Debian builds it: root's server gives up its rights in this folder
-CHECK_SECONDS = 20
+CHECK_SECONDS = 20.0
 PASSED = re.compile(r"PIP_[A-Z_]+|(?i:https?_proxy|all_proxy|no_proxy)|SSL_CERT_FILE|SSL_CERT_DIR|REQUESTS_CA_BUNDLE")
 _BACKLOG = 64
 
@@ -44,11 +41,8 @@ def find_sshd() -> Path:
     Raises:
         MissingTool: it is not on this machine.
     """
-    found = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:{FOLDERS}")
-    if found is None:
-        msg = "'sshd' is missing, the virtual Jetson is reached by it: scripts/install-debian.sh openssh-server"
-        raise MissingTool(msg)
-    return Path(found).resolve()
+    need = "the virtual Jetson is reached by it: scripts/install-debian.sh openssh-server"
+    return Path(find_program("sshd", need)).resolve()
 
 
 def write_key(file: Path) -> str:
@@ -57,10 +51,10 @@ def write_key(file: Path) -> str:
     if not (file.exists() and public.exists()):
         key = ed25519.Ed25519PrivateKey.generate()
         formats = serialization.PrivateFormat.OpenSSH, serialization.NoEncryption()
-        file.touch(mode=0o600)
-        file.write_bytes(key.private_bytes(serialization.Encoding.PEM, *formats))
+        private = key.private_bytes(serialization.Encoding.PEM, *formats)
         openssh = serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH
-        public.write_bytes(key.public_key().public_bytes(*openssh) + b"\n")
+        line = key.public_key().public_bytes(*openssh) + b"\n"
+        write_together(NewFile(file, private, 0o600), NewFile(public, line, 0o644))
     return fingerprint(public.read_text(encoding="ascii"))
 
 
@@ -170,8 +164,5 @@ class SshServer:
         if os.geteuid() == 0:
             SEPARATION.mkdir(mode=0o755, exist_ok=True)
         command = [str(self._program), "-t", "-f", str(self._settings)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=CHECK_SECONDS, check=False)  # noqa: S603 - fixed
-        if done.returncode != 0:
-            said = (done.stderr or done.stdout).strip()[-500:]
-            msg = f"{str(self._program)!r} refuses {str(self._settings)!r} ({said!r}): mend what it names"
-            raise LabError(msg)
+        failure = f"{str(self._program)!r} refuses {str(self._settings)!r}"
+        run_program(command, CHECK_SECONDS, failure, "mend what it names")

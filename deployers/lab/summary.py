@@ -42,10 +42,11 @@ def show_turn(turned: Turned) -> None:
         _show_board(comparison)
     _show_last_forecast(turned.comparisons[0])
     click.echo("\nVersions")
-    click.echo(f"  hub             image {turned.models['active']} makes the hub's own forecasts (LiteRT)")
+    click.echo(f"  hub             {_on_hub(turned)}")
     for device in turned.devices:
         click.echo(f"  {device['id']:<15} {_state(device)}")
-    click.echo("\nSeconds           " + ", ".join(f"{name} {seconds:.1f}" for name, seconds in turned.seconds.items()))
+    took = ", ".join(f"{name} {seconds:.1f}" for name, seconds in turned.seconds.items())
+    click.echo(f"\nSeconds           {took}; {sum(turned.seconds.values()):.1f} in all")
     ends = datetime.fromtimestamp(turned.lab["ends"], UTC).astimezone()
     click.echo(f"Page              {turned.page}/#token={turned.token}")
     click.echo(f"The lab stays up until {ends:%H:%M}; python -m deployers.lab status | logs | down")
@@ -58,9 +59,10 @@ def _show_board(comparison: Comparison) -> None:
     click.echo(
         f"  forecasts       {len(trial.times):,} of image {trial.model_version}, by board and hub at the same reading"
     )
-    click.echo(f"  live error      {_error(live['board']['mae'], live['persistence']['mae'])}")
+    over = f", over {live['board']['count']:,} values measured since"
+    click.echo(f"  live error      {_error(live['board']['mae'], live['persistence']['mae'])}{over}")
     click.echo(f"  test error      {_error(test['model'], test['persistence'])}")
-    for name in RUNTIMES[1:]:
+    for name in RUNTIMES[1:] if len(trial.times) else ():
         found = trial.largest_difference("Keras", name)
         click.echo(f"  {name + ' – Keras':<16}{found:.2g} °C at most, allowed are {comparison.tolerance:g}")
 
@@ -73,8 +75,10 @@ def _error(model: float | None, persistence: float | None) -> str:
 
 
 def _show_last_forecast(comparison: Comparison) -> None:
-    """One forecast, value by value."""
+    """One forecast, value by value, if there is one."""
     trial = comparison.trial
+    if not len(trial.times):
+        return
     at = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=int(trial.times[-1]))
     title = f"Last forecast of {comparison.board}, made at {at:%b %d, %H:%M} from {trial.celsius[-1]:.2f} °C"
     table = Table(title=title)
@@ -87,9 +91,17 @@ def _show_last_forecast(comparison: Comparison) -> None:
     _print(table)
 
 
+def _on_hub(turned: Turned) -> str:
+    """The version whose forecasts the hub makes itself, and what it was made from."""
+    view = turned.active
+    source = f" ({view['model']} version {view['model_version']}, {view['chosen']})" if view else ""
+    return f"image {turned.models['active']}{source} makes the hub's own forecasts (LiteRT)"
+
+
 def _state(device: dict[str, Any]) -> str:
     online = "online" if device["online"] else "offline"
-    return f"image {device['confirmed']} {device['state']}, firmware {device['firmware']}, {online}"
+    image = f"image {device['confirmed']} {device['state']}" if device["confirmed"] else "no image"
+    return f"{image}, firmware {device['firmware']}, {online}"
 
 
 def _print(table: Table) -> None:

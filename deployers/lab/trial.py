@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -15,14 +16,15 @@ from deployers.conversion.features import FeatureProgram
 from deployers.conversion.folder import write_conversion
 from deployers.conversion.runtimes import LiteRT
 from deployers.conversion.stream import MICRODEGREES, stream
-from deployers.exceptions import GateFailed, ReleaseError
+from deployers.exceptions import GateFailed
 from deployers.imaging import image_of_conversion
 from deployers.lab.board import VirtualBoard
+from deployers.lab.feeder import part_for_tests
 from deployers.protocol.messages import Reading
 from deployers.protocol.signature import public_point
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -66,7 +68,9 @@ class Trial:
         return f"+{step * self.cadence_seconds / 60:g} min"
 
     def largest_difference(self, one: str, other: str) -> float:
-        """Between two runtimes, over all forecasts, in °C."""
+        """Between two runtimes, over all forecasts, in °C; not a number if there are none."""
+        if not len(self.times):
+            return math.nan
         return float(np.abs(self.forecasts[one] - self.forecasts[other]).max())
 
     def require(self, tolerance: float) -> None:
@@ -83,12 +87,13 @@ class Trial:
             raise GateFailed(msg)
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
+        """Plain values for JSON; no differences and no last forecast if there are no forecasts."""
+        made = len(self.times) > 0
         return {
             "readings": len(self.times),
             "model_version": self.model_version,
-            "differences": {name: self.largest_difference("Keras", name) for name in RUNTIMES[1:]},
-            "last": {name: self.forecasts[name][-1].tolist() for name in RUNTIMES},
+            "differences": {name: self.largest_difference("Keras", name) for name in RUNTIMES[1:] if made},
+            "last": {name: self.forecasts[name][-1].tolist() for name in RUNTIMES if made},
         }
 
 
@@ -98,11 +103,8 @@ def last_readings(release: Path, count: int) -> list[Reading]:
     Raises:
         ReleaseError: the release has no test part.
     """
-    if not (release / "test.npz").exists():
-        msg = f"release {release.name!r} has no test.npz, it was written by an earlier edgeloop: train again"
-        raise ReleaseError(msg)
-    with np.load(release / "test.npz") as stored:
-        time, value, segment, filled = (stored[name] for name in ("time", "value", "segment", "filled"))
+    stored = part_for_tests(release, release.name)
+    time, value, segment, filled = (stored[name] for name in ("time", "value", "segment", "filled"))
     rows = np.flatnonzero((segment == segment[-1]) & ~filled)[-count:]
     return [Reading(int(time[row]) // 1000, round(float(value[row]) * MICRODEGREES)) for row in rows]
 
@@ -163,10 +165,7 @@ def run_trial(release: Path, cell: bytes, board: VirtualBoard, readings: list[Re
         LabError: the board did not send them back in time.
         GateFailed: the board made no forecast.
     """
-    fields = json.loads((release / "features.json").read_text(encoding="utf-8"))
-    program = FeatureProgram.from_dict(fields["program"])
-    pairs = [(reading.time_ms * 1000, reading.microcelsius / MICRODEGREES) for reading in readings]
-    streamed, _ = stream(program, fields["cleaning"], pairs)
+    program, streamed = streamed_readings(release, readings)
     made = {forecast.time_ms: forecast for forecast in board.feed(readings)}
     accepted = [readings[number].time_ms for number in streamed.accepted]
     forecasts = {
@@ -178,6 +177,15 @@ def run_trial(release: Path, cell: bytes, board: VirtualBoard, readings: list[Re
     board.confirm()
     version = board.link.status().model_version
     return Trial(np.array(accepted), values, forecasts, program.cadence_seconds, version)
+
+
+def streamed_readings(release: Path, readings: Sequence[Reading]) -> tuple[FeatureProgram, Streamed]:
+    """A release's feature program, and what it makes of readings."""
+    fields = json.loads((release / "features.json").read_text(encoding="utf-8"))
+    program = FeatureProgram.from_dict(fields["program"])
+    pairs = [(reading.time_ms * 1000, reading.microcelsius / MICRODEGREES) for reading in readings]
+    streamed, _ = stream(program, fields["cleaning"], pairs)
+    return program, streamed
 
 
 def _celsius(streamed: Streamed, residuals: NDArray[Any], program: FeatureProgram) -> Doubles:

@@ -20,16 +20,18 @@ from deployers.exceptions import Conflict, InputError, ReleaseError
 from deployers.inventory import FOLDER
 from deployers.lab.arm64 import disk_of, prepare_disk, unregister
 from deployers.lab.feeder import Course, course_of_release, simulated_course
-from deployers.lab.firmware import LabError, build
-from deployers.lab.folder import LabSettings
-from deployers.lab.marked import VARIABLE, end_marked
+from deployers.lab.firmware import build
+from deployers.lab.folder import LabSettings, plain_disk_errors
+from deployers.lab.marked import VARIABLE, end_marked, marked
+from deployers.lab.programs import LabError
 from deployers.protocol.signature import generate_keys
 from deployers.registry import CHECKOUT, MODEL, fetch_release
 
 if TYPE_CHECKING:
     from deployers.lab.folder import LabFolder
 
-START_SECONDS = 60.0
+# The emulated Jetson has two minutes to come up, and says itself what it waited for.
+START_SECONDS = 150.0
 END_SECONDS = 30.0
 _POLL_SECONDS = 0.05
 
@@ -47,27 +49,28 @@ def up(folder: LabFolder, settings: LabSettings, *, fresh: bool = False, simulat
         What the daemon says of itself.
 
     Raises:
-        Conflict: a lab is up.
+        Conflict: a lab is up, or another `up` or `down` goes on.
         InputError: its folder has a name that no hub's may have.
-        LabError: it did not start; with the end of its log.
+        LabError: it did not start, with the end of its log; or the disk is full.
         MissingTool: this machine lacks a program for it.
     """
     require_plain(folder.root)
-    if folder.is_held():
-        msg = f"a lab is up in {str(folder.path)!r}, expected none: python -m deployers.lab down, or go on with it"
-        raise Conflict(msg)
-    sweep(folder)
-    if fresh:
-        folder.remove()
-    folder.make()
-    build(settings.board_kind)
-    _signing_key(folder)
-    _readings(folder, simulated=simulated)
-    if settings.jetson == "arm64":
-        prepare_disk(disk_of(folder), lambda line: click.echo(line, err=True))
-    folder.keep_settings(settings)
-    folder.log.unlink(missing_ok=True)
-    return _started(folder, settings)
+    with plain_disk_errors(), folder.changing():
+        if folder.is_held():
+            msg = f"a lab is up in {str(folder.path)!r}, expected none: python -m deployers.lab down, or go on with it"
+            raise Conflict(msg)
+        sweep(folder)
+        if fresh:
+            folder.remove()
+        folder.make()
+        build(settings.board_kind)
+        _signing_key(folder)
+        _readings(folder, simulated=simulated)
+        if settings.jetson == "arm64":
+            prepare_disk(disk_of(folder), lambda line: click.echo(line, err=True))
+        folder.keep_settings(settings)
+        folder.log.unlink(missing_ok=True)
+        return _started(folder, settings)
 
 
 def require_plain(root: Path) -> None:
@@ -99,12 +102,20 @@ def down(folder: LabFolder, *, remove: bool = False) -> list[int]:
         The processes that had to be ended, none if no lab was up.
 
     Raises:
+        Conflict: an `up` or another `down` goes on.
         LabError: something goes on all the same.
     """
-    ended = _end_daemon(folder) + sweep(folder)
-    if remove:
-        folder.remove()
-    return sorted(set(ended))
+    if not folder.path.parent.exists():
+        return []
+    with plain_disk_errors(), folder.changing():
+        ended = _end(folder)
+        if remove:
+            folder.remove()
+    return ended
+
+
+def _end(folder: LabFolder) -> list[int]:
+    return sorted({*_end_daemon(folder), *sweep(folder)})
 
 
 def sweep(folder: LabFolder) -> list[int]:
@@ -120,15 +131,21 @@ def sweep(folder: LabFolder) -> list[int]:
 
 
 def _end_daemon(folder: LabFolder) -> list[int]:
-    state = folder.state()
-    if state is None or not folder.is_held():
+    """Have it end what it started, in order; one that has not said who it is yet is left to `sweep`."""
+    settings, state = folder.settings(), None
+    with contextlib.suppress(LabError):  # an unreadable state must not keep anyone from ending the lab
+        state = folder.state()
+    if settings is None or state is None or not folder.is_held():
+        return []
+    daemon = int(state["pid"])
+    if daemon not in marked(settings.mark):  # another process has the number by now
         return []
     with contextlib.suppress(ProcessLookupError):
-        os.kill(int(state["pid"]), signal.SIGTERM)
+        os.kill(daemon, signal.SIGTERM)
     end = time.monotonic() + END_SECONDS
     while folder.is_held() and time.monotonic() < end:
         time.sleep(_POLL_SECONDS)
-    return [int(state["pid"])]
+    return [daemon]
 
 
 def _signing_key(folder: LabFolder) -> None:
@@ -158,26 +175,29 @@ def _champion_course() -> Course | None:
 
 
 def _started(folder: LabFolder, settings: LabSettings) -> dict[str, Any]:
-    environment = {**os.environ, VARIABLE: settings.mark}
-    command = [sys.executable, "-m", "deployers.lab.daemon", str(folder.path)]
-    with folder.log.open("ab") as log:
-        daemon = subprocess.Popen(  # noqa: S603 - this very program
-            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=CHECKOUT, env=environment,
-            start_new_session=True,
-        )  # fmt: skip
     end = time.monotonic() + START_SECONDS
     try:
+        daemon = _start_daemon(folder, settings)
         while time.monotonic() < end and daemon.poll() is None:
             state = folder.state()
             if state is not None and all(board["starts"] for board in state["boards"]):
                 return state
             time.sleep(_POLL_SECONDS)
     except BaseException:
-        down(folder)
+        _end(folder)
         raise
-    what = f"it ended with code {daemon.returncode}" if daemon.poll() is not None else f"not within {START_SECONDS:g} s"
-    down(folder)
+    what = f"not within {START_SECONDS:g} s" if daemon.poll() is None else f"it ended with code {daemon.returncode}"
+    _end(folder)
     msg = (
         f"the lab did not start ({what}), its log {str(folder.log)!r} ends {folder.end_of_log()!r}: mend what it names"
     )
     raise LabError(msg)
+
+
+def _start_daemon(folder: LabFolder, settings: LabSettings) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "deployers.lab.daemon", str(folder.path)]
+    with folder.log.open("ab") as log:
+        return subprocess.Popen(  # noqa: S603 - this very program
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=CHECKOUT,
+            env={**os.environ, VARIABLE: settings.mark}, start_new_session=True,
+        )  # fmt: skip

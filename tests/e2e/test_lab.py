@@ -20,7 +20,7 @@ from deployers.connectors.command import Command
 from deployers.connectors.opening import connect
 from deployers.inventory import Inventory
 from deployers.lab.marked import marked
-from deployers.lab.sshd import FOLDERS
+from deployers.lab.programs import FOLDERS
 
 ROOT = Path(__file__).resolve().parents[2]
 SECONDS = 30.0
@@ -42,6 +42,10 @@ class Lab:
         return subprocess.run(
             command, cwd=ROOT, env=self._environment, capture_output=True, text=True, timeout=120, check=False
         )
+
+    def start(self, *words: str) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "deployers.lab", *words]
+        return subprocess.Popen(command, cwd=ROOT, env=self._environment, stdout=-3, stderr=-3, start_new_session=True)
 
     def up(self, *words: str) -> dict[str, Any]:
         done = self.run("up", "--board-kind", "native", "--speed", "60000", "--simulated", "--json", *words)
@@ -112,6 +116,33 @@ def test_a_lab_comes_up_again_after_its_daemon_was_killed_with_the_same_keys_and
     assert lab.run("down").returncode == 0
     fresh = lab.up("--fresh", "--minutes", "5")
     assert fresh["jetson"]["host_keys"] != first["jetson"]["host_keys"]
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_up_that_is_ended_while_the_daemon_starts_leaves_nothing(lab: Lab, number: int, code: int) -> None:
+    with lab.start("up", "--board-kind", "native", "--simulated") as starting:
+        until((lab.path / "daemon.log").exists, "the daemon is being started")
+        os.killpg(starting.pid, number)
+        assert starting.wait(SECONDS) == code
+    assert lab.processes == []
+    assert lab.status() == {"up": False}
+
+
+def test_two_labs_that_are_started_at_once_are_one(lab: Lab) -> None:
+    lab.run("down")  # the home folder is there
+    words = ("up", "--board-kind", "native", "--simulated", "--minutes", "5")
+    with lab.start(*words) as one, lab.start(*words) as other:
+        assert sorted(process.wait(60) for process in (one, other)) == [0, 2]
+    assert lab.status()["up"]
+    until(lambda: len(lab.processes) == 2, "one daemon and its board")
+
+
+def test_a_lab_whose_folder_is_removed_ends(lab: Lab) -> None:
+    state = lab.up("--minutes", "5")
+    pids = [state["pid"], state["boards"][0]["pid"]]
+    lab.path.rename(lab.path.with_name("moved"))
+    shutil.rmtree(lab.path.with_name("moved"))
+    until(lambda: not any(Path(f"/proc/{pid}/exe").exists() for pid in pids), "daemon and board end by themselves")
 
 
 def test_it_ends_by_itself_when_its_time_is_over(lab: Lab) -> None:

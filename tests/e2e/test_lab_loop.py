@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from deployers.lab.marked import marked
-from deployers.lab.sshd import FOLDERS
+from deployers.lab.programs import FOLDERS
 from tests.registered import register_champion
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -78,6 +78,16 @@ def test_a_hub_that_ran_nothing_before_is_not_said_to_have_gone_back(world: Worl
     assert world.mlflow.tags[MODEL, "1"]["image_version.kitchen"] == "1"
 
 
+def test_a_rollback_leads_to_what_boards_ran_and_not_to_what_was_cut_off(world: World) -> None:
+    cut_off(world)
+    world.champion = ("three", "3")
+    boards_do(world, "takes")
+    assert world.deploy().exit_code == 0
+    assert world.roll_back().exit_code == 0
+    models = {model["version"]: model for model in world.jetson.models()}
+    assert models[world.jetson.active]["model_version"] == "1"
+
+
 # Versions
 
 

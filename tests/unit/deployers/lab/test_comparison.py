@@ -16,6 +16,7 @@ from deployers.exceptions import GateFailed
 from deployers.lab import comparison as module
 from deployers.lab.comparison import Comparison, Live, compare, errors_on_test_part, tolerance
 from deployers.lab.feeder import course_of_release
+from deployers.lab.loop import Turned
 from deployers.lab.summary import show_turn
 
 COUNT = 60
@@ -86,6 +87,41 @@ def test_a_board_without_a_forecast_is_compared_at_none(release: Path, live: Liv
 
 
 @pytest.mark.usefixtures("keras")
+def test_what_was_never_forecast_is_told_as_such_and_fails(
+    release: Path, live: Live, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A board that reverted: it sends readings and no forecasts, and the summary must still say what is."""
+    found = compared(release, replace(live, forecasts={"LiteRT": {}, "board": {}}), tmp_path)
+    told = json.loads(json.dumps(found.as_dict(), allow_nan=False))
+    assert (told["forecasts"], told["differences"], told["last"]) == (0, {}, {})
+    device = {"id": "board-1", "online": True, "state": "empty", "confirmed": 0, "firmware": "0.1.0"}
+    lab = {"ends": 1_700_000_000.0, "inventory": "i"}
+    show_turn(Turned(lab, {}, {}, [device], {"active": 3, "models": []}, (found,), {}, "http://h:1", "t"))
+    shown = capsys.readouterr().out
+    assert "0 of image 3, by board and hub" in shown
+    assert "not known yet MAE of the model, not known yet of persistence, over 0 values" in shown
+    assert "no image, firmware 0.1.0, online" in shown
+    assert "Keras" not in shown
+
+
+@pytest.mark.usefixtures("keras")
+def test_a_forecast_that_is_no_number_fails(release: Path, live: Live, tmp_path: Path) -> None:
+    time = max(live.forecasts["board"])
+    wrong = {**live.forecasts["board"], time: (float("nan"),) * HORIZON}
+    found = compared(release, replace(live, forecasts={**live.forecasts, "board": wrong}), tmp_path)
+    with pytest.raises(GateFailed, match=r"forecasts of board .* by nan"):
+        found.require(10)
+
+
+@pytest.mark.usefixtures("keras")
+def test_a_forecast_of_one_alone_is_not_compared(release: Path, live: Live, tmp_path: Path) -> None:
+    made = live.forecasts["board"]
+    fewer = {time: made[time] for time in sorted(made)[:-7]}
+    found = compared(release, replace(live, forecasts={"LiteRT": made, "board": fewer}), tmp_path)
+    assert found.trial.times.tolist() == sorted(fewer)
+
+
+@pytest.mark.usefixtures("keras")
 def test_the_live_error_is_against_what_was_measured_later(release: Path, live: Live, tmp_path: Path) -> None:
     found = compared(release, live, tmp_path)
     celsius = np.array([reading.celsius for reading in live.readings])
@@ -119,17 +155,19 @@ def test_what_two_runtimes_may_differ_by_follows_from_the_fidelity_report(larges
 def test_the_summary_says_what_a_person_wants_to_know(
     release: Path, live: Live, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from deployers.lab.loop import Turned
-
     device = {"id": "board-1", "online": True, "state": "confirmed", "confirmed": 3, "firmware": "0.1.0"}
+    active = {"version": 3, "model": "kitchen", "model_version": "12", "chosen": "int8"}
+    models = {"active": 3, "models": [{"version": 2}, active]}
     lab = {"ends": 1_700_000_000.0, "inventory": "i"}
     found = (compared(release, live, tmp_path),)
-    turned = Turned(lab, {}, {}, [device], {"active": 3}, found, {"setup": 31.26}, "http://h:1", "secret")
+    turned = Turned(lab, {}, {}, [device], models, found, {"setup": 31.26, "deploy": 4}, "http://h:1", "secret")
     show_turn(turned)
     told = capsys.readouterr().out
     for text in (
         "60 on the hub", "50 of image 3", "live error", "test error", "of persistence", "LiteRT (hub)", "+10 min",
-        "image 3 confirmed, firmware 0.1.0, online", "setup 31.3", "http://h:1/#token=secret", "stays up until",
+        "image 3 confirmed, firmware 0.1.0, online", "setup 31.3, deploy 4.0; 35.3 in all",
+        "image 3 (kitchen version 12, int8)",
+        "http://h:1/#token=secret", "stays up until",
     ):  # fmt: skip
         assert text in told
     assert "secret" not in json.dumps(turned.as_dict())

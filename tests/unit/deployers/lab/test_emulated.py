@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import tarfile
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import pytest
 
 from deployers.exceptions import MissingTool
 from deployers.lab import arm64, rootfs
-from deployers.lab.firmware import LabError
+from deployers.lab.programs import LabError
 from deployers.lab.rootfs import ROOT, cache_folder, configure, environment_archive, system_archive, tool, unpack
 from deployers.operations import environment_digest
 
@@ -86,7 +88,7 @@ def test_an_archive_is_made_once_and_an_older_edition_goes(cache: Path, monkeypa
         assert "./file" in packed.getnames()
     monkeypatch.setattr(rootfs, "EDITION", 99)
     second = system_archive(said.append)
-    assert sorted(cache.iterdir()) == [second]
+    assert sorted(cache.glob("*.tar")) == [second]
 
 
 def test_an_archive_that_could_not_be_made_leaves_nothing(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,9 +97,84 @@ def test_an_archive_that_could_not_be_made_leaves_nothing(cache: Path, monkeypat
         rootfs._run("debootstrap", ["sh", "-c", "echo no mirror >&2; exit 4"])  # noqa: SLF001
 
     monkeypatch.setattr(rootfs, "_make_environment", fails)
-    with pytest.raises(LabError, match=r"debootstrap failed with code 4 \('no mirror'\)"):
+    with pytest.raises(LabError, match=r"debootstrap failed \(code 4, 'no mirror'\): mend"):
         environment_archive(lambda _: None)
-    assert list(cache.iterdir()) == []
+    assert [each.name for each in cache.iterdir()] == ["jetson-arm64.lock"]
+
+
+def test_what_one_that_was_killed_has_left_is_removed(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Gigabytes each time."""
+    monkeypatch.setattr(rootfs, "_make_environment", made)
+    left = cache / "jetson-arm64-x1y2z3" / "made"
+    left.mkdir(parents=True)
+    (left / "library").touch()
+    file = environment_archive(lambda _: None)
+    assert {path.name for path in cache.iterdir()} == {file.name, "jetson-arm64.lock"}
+
+
+def test_a_package_that_cannot_be_read_is_not_left_out_in_silence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archives = tmp_path / "root" / "var/cache/apt/archives"
+    archives.mkdir(parents=True)
+    (archives / "python3.deb").write_bytes(b"no package")
+    (tmp_path / "bin").mkdir()
+    for name in ("dpkg-deb", "debootstrap"):
+        (tmp_path / "bin" / name).write_text(f"#!/bin/sh\n[ {name} = debootstrap ]\n")
+        (tmp_path / "bin" / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    with pytest.raises(LabError, match=r"unpacking python3\.deb failed"):
+        rootfs._make_system(tmp_path / "root")  # noqa: SLF001
+
+
+def test_two_labs_do_not_make_one_archive_at_once(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[Path] = []
+
+    def slow(folder: Path) -> None:
+        calls.append(folder)
+        time.sleep(0.2)
+        made(folder)
+
+    monkeypatch.setattr(rootfs, "_make_environment", slow)
+    threads = [threading.Thread(target=environment_archive, args=(lambda _: None,)) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(calls) == 1
+
+
+class Addresses:
+    """A machine with so many labs' networks."""
+
+    def __init__(self, taken: set[str]) -> None:
+        self.taken = taken
+
+    def __enter__(self) -> Any:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def bind(self, address: tuple[str, int]) -> None:
+        if address[0] not in self.taken:
+            raise OSError(99, "Cannot assign requested address")
+
+
+def test_a_lab_takes_a_network_that_no_other_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    every = {f"10.213.{number}.1" for number in range(arm64.NETWORKS)}
+    for free in (0, 17, 63):
+        machine = Addresses(every - {f"10.213.{free}.1"})
+        monkeypatch.setattr(arm64.socket, "socket", lambda machine=machine: machine)
+        assert arm64.free_network() == f"10.213.{free}"
+    monkeypatch.setattr(arm64.socket, "socket", lambda: Addresses(every))
+    with pytest.raises(LabError, match="all 64 networks of labs are taken, expected a free one"):
+        arm64.free_network()
+
+
+def test_an_address_of_this_machine_is_known_by_binding_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(arm64, "NETWORKS", 4)
+    assert arm64.free_network() in {f"10.213.{number}" for number in range(4)}
 
 
 def test_the_cache_is_outside_the_checkout(monkeypatch: pytest.MonkeyPatch) -> None:

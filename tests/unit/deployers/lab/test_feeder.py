@@ -6,6 +6,7 @@ import json
 import struct
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ from deployers.lab.feeder import (
     course_of_release,
     simulated_course,
 )
-from deployers.lab.firmware import LabError
+from deployers.lab.programs import LabError
 from deployers.protocol.messages import Reading  # noqa: TC001 - hypothesis reads annotations
 
 COURSE = Course(np.arange(5) * 600_000 + 1_000, np.arange(5) * 1_000_000, 600.0, "five")
@@ -53,6 +54,25 @@ def test_a_header_that_was_cut_leaves_the_other() -> None:
     assert Ring.decode(header(3, 7, 10) + bytes(torn)) == Ring(2048, 3, 7, 0)
 
 
+@given(st.integers(0, 511), st.integers(0, 511))
+def test_one_header_with_a_bit_turned_leaves_the_other_and_two_leave_none(one: int, other: int) -> None:
+    sound = header(3, 7, 10), header(3, 8, 11)
+    turned = [bytearray(each) for each in sound]
+    for bit, each in zip((one, other), turned, strict=True):
+        each[bit % 256 // 8] ^= 1 << bit % 8
+    assert Ring.decode(bytes(turned[0]) + sound[1]) == Ring(2048, 3, 8, 0)
+    assert Ring.decode(sound[0] + bytes(turned[1])) == Ring(2048, 3, 7, 0)
+    assert Ring.decode(b"".join(turned)) is None
+
+
+@given(st.lists(st.integers(0, 0xFFFFFFFF), min_size=5, max_size=5))
+def test_a_ring_says_what_was_written(fields: list[int]) -> None:
+    acknowledged, following, writes, capacity, dropped = fields
+    data = header(acknowledged, following, writes, capacity, dropped)
+    for cut in (data, data + bytes(32), bytes(32) + data, data + data[:17]):
+        assert Ring.decode(cut) == Ring(capacity, acknowledged, following, dropped)
+
+
 @given(st.binary(max_size=80))
 def test_bytes_that_are_no_ring_are_none(data: bytes) -> None:
     assert Ring.decode(data) is None
@@ -79,6 +99,84 @@ def test_a_course_is_read_as_it_was_written(tmp_path: Path) -> None:
     found = Course.read(tmp_path / "readings.npz")
     assert (found.cadence_seconds, found.source) == (600.0, "five")
     assert [found.reading(number) for number in range(7)] == [COURSE.reading(number) for number in range(7)]
+
+
+@given(
+    st.lists(st.integers(1, 10**9), min_size=1, max_size=30),
+    st.integers(-(10**12), 10**13),
+    st.floats(0.001, 1e6),
+    st.text(max_size=20),
+)
+def test_any_course_is_read_as_it_was_written(
+    tmp_path_factory, steps: list[int], start: int, cadence: float, source: str
+) -> None:
+    times = start + np.cumsum(np.array(steps, np.int64))
+    course = Course(times, times % 50_000_000, cadence, source)
+    file = tmp_path_factory.getbasetemp() / "course.npz"
+    course.write(file)
+    found = Course.read(file)
+    assert (found.times.tolist(), found.microcelsius.tolist()) == (times.tolist(), (times % 50_000_000).tolist())
+    assert (found.cadence_seconds, found.source) == (cadence, source)
+
+
+@given(st.lists(st.integers(1, 10**7), min_size=1, max_size=20), st.integers(0, 200), st.integers(0, 63))
+def test_time_never_goes_back_however_often_a_course_begins_anew(steps: list[int], number: int, board: int) -> None:
+    course = Course(np.cumsum(np.array(steps, np.int64)), np.zeros(len(steps), np.int64), 600.0, "any")
+    assert course.reading(number, board).time_ms < course.reading(number + 1, board).time_ms
+
+
+INTEGERS = np.arange(3, dtype=np.int64)
+
+
+@pytest.mark.parametrize(
+    ("times", "values", "cadence", "said"),
+    [
+        (INTEGERS[:0], INTEGERS[:0], 600.0, "one or more readings"),
+        (INTEGERS, INTEGERS[:2], 600.0, "3 times and 2 values"),
+        (INTEGERS[::-1], INTEGERS, 600.0, "times rising"),
+        (INTEGERS * 0, INTEGERS, 600.0, "times rising"),
+        (INTEGERS.astype(float), INTEGERS, 600.0, "column of float64"),
+        (INTEGERS, INTEGERS.reshape(3, 1), 600.0, r"shape \(3, 1\)"),
+        (INTEGERS, INTEGERS, 0.0, "cadence of 0.0 s"),
+        (INTEGERS, INTEGERS, float("nan"), "cadence of nan s"),
+        (INTEGERS, INTEGERS, float("inf"), "cadence of inf s"),
+    ],
+)
+def test_a_file_that_holds_no_course_is_refused_before_a_board_is_fed(
+    tmp_path: Path, times: Any, values: Any, cadence: float, said: str
+) -> None:
+    about = np.array(json.dumps({"cadence_seconds": cadence, "source": "any"}))
+    np.savez(tmp_path / "readings.npz", times=times, microcelsius=values, about=about)
+    with pytest.raises(LabError, match=said):
+        Course.read(tmp_path / "readings.npz")
+
+
+@given(st.data())
+def test_a_file_with_some_bytes_changed_is_read_or_refused_in_words(tmp_path_factory, data: Any) -> None:
+    file = tmp_path_factory.getbasetemp() / "changed.npz"
+    COURSE.write(file)
+    content = bytearray(file.read_bytes())
+    for _ in range(data.draw(st.integers(1, 4))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    file.write_bytes(content[: data.draw(st.integers(len(content) // 2, len(content)))])
+    try:
+        found = Course.read(file)
+    except LabError as error:
+        assert "up --fresh" in str(error)  # noqa: PT017 - either is right
+    else:
+        assert len(found.times) == len(found.microcelsius) > 0
+
+
+def test_a_course_that_the_disk_cut_short_leaves_the_one_before(tmp_path: Path, monkeypatch) -> None:
+    COURSE.write(tmp_path / "readings.npz")
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np, "savez", full)
+    with pytest.raises(OSError, match="No space"):
+        simulated_course().write(tmp_path / "readings.npz")
+    assert Course.read(tmp_path / "readings.npz").source == "five"
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04broken", b"no archive"])

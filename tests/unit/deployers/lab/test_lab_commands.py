@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from deployers.exceptions import Conflict, InputError, ReleaseError
+from deployers.exceptions import Conflict, GateFailed, InputError, ReleaseError
 from deployers.lab import __main__ as lab
-from deployers.lab import daemon
+from deployers.lab import daemon, loop
 from deployers.lab import up as module
 from deployers.lab.feeder import Course
-from deployers.lab.firmware import LabError
 from deployers.lab.folder import LabFolder, LabSettings
+from deployers.lab.loop import Turned
+from deployers.lab.marked import VARIABLE
+from deployers.lab.programs import LabError
 from deployers.lab.up import down, new_settings, up
 
 
@@ -78,6 +83,71 @@ def test_status_tells_a_board_that_holds_or_is_off(is_up: LabFolder, capsys) -> 
 def test_status_without_a_lab_says_how_to_start_one(folder: LabFolder, capsys) -> None:
     assert lab.main(["status"]) == 0
     assert "no lab is up: python -m deployers.lab up" in capsys.readouterr().out
+
+
+def test_status_tells_of_a_lab_that_is_neither_up_nor_gone(folder: LabFolder, monkeypatch, capsys) -> None:
+    folder.make()
+    with folder.held():
+        assert lab.main(["status"]) == 0
+    assert capsys.readouterr().out == "a lab is coming up or ending: repeat in a moment\n"
+
+
+def test_status_names_what_a_killed_daemon_has_left(folder: LabFolder, capsys) -> None:
+    folder.make()
+    settings = new_settings()
+    folder.keep_settings(settings)
+    left = subprocess.Popen(["sleep", "60"], env={**os.environ, VARIABLE: settings.mark})
+    try:
+        assert lab.main(["status"]) == 0
+        expected = f"no lab is up, but processes [{left.pid}] of the last one are left: python -m deployers.lab down\n"
+        assert capsys.readouterr().out == expected
+    finally:
+        left.kill()
+        left.wait()
+
+
+@pytest.mark.parametrize(("kind", "root"), [("native", "jetson"), ("arm64", "arm64/disk/var/lib/edgeloop")])
+def test_logs_show_the_hubs_wherever_its_root_folder_is(folder: LabFolder, kind: str, root: str, capsys) -> None:
+    folder.make()
+    folder.keep_settings(LabSettings("a1", kind))
+    log = folder.path / root / "run" / "hub.log"
+    log.parent.mkdir(parents=True)
+    log.write_text("the hub listens\n")
+    assert lab.main(["logs"]) == 0
+    assert capsys.readouterr().out == f"== {log}\nthe hub listens\n"
+
+
+def test_logs_of_no_lab_say_how_to_start_one(folder: LabFolder, capsys) -> None:
+    assert lab.main(["logs"]) == 2
+    assert "no log of 'a lab' in " in (said := capsys.readouterr().err)
+    assert said.endswith("expected a lab: python -m deployers.lab up\n")
+
+
+@pytest.mark.parametrize("name", ["..", "../lab", "/etc", "a/b", ""])
+def test_a_boards_name_leads_out_of_no_folder(is_up: LabFolder, name: str, capsys) -> None:
+    (is_up.path / "board.log").write_text("not a board's")
+    (is_up.board("board-1")).mkdir(parents=True)
+    assert lab.main(["logs", "--board", name]) == 2
+    assert "not a board's" not in capsys.readouterr().out
+
+
+def test_the_loop_shows_what_came_and_then_fails_for_what_differs(
+    folder: LabFolder, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    class Differs:
+        def require(self, readings: int) -> None:
+            msg = f"{readings} forecasts differ"
+            raise GateFailed(msg)
+
+    turned = Turned({"inventory": "i", "ends": 0.0}, {}, {}, [], {}, (), {"setup": 1.2345}, "http://h", "secret")
+    monkeypatch.setattr(loop, "turn", lambda *_, **__: turned)
+    assert lab.main(["loop", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["seconds"], told["page"]) == ({"setup": 1.23}, "http://h")
+    monkeypatch.setattr(loop, "turn", lambda *_, **__: replace(turned, comparisons=(Differs(),)))
+    monkeypatch.setattr("deployers.lab.summary.show_turn", lambda _: print("shown"))  # noqa: T201
+    assert lab.main(["loop", "--readings", "77"]) == GateFailed.exit_code
+    assert capsys.readouterr() == ("shown\n", "error: 77 forecasts differ\n")
 
 
 def test_a_second_lab_is_refused(is_up: LabFolder) -> None:

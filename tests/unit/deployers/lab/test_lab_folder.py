@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
-from deployers.lab.firmware import LabError
-from deployers.lab.folder import LabFolder, LabSettings
+from deployers.lab.folder import LabFolder, LabSettings, plain_disk_errors
+from deployers.lab.programs import LabError
 from deployers.registry import CHECKOUT
 
 
@@ -57,6 +60,38 @@ def test_a_state_is_never_seen_half_written(folder: LabFolder, monkeypatch: pyte
     assert folder.state() == {"pid": 7}
 
 
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), r"^the disk cannot be used \(No space left"),
+        (
+            PermissionError(errno.EACCES, "Permission denied", "/x"),
+            r"^'/x' cannot be used \(Permission denied\): check",
+        ),
+    ],
+)
+def test_what_the_disk_refuses_is_one_line(error: OSError, said: str) -> None:
+    with pytest.raises(LabError, match=said), plain_disk_errors():
+        raise error
+
+
+@pytest.mark.parametrize("error", [ConnectionResetError(104, "reset"), ChildProcessError(10, "none"), KeyError("x")])
+def test_what_the_disk_has_nothing_to_do_with_stays_as_it_is(error: Exception) -> None:
+    with pytest.raises(type(error)), plain_disk_errors():
+        raise error
+
+
+def test_who_looks_at_a_lab_does_not_keep_it_from_starting(folder: LabFolder) -> None:
+    """`status` beside `up`: it holds the lock for a moment, here for a long one."""
+    with (folder.path / "lock").open("a") as looking:
+        fcntl.flock(looking, fcntl.LOCK_SH)
+        timer = threading.Timer(0.3, fcntl.flock, (looking, fcntl.LOCK_UN))
+        timer.start()
+        with folder.held():
+            assert folder.is_held()
+        timer.join()
+
+
 def test_a_folder_is_held_by_one_until_it_ends(folder: LabFolder) -> None:
     assert not folder.is_held()
     hold = "import sys; from pathlib import Path; from deployers.lab.folder import LabFolder\n"
@@ -84,6 +119,26 @@ def test_the_end_of_the_log_is_what_was_printed_last(folder: LabFolder) -> None:
     folder.log.write_text("x" * 5000 + "no port is free\n")
     assert folder.end_of_log().endswith("no port is free")
     assert len(folder.end_of_log()) < 2000
+
+
+def test_who_is_killed_while_removing_it_leaves_no_half_of_it(
+    folder: LabFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half a disk beside the note that it was unpacked would be started as a whole one."""
+    (folder.path / "arm64" / "disk").mkdir(parents=True)
+    (folder.path / "arm64" / "unpacked").touch()
+
+    def killed(_: Path) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("shutil.rmtree", killed)
+        with pytest.raises(KeyboardInterrupt):
+            folder.remove()
+    assert not folder.path.exists()
+    folder.make()
+    folder.remove()
+    assert list(folder.path.parent.iterdir()) == []
 
 
 def test_it_is_removed_with_all_that_is_in_it(folder: LabFolder) -> None:

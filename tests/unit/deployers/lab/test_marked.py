@@ -13,8 +13,8 @@ from contextlib import ExitStack
 import pytest
 
 from deployers.lab import marked as module
-from deployers.lab.firmware import LabError
 from deployers.lab.marked import VARIABLE, end_marked, marked
+from deployers.lab.programs import LabError
 
 STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('on', flush=True); time.sleep(60)"
 ORPHAN = "import subprocess; subprocess.Popen(['sleep', '60'], start_new_session=True); print('on', flush=True)"

@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deployers.lab import powered
+from deployers.lab import process
 from deployers.lab.feeder import Course
-from deployers.lab.firmware import LabError
 from deployers.lab.powered import PoweredBoard, Supply, link_key
+from deployers.lab.programs import LabError
 
 COURSE = Course(np.arange(10_000) * 600_000, np.full(10_000, 20_000_000), 600.0, "flat")
 SECONDS = 30.0
@@ -77,7 +77,7 @@ def test_it_is_started_again_and_no_reading_is_lost_or_doubled(board: PoweredBoa
 def test_one_that_ends_at_once_is_started_ever_more_slowly(
     board: PoweredBoard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(powered, "board_command", lambda *_, **__: ["/bin/sh", "-c", "echo no flash; exit 3"])
+    monkeypatch.setattr(process, "board_command", lambda *_, **__: ["/bin/sh", "-c", "echo no flash; exit 3"])
     now, begun = time.monotonic(), list[float]()
     while len(begun) < 5:
         starts = board.starts

@@ -65,6 +65,10 @@ def test_the_token_goes_in_the_header_and_never_in_the_address() -> None:
     [
         lambda _: httpx.Response(503, json={"title": "starting"}),
         lambda _: httpx.Response(200, text="<html>"),
+        lambda _: httpx.Response(200, json=[1, 2]),
+        lambda _: httpx.Response(200, json=None),
+        lambda _: httpx.Response(307, headers={"Location": "http://elsewhere/"}),
+        lambda request: (_ for _ in ()).throw(httpx.ReadTimeout("timed out", request=request)),
         lambda request: (_ for _ in ()).throw(httpx.ConnectError("refused", request=request)),
     ],
 )

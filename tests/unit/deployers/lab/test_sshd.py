@@ -8,22 +8,27 @@ import socket
 import subprocess
 import threading
 import time
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
 
 from deployers.connectors.command import Command
 from deployers.connectors.opening import connect
 from deployers.exceptions import DeployerError, HostKeyError, MissingTool
 from deployers.inventory import Inventory
-from deployers.lab import sshd
-from deployers.lab.firmware import LabError
+from deployers.lab import programs, sshd
 from deployers.lab.folder import LabFolder
 from deployers.lab.jetson import KeptPort, NativeJetson, inventory_text, own_python
+from deployers.lab.programs import LabError
 from deployers.lab.sshd import SshServer, find_sshd, passed_environment, server_settings, write_key
 
-needs_sshd = pytest.mark.skipif(shutil.which("sshd", path=sshd.FOLDERS) is None, reason="openssh-server is not here")
+is_missing = shutil.which("sshd", path=programs.FOLDERS) is None
+needs_sshd = pytest.mark.skipif(is_missing, reason="openssh-server is not here")
 
 
 @pytest.fixture
@@ -94,7 +99,7 @@ def test_what_pip_needs_is_passed_on_and_nothing_else() -> None:
 
 
 def test_without_a_server_the_message_names_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sshd, "FOLDERS", "/nowhere")
+    monkeypatch.setattr(programs, "FOLDERS", "/nowhere")
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(MissingTool, match=r"'sshd' is missing.*install-debian\.sh openssh-server"):
         find_sshd()
@@ -103,7 +108,7 @@ def test_without_a_server_the_message_names_the_package(monkeypatch: pytest.Monk
 @needs_sshd
 def test_settings_that_sshd_refuses_say_what_it_said(folder: LabFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sshd, "server_settings", lambda *_: "Colour blue\n")
-    with pytest.raises(LabError, match=r"refuses .*sshd_config' \('.*Colour"):
+    with pytest.raises(LabError, match=r"refuses .*sshd_config' \(code 255, '.*Colour"):
         SshServer(folder, "a1")
 
 
@@ -182,6 +187,51 @@ def test_the_inventory_is_one_that_the_deployer_reads(folder: LabFolder) -> None
     assert found.signing_key == folder.keys / "signing.key"
     assert str(only.root) == str(jetson.root_here) == str(folder.path / "jetson")
     assert len({only.port, only.rest_port, only.boards_port}) == 3
+
+
+PLAIN = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
+
+
+@given(
+    st.dictionaries(
+        st.from_regex(r"[a-z_]{1,8}", fullmatch=True),
+        PLAIN | st.integers(-(2**53), 2**53) | st.booleans() | st.lists(PLAIN, max_size=3),
+    ),
+    st.dictionaries(PLAIN, PLAIN, max_size=3),
+)
+def test_an_inventory_says_what_it_was_given(entry: dict[str, Any], boards: dict[str, str]) -> None:
+    entry.pop("board", None)
+    keys = {name: Path("/keys") / file.replace("/", "") for name, file in boards.items() if "\0" not in file}
+    found = tomllib.loads(inventory_text(Path("/keys/🔑 signing"), entry, keys))
+    assert found["signing_key"] == "/keys/🔑 signing"
+    (jetson,) = found["jetson"]
+    assert {board["id"]: Path(board["key_file"]) for board in jetson.pop("board", [])} == keys
+    assert jetson == entry
+
+
+def test_a_key_of_which_a_cut_left_one_half_is_made_anew(tmp_path: Path) -> None:
+    first = write_key(tmp_path / "key")
+    (tmp_path / "key.pub").unlink()
+    second = write_key(tmp_path / "key")
+    assert second != first
+    assert write_key(tmp_path / "key") == second
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["key", "key.pub"]
+
+
+@needs_sshd
+@given(st.dictionaries(st.sampled_from(["PIP_INDEX_URL", "https_proxy", "NO_PROXY"]), st.text(max_size=20)))
+@example({"PIP_INDEX_URL": "a\nColour blue"})
+@example({"PIP_INDEX_URL": 'a"b'})
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_no_value_of_the_environment_makes_sshd_refuse_its_settings(tmp_path: Path, own: dict[str, str]) -> None:
+    own = {name: value for name, value in own.items() if "\0" not in value}  # no environment holds these
+    text = server_settings(
+        tmp_path / "host", tmp_path / "client.pub", "me", {"EDGELOOP_LAB": "a1", **passed_environment(own)}
+    )
+    write_key(tmp_path / "host")
+    (tmp_path / "sshd_config").write_text(text, errors="surrogateescape")
+    done = subprocess.run([find_sshd(), "-t", "-f", tmp_path / "sshd_config"], capture_output=True, check=False)
+    assert done.returncode == 0, (text, done.stderr)
 
 
 def test_the_python_of_the_jetson_is_not_that_of_the_environment() -> None:

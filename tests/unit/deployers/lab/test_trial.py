@@ -14,8 +14,8 @@ from deployers.exceptions import GateFailed, ReleaseError
 from deployers.lab import __main__ as lab
 from deployers.lab import trial as lab_trial
 from deployers.lab.board import VirtualBoard
-from deployers.lab.firmware import LabError
 from deployers.lab.process import BoardProcess
+from deployers.lab.programs import LabError
 from deployers.lab.trial import RUNTIMES, Trial, last_readings, on_board
 from deployers.protocol.manifest import verify_manifest
 from deployers.protocol.messages import Reading
@@ -49,6 +49,14 @@ def test_a_board_that_agrees_passes() -> None:
 def test_a_board_that_says_something_else_fails(difference: float) -> None:
     with pytest.raises(GateFailed, match=r"the board's forecasts differ from Keras' by .* allowed are 0.005"):
         trial(difference).require(0.005)
+
+
+def test_no_forecast_agrees_with_nothing() -> None:
+    none = Trial(np.arange(0), np.zeros(0), {name: np.zeros((0, 2)) for name in RUNTIMES}, 600, 7)
+    assert np.isnan(none.largest_difference("Keras", "board"))
+    with pytest.raises(GateFailed, match="differ from Keras' by nan"):
+        none.require(1e9)
+    assert json.loads(json.dumps(none.as_dict(), allow_nan=False))["differences"] == {}
 
 
 def test_a_trial_tells_how_far_ahead_its_values_are() -> None:
