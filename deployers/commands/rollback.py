@@ -78,11 +78,15 @@ def _show(found: WentBack) -> None:
     from rich.table import Table  # noqa: PLC0415
 
     table = Table(title=f"Rollback: {found.result}, {found.seconds:.1f} s")
-    for column in ("device", "state", "version", "seconds", ""):
+    for column in ("device", "state", "version", "seconds"):
         table.add_column(column, justify="right" if column in {"version", "seconds"} else "left")
+    if any(each.error for each in found.devices):
+        table.add_column("error")
     for each in found.devices:
-        table.add_row(each.device.name, each.state, str(each.version), f"{each.seconds:.1f}", each.error)
+        cells = (each.device.name, each.state, str(each.version), f"{each.seconds:.1f}", each.error)
+        table.add_row(*cells[: len(table.columns)])
     Console(file=sys.stdout, width=120).print(table)
     for row in found.jetsons:
-        click.echo(f"{row['jetson']}: {row['model']} runs as version {row['version']}, before: {row['before']}")
+        before = "as before" if row["before"] == row["version"] else f"before: {row['before']}"
+        click.echo(f"{row['jetson']}: {row['model']} runs as version {row['version']}, {before}")
     click.echo(f"journal: {found.journal}")

@@ -121,13 +121,16 @@ def table(report: Report) -> Table:
     from rich.table import Table  # noqa: PLC0415 - --help must not wait
 
     found = Table(title=f"{report.wanted.name}: {report.result} on {report.done} of {len(report.devices)} devices")
-    for column in ("device", "wave", "state", "version", "seconds", "bytes", "agreed within °C", ""):
+    for column in ("device", "wave", "state", "version", "seconds", "bytes", "agreed within °C"):
         found.add_column(column, justify="right" if column in {"version", "seconds", "bytes"} else "left")
+    if any(device.error for device in report.devices):
+        found.add_column("error")
     for device in report.devices:
         told = device.as_dict()
         numbers = ("" if told[name] is None else str(told[name]) for name in ("version", "seconds", "bytes"))
         agreed = "" if told["agreed_within"] is None else f"{told['agreed_within']:.2g}"
-        found.add_row(device.device.name, device.wave, device.state, *numbers, agreed, device.error)
+        cells = (device.device.name, device.wave, device.state, *numbers, agreed, device.error)
+        found.add_row(*cells[: len(found.columns)])
     return found
 
 

@@ -113,6 +113,8 @@ def _internal(error: Exception) -> Response:
 
 def _said(error: HTTPException) -> str:
     """The detail; of what the framework refuses by itself, what to do instead."""
+    if error.status_code == 400:  # the framework's own words, as for JSON that is nested too deeply
+        return "the body cannot be read, expected JSON as the OpenAPI description has it"
     if error.detail != HTTPStatus(error.status_code).phrase:
         return str(error.detail)
     if error.status_code == 405:

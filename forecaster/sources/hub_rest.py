@@ -77,7 +77,8 @@ class HubRest:
             content = response.read()
         except (OSError, http.client.HTTPException) as error:
             reason = getattr(error, "strerror", None) or error or type(error).__name__
-            message = f"hub {self.url!r} does not answer ({reason}): start it, or correct host and port"
+            scheme = ", or hub:// where it has no TLS" if isinstance(error, ssl.SSLError) else ""
+            message = f"hub {self.url!r} does not answer ({reason}): start it, or correct host and port{scheme}"
             raise ServiceUnavailable(message) from None
         if response.status != http.HTTPStatus.OK:
             raise self._refusal(response.status, content)

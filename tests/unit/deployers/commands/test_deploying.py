@@ -130,6 +130,18 @@ def test_plan_deploy_status_and_rollback_in_their_order(world: World, run) -> No
     assert (code, json.loads(out)["result"]) == (0, "nothing to do")
 
 
+def test_people_see_a_column_of_errors_only_where_there_are_some(world: World, run) -> None:
+    assert "error" not in run("deploy")[1]
+    world.champion = ("two", "2")
+    assert "error" not in run("deploy")[1]
+    assert "runs as version 3, before: 2" in run("rollback")[1]
+    assert "runs as version 3, as before" in run("rollback")[1]
+    world.jetson.boards["board-2"].does = "absent"
+    world.champion = ("three", "3")
+    code, out, _ = run("deploy")
+    assert (code, "error" in out) == (5, True)
+
+
 def test_people_get_a_table_and_where_the_time_went(world: World, run) -> None:
     code, out, _ = run("plan")
     assert (code, "image create" in out, "ctl" in out) == (0, True, True)

@@ -199,6 +199,12 @@ def test_a_rollback_needs_no_body(client: TestClient, parts: Parts) -> None:
     assert ended(client, client.post("/rollback", headers=DEPLOY))["result"]["active"] == 2
 
 
+def test_a_body_that_is_nested_without_end_is_refused_in_our_words(client: TestClient) -> None:
+    headers = {**DEPLOY, "Content-Type": "application/json"}
+    problem = requires(client.post("/deploy", content=b"[" * 100_000, headers=headers), 400, "malformed")
+    assert "expected" in problem["detail"]
+
+
 def test_what_boards_will_refuse_is_refused_before_the_hub_changes(client: TestClient, parts: Parts) -> None:
     board = parts.boards.boards["a"]
     board.state = replace(board.state, lowest_version=3)
