@@ -25,6 +25,7 @@ from deployers.hub.auth import Tokens
 from deployers.hub.boards import Boards
 from deployers.hub.catalogue import Catalogue
 from deployers.hub.context import Hub
+from deployers.hub.examples import show_examples
 from deployers.hub.jobs import Jobs
 from deployers.hub.keys import KeyFolder
 from deployers.hub.limits import Door
@@ -80,6 +81,7 @@ def create_app(settings: Settings, **parts: Unpack[Parts]) -> FastAPI:
     app.add_middleware(Door, hub=hub)
     for name in ROUTES:
         app.include_router(import_module(f"deployers.hub.routes.{name}").router)
+    show_examples(app)
     return app
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -75,12 +76,15 @@ class Forecast(BaseModel):
 
 # FastAPI would read the body with pydantic and write the answer with it, which takes longer than all else here: the
 # bytes are read and written by `deployers.hub.asking`, and the models above only describe them.
-BODY = {
-    "requestBody": {
-        "required": True,
-        "content": {JSON: {"schema": Question.model_json_schema(), "examples": EXAMPLES}},
-    }
-}
+def _schema() -> dict[str, Any]:
+    """Of a question, in one piece: what it refers to would be looked for elsewhere in the description."""
+    schema = Question.model_json_schema()
+    given = schema.pop("$defs")[Given.__name__]
+    whole = json.dumps(schema).replace(json.dumps({"$ref": f"#/$defs/{Given.__name__}"}), json.dumps(given))
+    return dict(json.loads(whole))
+
+
+BODY = {"requestBody": {"required": True, "content": {JSON: {"schema": _schema(), "examples": EXAMPLES}}}}
 ANSWERS: dict[int | str, dict[str, Any]] = {200: {"model": Forecast}}
 
 

@@ -1,0 +1,131 @@
+"""What the operations of the REST interface answer, by example; the OpenAPI description shows it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+JSON = "application/json"
+READING = {
+    "id": 4711,
+    "series": "living_room/indoor",
+    "time_point": "2024-05-01T12:00:00",
+    "time_ms": 1714564800000,
+    "value": 21.5,
+    "user": "living_room",
+    "tag": "indoor",
+}
+SERIES = {
+    "series": "living_room/indoor",
+    "user": "living_room",
+    "tag": "indoor",
+    "readings": 4464,
+    "first": "2024-04-01T00:00:00",
+    "last": "2024-05-01T12:00:00",
+    "last_id": 4711,
+    "store": "6f1c0a52b9e84d1f",
+    "revision": 0,
+    "different": 0,
+}
+FORECAST = {
+    "series": "board-1",
+    "source": "hub",
+    "time_point": "2024-05-01T12:00:00",
+    "time_ms": 1714564800000,
+    "version": 3,
+    "slot_state": 0,
+    "celsius": [21.532, 21.561],
+    "received_ms": 1714564800012,
+}
+DEVICE = {
+    "id": "board-1",
+    "online": True,
+    "last_seen_ms": 1714564800000,
+    "state": "confirmed",
+    "confirmed": 3,
+    "test": None,
+    "since_ms": 1714564700000,
+    "firmware": "0.1.0",
+    "busy": None,
+    "transfer": {"done": 24464, "total": 24464},
+    "details": {"slot_state": 2, "model_version": 3, "lowest_version": 3},
+    "counters": {"readings": 288, "forecasts": 288},
+}
+JOB = {
+    "id": "20240501T120000-1a2b3c4d",
+    "kind": "deploy",
+    "about": {"version": 3, "boards": ["board-1"]},
+    "state": "running",
+    "started_ms": 1714564800000,
+    "ended_ms": None,
+    "doing": "board-1: takes version 3",
+    "progress": 0.4,
+    "result": None,
+    "error": None,
+    "log": ["the hub forecasts with version 3", "board-1: takes version 3"],
+}
+LIVE = {
+    "role": "read",
+    "principal": "dashboard",
+    "series": ["board-1"],
+    "devices": [],
+    "models": [],
+    "jobs": [],
+}
+METRICS = 'edgeloop_requests_total{method="POST",route="/predict",status="200"} 1523.0\nedgeloop_boards_online 2.0\n'
+ONE_BOARD = {**JOB, "kind": "forward", "about": {"board": "board-1", "version": 3}}
+
+# By address and method.
+ANSWERS: dict[tuple[str, str], Any] = {
+    ("/live", "get"): LIVE,
+    ("/temperatures", "post"): READING,
+    ("/temperatures", "get"): {"temperatures": [READING], "next": "1-1714564800000"},
+    ("/temperatures/bulk", "post"): {"new": 143, "already": 1, "different": 0},
+    ("/temperatures/series", "get"): {"series": [SERIES]},
+    ("/temperatures/{reading}", "get"): READING,
+    ("/temperatures/{reading}", "patch"): {**READING, "value": 21.25},
+    ("/forecasts", "get"): {"forecasts": [FORECAST]},
+    ("/devices", "get"): {"devices": [DEVICE]},
+    ("/devices/{board}", "get"): DEVICE,
+    ("/devices/{board}/log", "get"): {"board": "board-1", "lines": ["12 link up", "13 model confirmed, version 3"]},
+    ("/devices/{board}/forward", "post"): ONE_BOARD,
+    ("/devices/{board}/confirm", "post"): {**ONE_BOARD, "kind": "confirm"},
+    ("/devices/{board}/revert", "post"): {**ONE_BOARD, "kind": "revert"},
+    ("/deploy", "post"): JOB,
+    ("/rollback", "post"): {**JOB, "kind": "rollback"},
+    ("/train", "post"): {**JOB, "kind": "train", "about": {"parameters": {"horizon": 6}}},
+    ("/jobs", "get"): {"jobs": [{**JOB, "log": []}]},
+    ("/jobs/{number}", "get"): JOB,
+    ("/health", "get"): {"status": "alive", "revision": "0f4c2a9b1d7e6a53", "started_ms": 1714564800000},
+    ("/ready", "get"): {"ready": True, "parts": {"store": "up", "models": "up", "boards": "up"}},
+    ("/metrics", "get"): METRICS,
+}
+# Of requests that may be left out, whose own examples the framework does not show.
+QUESTIONS: dict[tuple[str, str], Any] = {
+    ("/rollback", "post"): {"boards": ["board-1"]},
+    ("/train", "post"): {"parameters": {"horizon": 6}},
+}
+
+
+def show_examples(app: FastAPI) -> None:
+    """Have the description of an application, made when it is first asked for, hold these."""
+    plain = app.openapi
+
+    def described() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            _add(plain())
+        return plain()
+
+    app.openapi = described  # type: ignore[method-assign]
+
+
+def _add(description: dict[str, Any]) -> None:
+    for (path, method), example in ANSWERS.items():
+        for status, answer in description["paths"][path][method]["responses"].items():
+            if status.startswith("2"):
+                for content in answer["content"].values():
+                    content.setdefault("example", example)
+    for (path, method), example in QUESTIONS.items():
+        description["paths"][path][method]["requestBody"]["content"][JSON]["example"] = example
