@@ -222,10 +222,16 @@ def test_while_it_ends_it_says_no_more_that_it_is_up(folder: LabFolder, happened
 
 def test_what_ssh_started_is_ended_too(folder: LabFolder, happened) -> None:
     environment = {**os.environ, VARIABLE: SETTINGS.mark}
-    child = subprocess.Popen(["sleep", "60"], env=environment, start_new_session=True)
-    assert marked(SETTINGS.mark) == [child.pid]
-    threading.Thread(target=child.wait).start()
-    serve(folder, LabSettings(SETTINGS.mark, boards=1, minutes=0.002))
+    with subprocess.Popen(["sleep", "60"], env=environment, start_new_session=True) as child:
+        end = time.monotonic() + 20
+        while marked(SETTINGS.mark) != [child.pid]:  # for a moment a program that begins has no environment
+            assert time.monotonic() < end
+            time.sleep(0.01)
+        waiting = threading.Thread(target=child.wait)
+        waiting.start()
+        serve(folder, LabSettings(SETTINGS.mark, boards=1, minutes=0.002))
+        waiting.join(20)
+        assert child.returncode == -signal.SIGTERM
     assert marked(SETTINGS.mark) == []
 
 
