@@ -1,4 +1,4 @@
-"""A real PostgreSQL for the tests that need one."""
+"""For all tests: a real PostgreSQL for those that need one, and property tests without a clock."""
 
 from __future__ import annotations
 
@@ -13,12 +13,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 WITHOUT = "EDGELOOP_WITHOUT_POSTGRES"
 SECONDS_TO_START = 30
+
+# A busy machine is no mistake of the code: neither an example nor the drawing of examples has to be quick.
+settings.register_profile("edgeloop", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("edgeloop")
 
 
 @pytest.fixture(scope="session")

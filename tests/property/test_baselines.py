@@ -22,7 +22,7 @@ def fitted(name: str, table, parts: tuple[str, ...] = ("train",)) -> Baseline:
 
 @pytest.mark.parametrize("name", NAMES)
 @given(row=st.integers(1, ROWS - 1), change=st.floats(0.1, 50), seed=st.integers(0, 3))
-@settings(deadline=None, max_examples=12)
+@settings(max_examples=12)
 def test_no_future_reading_changes_a_past_forecast(name: str, row: int, change: float, seed: int) -> None:
     table = grid(ROWS, seed, breaks=(BREAK,))
     baseline = fitted(name, table)
@@ -44,7 +44,7 @@ def test_a_past_reading_changes_a_later_forecast(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 @given(change=st.floats(-50, 50))
-@settings(deadline=None, max_examples=8)
+@settings(max_examples=8)
 def test_no_reading_of_another_segment_changes_a_forecast(name: str, change: float) -> None:
     table = grid(ROWS, breaks=(BREAK,))
     baseline = fitted(name, table)
@@ -55,7 +55,7 @@ def test_no_reading_of_another_segment_changes_a_forecast(name: str, change: flo
 
 @pytest.mark.parametrize("name", NAMES)
 @given(row=st.integers(int(ROWS * 0.7), ROWS - 1), value=st.floats(-100, 100))
-@settings(deadline=None, max_examples=8)
+@settings(max_examples=8)
 def test_no_reading_outside_the_fitted_parts_changes_what_was_learned(name: str, row: int, value: float) -> None:
     table = grid(ROWS)
     spoilt = table.copy()
@@ -65,7 +65,7 @@ def test_no_reading_outside_the_fitted_parts_changes_what_was_learned(name: str,
 
 @pytest.mark.parametrize("name", NAMES)
 @given(change=st.floats(-20, 20))
-@settings(deadline=None, max_examples=8)
+@settings(max_examples=8)
 def test_a_shift_of_all_readings_shifts_the_forecasts(name: str, change: float) -> None:
     table = grid(ROWS)
     moved = table.assign(value=table["value"] + change)
@@ -74,7 +74,7 @@ def test_a_shift_of_all_readings_shifts_the_forecasts(name: str, change: float) 
 
 
 @given(st.lists(st.integers(1, 299), max_size=6), st.integers(1, 8), st.sampled_from([600, 3600, 5000]))
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 def test_all_answer_for_every_row(breaks: list[int], horizon: int, cadence: int) -> None:
     table = grid(300, breaks=tuple(sorted(breaks)))
     for made in baseline_forecasts(table, horizon, cadence).values():

@@ -17,7 +17,7 @@ ROWS = 400
 
 
 @given(row=st.integers(1, ROWS - 1), change=st.floats(-50, 50), seed=st.integers(0, 5))
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_no_future_reading_changes_a_past_feature(row: int, change: float, seed: int) -> None:
     table = grid(ROWS, seed, breaks=(150,))
     program = fit_program(table, ALL, CADENCE, 6)
@@ -28,7 +28,7 @@ def test_no_future_reading_changes_a_past_feature(row: int, change: float, seed:
 
 
 @given(row=st.integers(int(ROWS * 0.7), ROWS - 1), value=st.floats(-100, 100))
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_no_validation_or_test_reading_changes_the_scaler(row: int, value: float) -> None:
     table = grid(ROWS)
     program = fit_program(table, ALL, CADENCE, 6)
@@ -37,7 +37,7 @@ def test_no_validation_or_test_reading_changes_the_scaler(row: int, value: float
 
 
 @given(row=st.integers(1, ROWS - 1), change=st.floats(0.1, 50), form=st.sampled_from(FORMS))
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_no_future_reading_changes_a_past_forecast(row: int, change: float, form: str) -> None:
     table = grid(ROWS, breaks=(150,))
     program = fit_program(table, ALL, CADENCE, 6)

@@ -81,7 +81,7 @@ class Twin:
         return list(rows)
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=st.lists(KEEP | CHANGE | FETCH, max_size=12))
 def test_a_store_and_a_copy_of_it_hold_what_a_dictionary_would(
     hub: StoreHub, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, steps: list[Any]

@@ -71,7 +71,6 @@ def check_readings(place: Path, content: bytes) -> None:
 
 
 @given(content=st.binary(max_size=200) | damaged(CSV))
-@settings(deadline=None)
 @example(content=b"time_point,value\n2024-02-30T00:00:00,1\n")
 @example(content=b"time_point,value\n9999999-01-01T00:00:00,1\n")
 @example(content=b'time_point,value\n"2024-01-01')
@@ -83,7 +82,7 @@ def test_any_bytes_are_readings_or_refused(place: Path, content: bytes) -> None:
 
 
 @given(content=damaged(gzip.compress(CSV, mtime=0)))
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_any_damaged_gzip_is_readings_or_refused(place: Path, content: bytes) -> None:
     check_readings(place, content)
 
@@ -104,7 +103,6 @@ queries = st.lists(
 
 
 @given(name=names, query=queries)
-@settings(deadline=None)
 @example(name="[", query="")
 @example(name="lab", query="seed=" + "9" * 5000)
 @example(name="lab", query="start=0001-01-01T00:00:00-23:59")
@@ -116,7 +114,6 @@ def test_any_simulated_sensor_has_a_fingerprint_or_is_refused(name: str, query: 
 
 
 @given(rest=names, password=st.text("abcdef0123456789", min_size=12, max_size=16))
-@settings(deadline=None)
 @example(rest="h:port/db", password="a" * 12)
 @example(rest="[::1/db", password="a" * 12)
 @example(rest="h/db?port=x&sslpassword=y", password="a" * 12)
@@ -131,7 +128,6 @@ def test_no_database_url_brings_its_password_into_a_message(rest: str, password:
 
 
 @given(scheme=st.from_regex(r"\A[a-z][a-z0-9+.-]{0,8}\Z"), rest=names)
-@settings(deadline=None)
 def test_any_other_scheme_is_refused(scheme: str, rest: str) -> None:
     if scheme not in ("simulated", "sqlite", "postgresql", "postgresql+psycopg"):
         assert "unknown scheme" in outcome(lambda: read_readings(f"{scheme}://{rest}", Selection()), SourceError)
@@ -141,7 +137,6 @@ def test_any_other_scheme_is_refused(scheme: str, rest: str) -> None:
 
 
 @given(content=st.binary(max_size=80) | damaged(CONFIG))
-@settings(deadline=None)
 @example(content=b"data: 2024-99-99")
 @example(content=b"training: {seed: " + b"9" * 5000 + b"}")
 @example(content=b"[" * DEEP)
@@ -161,7 +156,6 @@ values = st.sampled_from(["2024-99-99", "1_0:99", ".nan", "{}", "[[", "!!int x",
 
 
 @given(key=keys, value=values)
-@settings(deadline=None)
 @example(key="training.seed", value="9" * 5000)
 @example(key="training.seed", value="[" * DEEP)
 @example(key="training.seed", value="&a [*a]")
@@ -199,7 +193,6 @@ SOUND = json.dumps(
 
 
 @given(content=st.binary(max_size=60) | damaged(SOUND))
-@settings(deadline=None)
 @example(content=b"[" * DEEP)
 @example(content=SOUND.replace(b'"facts"', b'"factz"'))
 @example(content=SOUND.replace(b'{"digest": "abc"}', b"7"))

@@ -83,7 +83,7 @@ def series(draw: st.DrawFn) -> list[tuple[int, int]]:
 
 
 @given(series())
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 def test_every_reading_is_taken_as_python_takes_it(
     boards: dict[str, RawBoard], readings: list[tuple[int, int]]
 ) -> None:
@@ -102,7 +102,7 @@ def test_every_reading_is_taken_as_python_takes_it(
 @given(
     st.integers(1, 86_400), st.integers(250_000, 500_000), st.integers(0, 9), st.data(), st.integers(0, LATEST_MS // 2)
 )
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 def test_any_cadence_tolerance_and_hold(cadence: int, ppm: int, hold: int, data: st.DataObject, start: int) -> None:
     """Odd cadences have quarters that do not fit into them."""
     cleaning = {"tolerance": ppm / 1e6, "max_hold_steps": hold}
@@ -117,7 +117,7 @@ def test_any_cadence_tolerance_and_hold(cadence: int, ppm: int, hold: int, data:
 
 
 @given(st.lists(MICRO, min_size=1, max_size=60), st.integers(0, LATEST_MS // STEP - 100))
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_an_unbroken_series_has_the_features_of_the_training(
     boards: dict[str, RawBoard], values: list[int], first: int
 ) -> None:
@@ -156,7 +156,7 @@ def test_thirty_thousand_steps_drift_by_nothing(boards: dict[str, RawBoard]) -> 
 
 
 @given(st.data())
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @example(None)
 def test_c_and_python_refuse_the_same_programs(data: st.DataObject | None) -> None:
     payload = bytearray(PAYLOAD)
@@ -249,7 +249,7 @@ def own_golden(board: HostBoard, tolerance: float) -> tuple[bytes, Any]:
 
 
 @given(row=st.integers(0, 59), column=st.integers(0, 2), off=st.floats(-1, 1))
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @example(row=59, column=2, off=0.0)
 def test_a_forecast_off_by_more_than_the_tolerance_is_found(
     boards: dict[str, RawBoard], row: int, column: int, off: float
@@ -287,7 +287,7 @@ def test_another_program_does_not_pass(change: dict[str, Any], cleaning: dict[st
 
 
 @given(st.data())
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 def test_what_python_reads_as_golden_the_board_runs(boards: dict[str, RawBoard], data: st.DataObject) -> None:
     payload, _ = own_golden(boards["int8"], 1.0)
     damaged = bytearray(payload)

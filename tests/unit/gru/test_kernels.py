@@ -88,7 +88,7 @@ def test_activations_saturate_at_infinity_and_keep_nan() -> None:
 
 
 @given(steps=st.integers(1, 4), rows=SIZES, columns=SIZES, batch=SIZES, seed=SEEDS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_affine_equals_numpy(steps: int, rows: int, columns: int, batch: int, seed: int) -> None:
     x, w, bias = normal(seed, steps, rows, batch), normal(seed, rows, columns), normal(seed, columns)
     out = normal(seed, steps, columns, batch)
@@ -98,7 +98,7 @@ def test_affine_equals_numpy(steps: int, rows: int, columns: int, batch: int, se
 
 
 @given(steps=st.integers(1, 4), rows=SIZES, columns=SIZES, batch=SIZES, seed=SEEDS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_affine_gradient_equals_numpy(steps: int, rows: int, columns: int, batch: int, seed: int) -> None:
     x, w, dout = normal(seed, steps, rows, batch), normal(seed, rows, columns), normal(seed, steps, columns, batch)
     dw, dbias, dx = normal(seed, rows, columns), normal(seed, columns), normal(seed, steps, rows, batch)
@@ -120,14 +120,14 @@ def test_affine_gradient_leaves_the_input_gradient_when_told_to() -> None:
 
 
 @given(steps=st.integers(1, 6), units=SIZES, batch=SIZES, seed=SEEDS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_gru_equals_its_equations(steps: int, units: int, batch: int, seed: int) -> None:
     run = Recurrence(seed, steps, units, batch)
     np.testing.assert_allclose(run.h[1:], reference_gru(run.p, run.u, run.c, run.h[0]), atol=3e-6)
 
 
 @given(steps=st.integers(1, 6), units=SIZES, batch=SIZES, seed=SEEDS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_gru_gradient_predicts_the_change_of_a_weighted_sum(steps: int, units: int, batch: int, seed: int) -> None:
     """Directional derivatives by central differences of the double-precision reference."""
     run = Recurrence(seed, steps, units, batch)
@@ -159,7 +159,7 @@ def test_gru_gradient_adds_to_weight_gradients() -> None:
 
 
 @given(steps=st.integers(1, 6), rows=SIZES, batch=SIZES, depth=st.integers(1, 4), seed=SEEDS)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_stack_causal_sees_the_past_only(steps: int, rows: int, batch: int, depth: int, seed: int) -> None:
     x = normal(seed, steps, rows, batch)
     out = normal(seed, steps, depth * rows, batch)

@@ -116,7 +116,7 @@ def test_nothing_to_stream_is_refused() -> None:
     st.integers(0, STEP),
     st.integers(0, 100),
 )
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_a_stream_is_what_cleaning_and_features_make(steps: list[tuple[int, float]], phase: int, seed: int) -> None:
     """At most one reading a grid point: there the two say the same."""
     anchor = START + round(phase / (STEP / 4)) * (STEP // 4)

@@ -68,7 +68,7 @@ def test_readings_of_a_second_are_thinned_but_no_peak_is_lost() -> None:
     assert line == sorted(line)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     gaps=st.lists(st.integers(1, 3 * HOUR_MS), min_size=1, max_size=200),
     hours=st.sampled_from([1, 6, 24, 168]),
@@ -152,7 +152,7 @@ def by_hand(readings: list[Reading], forecasts: list[StoredForecast]) -> tuple[i
     return len(off), math.fsum(off) / len(off), math.fsum(still) / len(still)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.sets(st.integers(0, 60), min_size=2), st.sets(st.integers(0, 60), min_size=1), st.floats(-1, 1))
 def test_the_error_is_that_of_a_plain_loop(there: set[int], at: set[int], off: float) -> None:
     readings = [reading(step) for step in sorted(there)]

@@ -53,7 +53,7 @@ def test_a_series_reading_by_reading_is_the_series_at_once(chosen: str) -> None:
     st.lists(st.tuples(st.sampled_from([1, 1, 1, 2, 4, 9, 0]), st.integers(-100, 100)), min_size=1, max_size=40),
     st.integers(0, 40),
 )
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_a_replay_leaves_the_state_that_pushing_leaves(steps: list[tuple[int, int]], cut: int) -> None:
     """Gaps, readings off the grid or surplus, and a replay in two parts."""
     index = np.cumsum([step for step, _ in steps])
@@ -70,7 +70,7 @@ def test_a_replay_leaves_the_state_that_pushing_leaves(steps: list[tuple[int, in
     st.lists(st.tuples(st.sampled_from([1, 1, 1, 2, 4, 9, 0]), st.integers(-100, 100)), min_size=1, max_size=60),
     st.integers(0, 1000),
 )
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_the_firmware_makes_the_same_forecasts(steps: list[tuple[int, int]], seed: int) -> None:
     """Where no clock is set back and no grid is lost, which firmware/core/forecast leaves to the application."""
     index = np.cumsum([step for step, _ in steps])

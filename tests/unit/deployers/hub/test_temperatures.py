@@ -406,7 +406,7 @@ def test_roles(tmp_path: Path) -> None:
     asked(tmp_path, work, role="read")
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(body=st.recursive(st.none() | st.booleans() | st.floats() | st.text(), lambda deeper: st.dictionaries(st.sampled_from([*FIRST, "x"]), deeper) | st.lists(deeper), max_leaves=6))  # fmt: skip  # noqa: E501
 def test_whatever_is_sent_is_stored_or_refused(tmp_path: Path, body: Any) -> None:
     async def work(client: Client) -> None:
@@ -431,7 +431,7 @@ READING = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(readings=st.lists(READING, min_size=1, max_size=20))
 def test_what_is_stored_is_exported_and_parsed_as_it_was(
     tmp_path_factory: pytest.TempPathFactory, readings: list[dict[str, Any]]

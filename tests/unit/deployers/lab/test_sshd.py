@@ -222,7 +222,7 @@ def test_a_key_of_which_a_cut_left_one_half_is_made_anew(tmp_path: Path) -> None
 @given(st.dictionaries(st.sampled_from(["PIP_INDEX_URL", "https_proxy", "NO_PROXY"]), st.text(max_size=20)))
 @example({"PIP_INDEX_URL": "a\nColour blue"})
 @example({"PIP_INDEX_URL": 'a"b'})
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_no_value_of_the_environment_makes_sshd_refuse_its_settings(tmp_path: Path, own: dict[str, str]) -> None:
     own = {name: value for name, value in own.items() if "\0" not in value}  # no environment holds these
     text = server_settings(
