@@ -1,4 +1,4 @@
-"""One browser for all tests of the hub's page, and a hub of its own for each."""
+"""A browser for the tests of the hub's page, and a hub of its own for each."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tests.page_hub import FakeHub, Server
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClientConnection]:
     from tests.browser import chromium
 
