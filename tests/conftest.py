@@ -1,10 +1,11 @@
-"""For all tests: a real PostgreSQL for those that need one, and property tests without a clock."""
+"""For all tests: PostgreSQL for those that need one, property tests without a clock, signals as in a terminal."""
 
 from __future__ import annotations
 
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
 
 WITHOUT = "EDGELOOP_WITHOUT_POSTGRES"
 SECONDS_TO_START = 30
+
+# Under nohup, or in the background of a script, tests and what they start would ignore what a terminal sends.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A busy machine is no mistake of the code: neither an example nor the drawing of examples has to be quick.
 settings.register_profile("edgeloop", deadline=None, suppress_health_check=[HealthCheck.too_slow])

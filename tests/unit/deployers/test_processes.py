@@ -43,14 +43,6 @@ def running(folder: Path) -> set[str]:
     return found
 
 
-@pytest.fixture(autouse=True)
-def default_hang_up():
-    """Under nohup the tests and what they start ignore SIGHUP."""
-    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
-    yield
-    signal.signal(signal.SIGHUP, before)
-
-
 def started(arguments: list[str], folder: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", *arguments],
