@@ -12,7 +12,6 @@ readers leave it out, and the next writer cuts it off.
 from __future__ import annotations
 
 import errno
-import fcntl
 import json
 import os
 import secrets
@@ -24,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from deployers.exceptions import DeploymentRunning, InputError, ServiceUnavailable
+from deployers.locks import is_taken, take
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -160,8 +160,8 @@ def deployment_lock(home: Path) -> Iterator[None]:
         home.mkdir(parents=True, exist_ok=True)
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        if not _taken(file):
-            who = os.read(file, 100).decode(errors="replace").strip() or "another process"
+        if not take(file, LOOK_SECONDS):
+            who = _holder(file)
             msg = f"another deployment runs ({who}, lock {str(path)!r}), expected one at a time: wait for it, or end it"
             raise DeploymentRunning(msg)
         os.ftruncate(file, 0)
@@ -171,17 +171,6 @@ def deployment_lock(home: Path) -> Iterator[None]:
         os.close(file)
 
 
-def _taken(file: int) -> bool:
-    for pause in (LOOK_SECONDS, 0.0):
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            time.sleep(pause)
-        else:
-            return True
-    return False
-
-
 def running(home: Path) -> str | None:
     """Who has the lock of this home, as it says itself; None if nobody."""
     try:
@@ -189,13 +178,13 @@ def running(home: Path) -> str | None:
     except FileNotFoundError:
         return None
     try:
-        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return os.read(file, 100).decode(errors="replace").strip() or "another process"
-    else:
-        return None
+        return _holder(file) if is_taken(file) else None
     finally:
         os.close(file)
+
+
+def _holder(file: int) -> str:
+    return os.read(file, 100).decode(errors="replace").strip() or "another process"
 
 
 def _stamp(seconds: float) -> str:

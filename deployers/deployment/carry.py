@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from deployers.connectors.base import failure
 from deployers.deployment.archive import pack, unpack
 from deployers.deployment.errand import Errand, Made
-from deployers.deployment.plan import LOCKED
+from deployers.deployment.holding import LOCKED
 from deployers.exceptions import (
     BoardRefused,
     ConversionError,

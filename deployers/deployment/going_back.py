@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 from deployers.connectors.local import LocalConnector
 from deployers.deployment import telling
 from deployers.deployment.carry import Carrier
+from deployers.deployment.holding import closing, locking
 from deployers.deployment.lease import renewed
 from deployers.deployment.looking import look
 from deployers.deployment.places import Workshop
-from deployers.deployment.plan import ACTIVATE, INSTALL_SECONDS, DeploymentPlan, Patience, board_plan, closing, locking
+from deployers.deployment.plan import ACTIVATE, INSTALL_SECONDS, DeploymentPlan, Patience, board_plan
 from deployers.deployment.preparing import JOURNAL, give_up, owner, who
 from deployers.deployment.preparing import KIND as DEPLOY
 from deployers.deployment.rollout import DONE, Limits, Rollout, gravest, gravest_error

@@ -6,7 +6,7 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from deployers.deployment.plan import LOCK_MINUTES, renewing
+from deployers.deployment.holding import LOCK_MINUTES, renewing
 from deployers.exceptions import DeployerError
 
 if TYPE_CHECKING:

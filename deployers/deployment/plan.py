@@ -15,56 +15,26 @@ from typing import TYPE_CHECKING, Any
 
 from deployers.connectors.command import Command, script
 from deployers.deployment.errand import Errand, Fetched, Made, Packed
+from deployers.deployment.holding import closing, locking, uploads
 from deployers.deployment.places import Previous
 from deployers.deployment.waves import Device
 from deployers.plan import HERE, Plan, Step, plan_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path, PurePosixPath
+    from pathlib import Path
 
     from deployers.connectors.command import Word
     from deployers.deployment.places import Target, Workshop
     from deployers.deployment.state import HubThere, ModelThere
     from deployers.deployment.wanted import Wanted
 
-# A lock whose holder has not been heard of for so many minutes is that of a machine that went down.
-LOCK_MINUTES = 15
-LOCKED = 11
-# One deployment at a time on a Jetson, from whatever machine: of two that link one name, one succeeds. $4 is the home
-# of the deployer, which keeps its own deployments apart: a lock of the same home is of one that was cut off.
-LOCK = f"""
-mkdir -p "$1" "$2" || exit 1
-lock="$1/deployment.lock" mine="$1/.lock-$3"
-find "$lock" -mmin +{LOCK_MINUTES} -exec rm -f {{}} \\; 2>/dev/null
-printf '%s %s %s\\n' "$3" "$4" "$5" > "$mine" || exit 1
-if read -r holder home rest < "$lock" && [ "$home" = "$4" ]; then mv -f "$mine" "$lock"; fi 2>/dev/null
-ln "$mine" "$lock" 2>/dev/null
-rm -f "$mine"
-read -r holder home rest < "$lock"
-if [ "$holder" != "$3" ]; then echo "$holder of $rest"; exit {LOCKED}; fi
-touch "$lock"
-find "$1" -mindepth 1 -maxdepth 1 -type d \\( -name '*-deploy-????' -o -name '*-rollback-????' \\) \\
-  ! -name "$3" -exec rm -rf {{}} + 2>/dev/null
-true
-"""
-# A deployment may take longer than a lock lasts: its holder says that it goes on.
-RENEW = """
-if read -r holder rest < "$1/deployment.lock" && [ "$holder" = "$2" ]; then touch "$1/deployment.lock"; fi 2>/dev/null
-true
-"""
-UNLOCK = """
-rm -rf "$2"
-if read -r holder rest < "$1/deployment.lock" && [ "$holder" = "$3" ]; then rm -f "$1/deployment.lock"; fi 2>/dev/null
-true
-"""
 # What a command prints, as a file of the login: the hub's account may not write there.
 KEEP = 'out="$1"; shift; "$@" > "$out.part" && mv -f "$out.part" "$out"'
 PACK = 'tar -cf "$1.part" -C "$2" . && mv -f "$1.part" "$1"'
 UNPACK = 'rm -rf "$2" && mkdir -p -m 0750 "$2" && tar -xf "$1" -C "$2" && rm -f "$1"'
 IMAGE, ACTIVATE = "model.img", "activate"
 CONVERT_SECONDS, SIGN_SECONDS, INSTALL_SECONDS = 1800.0, 300.0, 300.0
-RENEW_SECONDS = 15.0
 SPARE_SECONDS = 30.0  # a connector waits longer than the hub, which says why it gave up
 
 
@@ -238,29 +208,6 @@ def _before(target: Target, wanted: Wanted) -> ModelThere | None:
     return next((one for one in ways if not one.is_of(wanted.release_sha256, wanted.digest)), None)
 
 
-def _incoming(target: Target, shop: Workshop) -> PurePosixPath:
-    return target.site.incoming / shop.identity
-
-
-def locking(target: Target, shop: Workshop) -> Step:
-    """Keep other deployments from a Jetson, from whatever machine."""
-    folders = (target.site.incoming, _incoming(target, shop))
-    command = script(LOCK, *folders, shop.identity, shop.owner, shop.who, accepted=(0, LOCKED))
-    return Step("lock", commands=(command,))
-
-
-def renewing(target: Target, shop: Workshop) -> Command:
-    """Keep a lock that is held from getting old; does nothing to another's."""
-    return script(RENEW, target.site.incoming, shop.identity, timeout=RENEW_SECONDS)
-
-
-def closing(target: Target, shop: Workshop) -> Step:
-    """Let others come, and leave nothing behind."""
-    folder = _incoming(target, shop)
-    unlock = script(UNLOCK, target.site.incoming, folder, shop.identity)
-    return Step("unlock", commands=(*target.site.take(folder), unlock))
-
-
 def _making(
     wanted: Wanted, lacking: Sequence[Target], version: int, previous: Mapping[str, Previous], shop: Workshop
 ) -> tuple[Plan, ...]:
@@ -290,7 +237,7 @@ def _has_way_back(lacking: Sequence[Target], name: str, back: Previous) -> bool:
 def _fetching(back: Previous, shop: Workshop) -> Step:
     """What runs now, with its image: the image proves that this deployer signed it."""
     site, version = back.target.site, str(back.model.version)
-    archive = _incoming(back.target, shop) / f"{version}.tar"
+    archive = uploads(back.target, shop) / f"{version}.tar"
     tar = site.as_account(Command(("tar", "-cf", "-", "-C", site.root / "data/models" / version, ".")))
     return Errand(
         "fetch what runs now",
@@ -308,7 +255,7 @@ def _converting(wanted: Wanted, targets: Sequence[Target], shop: Workshop) -> Pl
             (*words, "--out", shop.unchecked(wanted.key), *wanted.options, "--force", "--json"), CONVERT_SECONDS
         )
         return Plan(HERE, (Step("convert", commands=(command,), where=HERE),))
-    incoming, tar = _incoming(there, shop), shop.folder / "release.tar"
+    incoming, tar = uploads(there, shop), shop.folder / "release.tar"
     release, out = incoming / "release", incoming / "conversion"
     upload = Errand(
         "upload the release",
@@ -367,7 +314,7 @@ def ran_before(there: HubThere) -> int | None:
 
 
 def _install(target: Target, shop: Workshop, key: str, version: int, options: tuple[str, ...]) -> Step:
-    incoming, archive = _incoming(target, shop), shop.folder / f"install-{version}.tar"
+    incoming, archive = uploads(target, shop), shop.folder / f"install-{version}.tar"
     packed = Packed(archive, shop.conversion(key), ((IMAGE, image_file(shop, version)),))
     remote, folder = incoming / f"{version}.tar", incoming / str(version)
     return Errand(

@@ -148,9 +148,9 @@ class Jobs:
             raise NotFound(msg)
         return self._jobs[number]
 
-    def running(self, holding: str | None = None) -> Sequence[Job]:
-        """Jobs that run, or those of them that hold one thing."""
-        return [j for j in self._jobs.values() if j.state == "running" and (holding is None or holding in j.holds)]
+    def running(self) -> Sequence[Job]:
+        """Jobs that run."""
+        return [job for job in self._jobs.values() if job.state == "running"]
 
     def require_none(self, kinds: Collection[str], what: str) -> None:
         """Refuse something while certain other work runs.

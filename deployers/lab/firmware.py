@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from deployers.lab.locks import locked
 from deployers.lab.programs import LabError, find_program, run_program
+from deployers.locks import locked
 from deployers.protocol.messages import KEY_BYTES
 
 __all__ = ["LabError", "board_command", "build", "provision"]

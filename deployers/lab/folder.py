@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from deployers.exceptions import Conflict
-from deployers.lab.locks import is_locked, locked
 from deployers.lab.programs import LabError, end_of
+from deployers.locks import is_locked, locked
 from deployers.registry import CHECKOUT
 
 if TYPE_CHECKING:

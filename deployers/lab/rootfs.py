@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deployers.exceptions import MissingTool
-from deployers.lab.locks import locked
 from deployers.lab.programs import LabError, find_program, run_program
+from deployers.locks import locked
 from deployers.registry import CHECKOUT
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from typing import IO
 
 PREFIX = "jetson-arm64"  # of everything in the cache
-SUITE, MIRROR = "bookworm", "http://deb.debian.org/debian"
+SUITE = "bookworm"  # from the mirror that debootstrap has for it
 PACKAGES = ("openssh-server", "python3", "python3-venv", "ca-certificates", "procps")
 PLATFORM = "aarch64-manylinux_2_28"  # Debian 12 has glibc 2.36
 PYTHON = "3.11"
@@ -47,7 +47,7 @@ def cache_folder() -> Path:
 
 def system_archive(said: Callable[[str], None]) -> Path:
     """The system's tar file, made if it is not in the cache."""
-    name = hashlib.sha256("\n".join((SUITE, MIRROR, *PACKAGES, str(EDITION))).encode()).hexdigest()[:12]
+    name = hashlib.sha256("\n".join((SUITE, *PACKAGES, str(EDITION))).encode()).hexdigest()[:12]
     return _cached(f"{PREFIX}-{SUITE}-{name}.tar", _make_system, said)
 
 
@@ -94,7 +94,7 @@ def _scratch(beside: Path) -> Iterator[Path]:
 def _make_system(root: Path) -> None:
     """The first stage of debootstrap, and the rest of its packages unpacked: no package's script is run."""
     options = ["--foreign", "--arch=arm64", "--variant=minbase", f"--include={','.join(PACKAGES)}"]
-    _run("debootstrap", [tool("debootstrap"), *options, SUITE, str(root), MIRROR])
+    _run("debootstrap", [tool("debootstrap"), *options, SUITE, str(root)])
     for package in sorted((root / "var/cache/apt/archives").glob("*.deb")):
         with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", str(package)], stdout=subprocess.PIPE) as files:  # noqa: S603, S607 - fixed
             # The folders that Debian merged into /usr are links, which stay.

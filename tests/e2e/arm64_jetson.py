@@ -5,11 +5,11 @@ pytest collects it only when it is named: it needs root, two gigabytes of cache 
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,21 +19,15 @@ import pytest
 
 from deployers.lab.arm64 import BINFMT
 from deployers.lab.marked import marked
+from tests.lab_runs import run_lab
 from tests.registered import register_champion
 
-ROOT = Path(__file__).resolve().parents[2]
 DEPLOY_SECONDS = 120.0
 READINGS = 60
+run = functools.partial(run_lab, seconds=3000)  # an emulated processor takes its time
 
 # The first time, Debian and TensorFlow for aarch64 are fetched.
 pytestmark = pytest.mark.timeout(3600)
-
-
-def run(home: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "deployers.lab", *words]
-    environment = {**os.environ, "EDGELOOP_HOME": str(home)}
-    environment.pop("MLFLOW_TRACKING_URI", None)  # MLflow writes it where the champion is registered
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=3000, check=False)
 
 
 @pytest.fixture(scope="module")

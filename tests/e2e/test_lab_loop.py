@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,9 +13,9 @@ import pytest
 
 from deployers.lab.marked import marked
 from deployers.lab.programs import FOLDERS
+from tests.lab_runs import run_lab
 from tests.registered import register_champion
 
-ROOT = Path(__file__).resolve().parents[2]
 READINGS = 40
 
 pytestmark = [
@@ -33,20 +30,13 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     register_champion(made, tmp_path_factory.mktemp("scratch"))
     yield made
     mark = json.loads((made / "lab" / "settings.json").read_text())["mark"]
-    assert run(made, "down").returncode == 0
+    assert run_lab(made, "down").returncode == 0
     assert marked(mark) == []
-
-
-def run(home: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "deployers.lab", *words]
-    environment = {**os.environ, "EDGELOOP_HOME": str(home)}
-    environment.pop("MLFLOW_TRACKING_URI", None)  # MLflow writes it where the champion is registered
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=800, check=False)
 
 
 @pytest.fixture(scope="module")
 def turned(home: Path) -> dict[str, Any]:
-    done = run(home, "loop", "--board-kind", "native", "--speed", "12000", "--readings", str(READINGS), "--json")
+    done = run_lab(home, "loop", "--board-kind", "native", "--speed", "12000", "--readings", str(READINGS), "--json")
     assert done.returncode == 0, done.stderr
     return dict(json.loads(done.stdout))
 
@@ -66,13 +56,13 @@ def test_versions_and_durations_are_told(turned) -> None:
 
 
 def test_the_lab_stays_up_and_its_page_answers(home: Path, turned) -> None:
-    assert json.loads(run(home, "status", "--json").stdout)["up"] is True
+    assert json.loads(run_lab(home, "status", "--json").stdout)["up"] is True
     with urllib.request.urlopen(turned["page"], timeout=20) as page:  # noqa: S310 - the address is http
         assert b"<html" in page.read().lower()
 
 
 def test_a_second_turn_changes_nothing_and_tells_people_what_came(home: Path, turned) -> None:
-    done = run(home, "loop", "--readings", "10")
+    done = run_lab(home, "loop", "--readings", "10")
     assert done.returncode == 0, done.stderr
     for text in ("live error", "LiteRT (hub)", "image 1 confirmed", "/#token=", "stays up until"):
         assert text in done.stdout

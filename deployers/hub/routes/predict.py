@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -79,9 +78,9 @@ class Forecast(BaseModel):
 def _schema() -> dict[str, Any]:
     """Of a question, in one piece: what it refers to would be looked for elsewhere in the description."""
     schema = Question.model_json_schema()
-    given = schema.pop("$defs")[Given.__name__]
-    whole = json.dumps(schema).replace(json.dumps({"$ref": f"#/$defs/{Given.__name__}"}), json.dumps(given))
-    return dict(json.loads(whole))
+    listed, _ = schema["properties"]["readings"]["anyOf"]  # or null
+    listed["items"] = schema.pop("$defs")[Given.__name__]
+    return schema
 
 
 BODY = {"requestBody": {"required": True, "content": {JSON: {"schema": _schema(), "examples": EXAMPLES}}}}

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from deployers.deployment.holding import locking
 from deployers.deployment.lease import renewed
 from deployers.deployment.places import Target, Workshop
-from deployers.deployment.plan import Numbers, deployment_plan, locking
+from deployers.deployment.plan import Numbers, deployment_plan
 from deployers.deployment.preparing import prepare
 from deployers.deployment.watching import Nobody
 from deployers.exceptions import Conflict, HostKeyError, Unreachable

@@ -155,8 +155,6 @@ def test_what_one_job_holds_no_other_gets(tmp_path: Path) -> None:
         again = await jobs.start("forward", {}, works, {"board b"})
         await again.ended.wait()
         assert [job.kind for job in jobs.running()] == ["deploy"]
-        assert jobs.running("board b") == []
-        assert len(jobs.running("board a")) == 1
 
     within(tmp_path, body)
 

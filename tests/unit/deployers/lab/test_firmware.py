@@ -12,8 +12,8 @@ import pytest
 from deployers.exceptions import MissingTool
 from deployers.lab import firmware
 from deployers.lab.firmware import board_command, build, provision
-from deployers.lab.locks import is_locked
 from deployers.lab.programs import LabError
+from deployers.locks import is_locked
 from deployers.registry import CHECKOUT
 
 

@@ -17,13 +17,6 @@ from deployers.lab.programs import LabError
 from deployers.registry import CHECKOUT
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> LabFolder:
-    made = LabFolder(tmp_path / "lab")
-    made.make()
-    return made
-
-
 def test_it_is_in_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EDGELOOP_HOME", str(tmp_path))
     assert LabFolder.from_environment().path == tmp_path / "lab"

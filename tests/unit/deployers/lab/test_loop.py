@@ -24,13 +24,6 @@ BOARDS = ("board-1", "board-2")
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> LabFolder:
-    made = LabFolder(tmp_path / "lab")
-    made.make()
-    return made
-
-
-@pytest.fixture
 def is_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(LabFolder, "is_held", lambda _: True)
 

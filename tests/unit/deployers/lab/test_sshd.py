@@ -11,7 +11,7 @@ import time
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
@@ -22,20 +22,15 @@ from deployers.connectors.opening import connect
 from deployers.exceptions import DeployerError, HostKeyError, MissingTool
 from deployers.inventory import Inventory
 from deployers.lab import programs, sshd
-from deployers.lab.folder import LabFolder
 from deployers.lab.jetson import KeptPort, NativeJetson, inventory_text, own_python
 from deployers.lab.programs import LabError
 from deployers.lab.sshd import SshServer, find_sshd, passed_environment, server_settings, write_key
 
+if TYPE_CHECKING:
+    from deployers.lab.folder import LabFolder
+
 is_missing = shutil.which("sshd", path=programs.FOLDERS) is None
 needs_sshd = pytest.mark.skipif(is_missing, reason="openssh-server is not here")
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> LabFolder:
-    made = LabFolder(tmp_path / "lab")
-    made.make()
-    return made
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from deployers.exceptions import Conflict
-from deployers.lab.locks import is_locked, locked
+from deployers.locks import is_locked, locked
 from deployers.registry import CHECKOUT
 
 BUSY = Conflict("someone holds it")
@@ -94,7 +94,7 @@ def test_who_holds_waits_for_those_who_look(file: Path) -> None:
 
 
 def test_a_process_that_is_killed_lets_go(file: Path) -> None:
-    hold = "import sys; from pathlib import Path; from deployers.lab.locks import locked\n"
+    hold = "import sys; from pathlib import Path; from deployers.locks import locked\n"
     hold += f"with locked(Path({str(file)!r}), 0, OSError()): print('held', flush=True); sys.stdin.read()"
     with subprocess.Popen([sys.executable, "-c", hold], stdin=-1, stdout=-1, cwd=CHECKOUT) as other:
         assert other.stdout is not None

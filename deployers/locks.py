@@ -23,12 +23,9 @@ def locked(file: Path, seconds: float, busy: Exception) -> Iterator[None]:
         seconds: how long to wait for who holds it now.
         busy: raised if that is not enough.
     """
-    end = time.monotonic() + seconds
     with file.open("a") as lock:
-        while not _taken(lock.fileno(), fcntl.LOCK_EX):
-            if time.monotonic() >= end:
-                raise busy
-            time.sleep(_POLL_SECONDS)
+        if not take(lock.fileno(), seconds):
+            raise busy
         yield
 
 
@@ -37,10 +34,25 @@ def is_locked(file: Path) -> bool:
     if not file.parent.exists():
         return False
     with file.open("a") as lock:
-        return not _taken(lock.fileno(), fcntl.LOCK_SH)
+        return is_taken(lock.fileno())
 
 
-def _taken(lock: int, how: int) -> bool:
+def take(lock: int, seconds: float) -> bool:
+    """Hold an open file until it is closed; False if another process has it for all these seconds."""
+    end = time.monotonic() + seconds
+    while not _flocked(lock, fcntl.LOCK_EX):
+        if time.monotonic() >= end:
+            return False
+        time.sleep(_POLL_SECONDS)
+    return True
+
+
+def is_taken(lock: int) -> bool:
+    """Whether another process holds an open file, which is left as it is once it is closed."""
+    return not _flocked(lock, fcntl.LOCK_SH)
+
+
+def _flocked(lock: int, how: int) -> bool:
     try:
         fcntl.flock(lock, how | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -1,0 +1,26 @@
+"""The lab as a program, with a home folder of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def run_lab(home: Path, *words: str, seconds: float = 800) -> subprocess.CompletedProcess[str]:
+    """Run `python -m deployers.lab` to its end.
+
+    Args:
+        home: what EDGELOOP_HOME is.
+        words: its arguments.
+        seconds: after which it is killed, and the test fails.
+    """
+    command = [sys.executable, "-m", "deployers.lab", *words]
+    environment = {**os.environ, "EDGELOOP_HOME": str(home)}
+    environment.pop("MLFLOW_TRACKING_URI", None)  # MLflow writes it where the champion is registered
+    return subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=seconds, check=False
+    )
