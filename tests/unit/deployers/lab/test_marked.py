@@ -76,5 +76,13 @@ def test_what_goes_on_all_the_same_is_named(mark: str, monkeypatch: pytest.Monke
         end_marked(mark, patience=0.0, seconds=0.1)
 
 
+def test_a_program_that_is_just_beginning_is_not_missed(mark: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For a moment it has no environment."""
+    looks, killed = iter([[], [7_000_000], [], []]), list[int]()
+    monkeypatch.setattr(module, "marked", lambda _: next(looks))
+    monkeypatch.setattr(module.os, "kill", lambda process, _: killed.append(process))
+    assert end_marked(mark) == killed == [7_000_000]
+
+
 def test_nothing_to_end_takes_no_time(mark: str) -> None:
     assert end_marked(mark) == []
