@@ -26,7 +26,7 @@ def training_pipeline(config: TrainingConfig, provenance: dict[str, Any]) -> Non
     dataset = Client().get_artifact_version(name, version)
     load(dataset)
     found, search_page = search(dataset, config.search, config.seed, after="load")
-    forecaster = train(dataset, found, config.search, config.seed, config.refit)
+    forecaster = train(dataset, found, config.search, config.seed, config.refit, config.seeds)
     evaluation, evaluation_page = evaluate(dataset, forecaster, config.gate, config.seed)
     release = package(dataset, forecaster, evaluation, found, provenance)
     fidelity, fidelity_page = convert(release, config.conversion)
