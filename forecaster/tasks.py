@@ -7,14 +7,12 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from forecaster.trials import Trial
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from forecaster.arrays import Floats
     from forecaster.genome import Candidate
-    from forecaster.trials import Fold
+    from forecaster.trials import Fold, Trial
 
 
 @dataclass(frozen=True)

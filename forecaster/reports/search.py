@@ -190,8 +190,8 @@ def _finite(values: Doubles) -> Doubles:
 def _progress_caption(records: Sequence[Record]) -> str:
     diverged = int((~np.isfinite(_column(records, "fitness"))).sum())
     caption = (
-        "Fitness is the RMSE relative to persistence's, raised with size; less is better. Candidates that were given up "
-        "early have that of their short training. Dotted: generations."
+        "Fitness is the RMSE relative to persistence's, raised with size; less is better. Candidates that were "
+        "given up early have that of their short training. Dotted: generations."
     )
     return f"{caption} {diverged} candidate(s) diverged and are not drawn." if diverged else caption
 

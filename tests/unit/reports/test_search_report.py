@@ -122,8 +122,8 @@ def test_one_candidate_makes_a_page_without_genes() -> None:
     assert html.count("<figcaption>") == 2
 
 
-def test_the_page_has_three_pictures_and_nothing_from_outside(html: str) -> None:
-    assert html.count("data:image/png;base64,") == html.count("<figcaption>") == 3
+def test_the_page_has_four_pictures_and_nothing_from_outside(html: str) -> None:
+    assert html.count("data:image/png;base64,") == html.count("<figcaption>") == 4
     assert not re.search(r'(?:src|href)="(?!data:)', html)
 
 
