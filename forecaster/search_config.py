@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from forecaster.genome import SpaceConfig
+from forecaster.workers import require_workers
 
 
 class SearchConfig(BaseModel):
@@ -53,11 +54,22 @@ class SearchConfig(BaseModel):
     finalists: int = Field(3, ge=1, description="best candidates that are trained again on other seeds")
     finalist_seeds: int = Field(2, ge=1, description="trainings a finalist is judged by, the first included")
     space: SpaceConfig = Field(SpaceConfig(), description="choices of each gene")
+    # Left out of what is written and compared: the result does not depend on it.
+    workers: str = Field(
+        "1",
+        exclude=True,
+        description="who trains: a number of processes of this machine, or the tcp://host:port of a Dask scheduler",
+    )
 
     @property
     def rung_updates(self) -> tuple[int, ...]:
         """Updates after which each rung judges, the last rung's included."""
         return (*sorted({max(1, round(share * self.updates)) for share in self.rungs} - {self.updates}), self.updates)
+
+    @field_validator("workers", mode="before")
+    @classmethod
+    def _known_workers(cls, where: object) -> str:
+        return require_workers(str(where))
 
     @field_validator("objectives")
     @classmethod
