@@ -119,7 +119,7 @@ lines: setup ## count lines of code and of tests
 
 .PHONY: lock
 lock: setup ## resolve the dependency groups anew and write locks/
-	@$(UV_COMPILE) $(foreach group,pipelines deploy hub convert dev,--group pyproject.toml:$(group)) -o locks/dev.txt
+	@$(UV_COMPILE) $(foreach group,pipelines deploy hub convert dev bench,--group pyproject.toml:$(group)) -o locks/dev.txt
 	@$(UV_COMPILE) --constraint locks/dev.txt --group pyproject.toml:pipelines -o locks/pipelines.txt
 	@$(UV_COMPILE) --constraint locks/dev.txt --group pyproject.toml:deploy -o locks/deploy.txt
 	@$(UV_COMPILE) --constraint locks/dev.txt --group pyproject.toml:hub -o locks/hub.txt

@@ -138,7 +138,8 @@ class Courses:
         self.breeder, self.config, self.seed, self.folds, self.scale = breeder, config, seed, folds, scale
         self.progress = progress
         self.rungs = config.rung_updates
-        self.budget = Budget(config, config.finalists * (config.finalist_seeds - 1) * folds * config.updates)
+        # The usual recipe is judged beside the finalists.
+        self.budget = Budget(config, (config.finalists + 1) * (config.finalist_seeds - 1) * folds * config.updates)
         self.all: dict[int, Course] = {}
         self.records: dict[int, Record] = {}
         self.stopped = ""
