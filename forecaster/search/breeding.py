@@ -57,12 +57,12 @@ class Breeder:
         """One of two parents, or of one, mutated."""
         with _module_seed(rng):
             first, second = self._parents(pool)
-            genome, parents = list(first), (first.number,)
+            genome, parents = list(first), [first.number]
             if rng.random() < self.config.crossover:
                 genome, _ = tools.cxUniform(list(first), list(second), indpb=0.5)
-                parents = tuple(dict.fromkeys((first.number, second.number)))
+                parents = list(dict.fromkeys((first.number, second.number)))
             draws = _ever_further(self.space.mutate(genome, rng, self.config.mutation), self.space, rng, self.config)
-            return self._individual(draws, parents)
+            return self._individual(draws, tuple(parents))
 
     def best(self, individuals: Sequence[Individual], count: int) -> list[Individual]:
         """The best by fitness; by fronts and crowding where there are several objectives (NSGA-II)."""
