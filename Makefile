@@ -103,6 +103,11 @@ e2e-arm64: setup ## the loop on an emulated aarch64 Jetson, conversion there inc
 	@scripts/install-debian.sh $(FIRMWARE_PACKAGES) $(LAB_PACKAGES) debootstrap qemu-user-static iproute2
 	@$(PY) -m pytest --no-cov -s -q tests/e2e/arm64_jetson.py $(ARGS)
 
+.PHONY: bench-search
+bench-search: setup ## the search beside random, Optuna, Keras Tuner and plain DEAP, at equal CPU seconds (ARGS go to it)
+	@scripts/install-debian.sh libgomp1
+	@$(PY) -m benchmarks.search $(ARGS)
+
 .PHONY: bench-accuracy
 bench-accuracy: setup ## forecast errors of the GRU and of its rivals on the reference readings (ARGS go to it)
 	@scripts/install-debian.sh libgomp1
@@ -114,7 +119,7 @@ lines: setup ## count lines of code and of tests
 
 .PHONY: lock
 lock: setup ## resolve the dependency groups anew and write locks/
-	@$(UV_COMPILE) $(foreach group,pipelines deploy hub convert dev,--group pyproject.toml:$(group)) -o locks/dev.txt
+	@$(UV_COMPILE) $(foreach group,pipelines deploy hub convert dev bench,--group pyproject.toml:$(group)) -o locks/dev.txt
 	@$(UV_COMPILE) --constraint locks/dev.txt --group pyproject.toml:pipelines -o locks/pipelines.txt
 	@$(UV_COMPILE) --constraint locks/dev.txt --group pyproject.toml:deploy -o locks/deploy.txt
 	@$(UV_COMPILE) --constraint locks/dev.txt --group pyproject.toml:hub -o locks/hub.txt

@@ -90,6 +90,15 @@ def sources(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
+def workers(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The option that says who trains."""
+    return click.option(
+        "--workers",
+        metavar="N|tcp://HOST:PORT",
+        help="Train in N processes, or on the workers of a Dask scheduler (docs/cluster.md); the result is the same.",
+    )(function)
+
+
 @click.group(epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})
 def cli() -> None:
     """Readings in, a registered streaming GRU forecaster out."""
@@ -123,9 +132,12 @@ Examples:
   python run.py train
   python run.py train --dataset temperature:3 --seed 2 --json
   python run.py train --set search.max_evaluations=12 --set refit=false
+  python run.py train --workers 4
+  python run.py train --workers tcp://192.0.2.10:8786
 """
 )
 @click.option("--dataset", help="Dataset artifact, NAME or NAME:VERSION; the newest version if none is given.")
+@workers
 @common
 def train(**options: Any) -> None:
     """A dataset becomes a registered model version."""
@@ -148,6 +160,7 @@ Examples:
 """,
 )
 @sources
+@workers
 @common
 def everything(**options: Any) -> None:
     """Both pipelines, one after the other."""
@@ -249,7 +262,7 @@ def _on_stack(stack: str, home: Home, config: Config, work: Callable[[Config], d
 def _overrides(options: dict[str, Any]) -> list[str]:
     """The command's own options as overrides, behind those given with --set."""
     named = {f"data.{name}": options.get(name) for name in ("source", "user", "tag")}
-    named["training.seed"] = options.get("seed")
+    named |= {"training.seed": options.get("seed"), "training.search.workers": options.get("workers")}
     name, _, version = (options.get("dataset") or "").partition(":")
     named |= {"training.dataset": name or None, "training.dataset_version": version or None}
     given = [f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in named.items() if value is not None]

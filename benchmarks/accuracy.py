@@ -71,7 +71,7 @@ def main() -> int:
 
 def run(job: Job) -> dict[str, Any]:
     """All figures of one job."""
-    dataset = _dataset(job)
+    dataset = reference_dataset(job.source, job.user)
     rows = _gru(dataset, job) if job.seed is not None else _rivals(dataset, job)
     return {"user": job.user, "seed": job.seed, "rows": rows}
 
@@ -89,9 +89,10 @@ def summarise(rows: list[dict[str, Any]], users: list[str]) -> list[dict[str, An
     return sorted(table, key=lambda row: (users.index(row["user"]), row["rmse"]))
 
 
-def _dataset(job: Job) -> Dataset:
+def reference_dataset(source: str, user: str) -> Dataset:
+    """One sensor's readings as the data pipeline makes a dataset of them, with its default settings."""
     config = load_config([]).data
-    grid, report = clean(read_readings(job.source, Selection(user=job.user)), config.cleaning)
+    grid, report = clean(read_readings(source, Selection(user=user)), config.cleaning)
     parts = split(grid, config.split)
     program = fit_program(parts, config.features, report.cadence_seconds, config.sequences.horizon)
     return build_dataset(parts, program, config.sequences, {})
@@ -107,7 +108,7 @@ def _gru(dataset: Dataset, job: Job) -> list[dict[str, Any]]:
         sizes = {"parameters": model.architecture.parameters, "macs": model.architecture.macs_per_forecast}
         cost = {"cpu_seconds": found.cpu_seconds + model.training["cpu_seconds"]}
         rows.append(
-            {**_errors(dataset, model.forecasts(dataset.grid)), "user": job.user, "model": name, **sizes, **cost}
+            {**errors_on_test(dataset, model.forecasts(dataset.grid)), "user": job.user, "model": name, **sizes, **cost}
         )
     return rows
 
@@ -120,11 +121,12 @@ def _rivals(dataset: Dataset, job: Job) -> list[dict[str, Any]]:
                 continue  # they learn nothing
             rival.fit(dataset.grid, dataset.program.horizon, dataset.program.cadence_seconds, parts)
             name = rival.name if parts != BOTH else f"{rival.name}, train+validation"
-            rows.append({**_errors(dataset, rival.forecast(dataset.grid)), "user": job.user, "model": name})
+            rows.append({**errors_on_test(dataset, rival.forecast(dataset.grid)), "user": job.user, "model": name})
     return rows
 
 
-def _errors(dataset: Dataset, forecasts: Any) -> dict[str, float]:
+def errors_on_test(dataset: Dataset, forecasts: Any) -> dict[str, float]:
+    """Errors of the forecasts made at the rows of the test part, `forecasts` being `(rows, horizon)` in °C."""
     test = (dataset.grid["part"] == "test").to_numpy()
     readings = truth(dataset.grid, dataset.program.horizon)
     overall = score(forecasts[test], readings[test], naive_scale(dataset.grid)).overall

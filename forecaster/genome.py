@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from forecaster.arrays import Rows
 
 ORDERED = ("units", "steps", "burn_in", "learning_rate", "batch", "dropout", "weight_decay")
+# A neighbouring choice of one of these changes a network less than another seed does.
+FINE = ("burn_in", "batch", "dropout", "weight_decay")
 # A step to a neighbouring choice explores around a good value; one in four jumps leaves its valley.
 JUMP = 0.25
 
@@ -150,6 +152,11 @@ class Space:
             weight_decay=genes["weight_decay"],
         )
         return Candidate((self.always, *chosen), genes["form"], genes["units"], recipe)
+
+    def is_near(self, one: Sequence[int], other: Sequence[int]) -> bool:
+        """Whether two genomes are the same, or but for one step of one gene that hardly matters."""
+        steps = {name: abs(a - b) for name, a, b in zip(self.choices, one, other, strict=True) if a != b}
+        return not steps or (len(steps) == 1 and any(steps.get(name) == 1 for name in FINE))
 
     def fits(self, candidate: Candidate, horizon: int) -> bool:
         """Whether the network keeps the limit of parameters."""

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from forecaster.arrays import Doubles, Floats
     from forecaster.dataset import Dataset
 
+SEED_STEP = 1000
+
 
 class Forecaster:
     """A network that forecasts; never changed once made (a plain class for the reason `Dataset` is one).
@@ -94,13 +96,24 @@ class Forecaster:
         return loaded
 
 
-def train(dataset: Dataset, candidate: Candidate, best_update: int, seed: int, *, refit: bool) -> Forecaster:
+def train(  # noqa: PLR0913 - data, recipe, length, seeds and parts
+    dataset: Dataset, candidate: Candidate, best_update: int, seed: int, *, refit: bool, seeds: int = 1
+) -> Forecaster:
     """The final training of the search's winner.
 
     With `refit` the network learns from training and validation part together, on the schedule of the
     search and for as many updates as were best there; no part is left to choose a checkpoint by, and the
     scaler stays that of the training part. Without, it learns from the training part and keeps the
     checkpoint with the lowest validation error.
+
+    Args:
+        dataset: the one of the search.
+        candidate: what to train.
+        best_update: how long, with `refit`.
+        seed: of the first training.
+        refit: learn from the validation part, too.
+        seeds: trainings, each on a seed of its own; the one with the median error on the validation part is kept,
+            for a lucky one promises what the next training does not keep.
 
     Raises:
         ForecasterError: the training diverged.
@@ -111,14 +124,24 @@ def train(dataset: Dataset, candidate: Candidate, best_update: int, seed: int, *
     architecture = candidate.architecture(program.horizon)
     chosen = columns(dataset.program.names, candidate.features)
     stop = best_update if refit else None
-    result = fit(dataset.training_sequences(parts), chosen, architecture, candidate.recipe, seed, stop_after=stop)
+    sequences = dataset.training_sequences(parts)
+    fits = {
+        each: fit(sequences, chosen, architecture, candidate.recipe, each, stop_after=stop)
+        for each in range(seed, seed + seeds * SEED_STEP, SEED_STEP)
+    }
+    errors = {each: made.validation_rmse for each, made in fits.items()}
+    kept = sorted(errors, key=lambda each: errors[each])[(seeds - 1) // 2]
+    result = fits[kept]
     if not np.isfinite(result.validation_rmse):
         msg = (
             f"training diverged with learning rate {candidate.recipe.learning_rate!r}, lower search.space.learning_rate"
         )
         raise ForecasterError(msg)
     training = {
-        "seed": seed,
+        "seed": kept,
+        "validation_rmse_by_seed": {
+            str(each): error * program.target_scale if np.isfinite(error) else None for each, error in errors.items()
+        },
         "parts": list(parts),
         "updates": result.best_update,
         "candidate": candidate.as_dict(),

@@ -19,7 +19,9 @@ class Record:
         validation_rmse: °C, of the best checkpoint on the validation part.
         fold_ratios: RMSE over persistence's for each fold, the validation part first.
         fitness: mean of the ratios with the penalty for size; what the search lowers.
+        rung_fitness: the same at each rung that it came to; the first can be compared between all candidates.
         best_update: update of the best checkpoint.
+        updates: of its training on the validation part; fewer than others where it was given up before.
         parameters, macs: size of the network, multiply-accumulates of a forecast.
         cpu_seconds: cost of the training.
         finished: Unix time of its end.
@@ -33,7 +35,9 @@ class Record:
     validation_rmse: float
     fold_ratios: tuple[float, ...]
     fitness: float
+    rung_fitness: tuple[float, ...]
     best_update: int
+    updates: int
     parameters: int
     macs: int
     cpu_seconds: float
@@ -42,7 +46,7 @@ class Record:
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> Record:
         """The inverse of `dataclasses.asdict`, also from JSON."""
-        lists = {name: tuple(fields[name]) for name in ("parents", "genome", "fold_ratios")}
+        lists = {name: tuple(fields[name]) for name in ("parents", "genome", "fold_ratios", "rung_fitness")}
         return cls(**{**fields, **lists})
 
 
@@ -57,7 +61,8 @@ class SearchResult:
             and the `standard_error` of that margin, both as mean squared ratios to persistence.
         best_update: median best update of the winner's trainings.
         stopped: why the search ended.
-        cpu_seconds: of the whole search, kept over a resume.
+        cpu_seconds: of all its trainings, kept over a resume.
+        peak_bytes: most memory that the processes of the search had at a time, together; 0 where nobody knows.
     """
 
     records: tuple[Record, ...]
@@ -66,6 +71,7 @@ class SearchResult:
     best_update: int
     stopped: str
     cpu_seconds: float
+    peak_bytes: int = 0
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -83,6 +89,7 @@ class SearchResult:
             "macs": best.macs,
             "stopped": self.stopped,
             "cpu_seconds": self.cpu_seconds,
+            "peak_bytes": self.peak_bytes,
         }
 
     @classmethod

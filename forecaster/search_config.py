@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from forecaster.genome import SpaceConfig
+from forecaster.workers import require_workers
 
 
 class SearchConfig(BaseModel):
@@ -24,6 +25,19 @@ class SearchConfig(BaseModel):
         "speed of the machine",
     )
     updates: int = Field(300, ge=1, description="optimiser updates of one training")
+    rungs: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = Field(
+        (0.25, 0.5), description="shares of the updates after which the worse part is given up; none: all to the end"
+    )
+    keep: float = Field(0.5, gt=0, le=1, description="share of the candidates that goes on from a rung")
+    mode: Literal["generations", "steady"] = Field(
+        "generations", description="steady: no barrier between generations, for workers of uneven speed"
+    )
+    in_flight: int = Field(
+        8, ge=1, description="trainings under way in the steady mode; the result depends on it, not on the workers"
+    )
+    objectives: tuple[Literal["error", "macs", "bytes"], ...] = Field(
+        ("error",), min_length=1, description="what is lowered; several: NSGA-II, and the front is in the report"
+    )
     tournament: int = Field(3, ge=1, description="individuals of a tournament")
     crossover: float = Field(0.6, ge=0, le=1, description="share of children with two parents")
     mutation: float = Field(0.15, gt=0, le=1, description="probability that a gene mutates")
@@ -40,6 +54,30 @@ class SearchConfig(BaseModel):
     finalists: int = Field(3, ge=1, description="best candidates that are trained again on other seeds")
     finalist_seeds: int = Field(2, ge=1, description="trainings a finalist is judged by, the first included")
     space: SpaceConfig = Field(SpaceConfig(), description="choices of each gene")
+    # Left out of what is written and compared: the result does not depend on it.
+    workers: str = Field(
+        "1",
+        exclude=True,
+        description="who trains: a number of processes of this machine, or the tcp://host:port of a Dask scheduler",
+    )
+
+    @property
+    def rung_updates(self) -> tuple[int, ...]:
+        """Updates after which each rung judges, the last rung's included."""
+        return (*sorted({max(1, round(share * self.updates)) for share in self.rungs} - {self.updates}), self.updates)
+
+    @field_validator("workers", mode="before")
+    @classmethod
+    def _known_workers(cls, where: object) -> str:
+        return require_workers(str(where))
+
+    @field_validator("objectives")
+    @classmethod
+    def _begins_with_the_error(cls, objectives: tuple[str, ...]) -> tuple[str, ...]:
+        if objectives[0] != "error" or len(set(objectives)) < len(objectives):
+            msg = f"{objectives!r}: expected error first and each other one once"
+            raise ValueError(msg)
+        return objectives
 
     @model_validator(mode="after")
     def _breeds(self) -> Self:

@@ -16,7 +16,7 @@ from forecaster.sequences import MISSING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from forecaster.arrays import Doubles
+    from forecaster.arrays import Doubles, Floats
     from forecaster.dataset import Dataset
 
 
@@ -54,11 +54,16 @@ class Fold:
 
     def trial(self, candidate: Candidate, seed: int) -> Trial:
         """Train the candidate once."""
+        return self.trained(candidate, seed)[0]
+
+    def trained(self, candidate: Candidate, seed: int, initial: Floats | None = None) -> tuple[Trial, Floats]:
+        """Train the candidate once, perhaps on from given weights; how it was judged, and its best weights."""
         chosen = columns(self.names, candidate.features)
-        result = fit(self.sequences, chosen, candidate.architecture(self.horizon), candidate.recipe, seed)
+        architecture = candidate.architecture(self.horizon)
+        result = fit(self.sequences, chosen, architecture, candidate.recipe, seed, initial=initial)
         ratio = result.validation_rmse / self.persistence
         blocks = result.validation_mse.astype(np.float64) / self.persistence**2
-        return Trial(self.number, result.validation_rmse, ratio, blocks, result.best_update)
+        return Trial(self.number, result.validation_rmse, ratio, blocks, result.best_update), result.weights
 
 
 def folds(dataset: Dataset, count: int) -> list[Fold]:

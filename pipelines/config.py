@@ -56,6 +56,7 @@ class TrainingConfig(_Section):
     model: str = Field("temperature-forecaster", pattern=NAME, description="name of the registered model")
     seed: int = Field(1, ge=0, description="seed of the search and of every training")
     refit: bool = Field(default=True, description="train the winner on training and validation part together")
+    seeds: int = Field(3, ge=1, description="trainings of the winner, of which the one with the median error is kept")
     search: SearchConfig = Field(SearchConfig(), description="genetic search")
     gate: GateConfig = Field(GateConfig(), description="what a model must beat")
     conversion: ConversionConfig = Field(ConversionConfig(), description="dry run of the conversion, and its budget")

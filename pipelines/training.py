@@ -15,7 +15,7 @@ from steps.training.evaluate import evaluate
 from steps.training.gate import gate
 from steps.training.load import load
 from steps.training.package import package
-from steps.training.search import search
+from steps.training.search import WORKERS, search
 from steps.training.train import train
 
 
@@ -25,8 +25,9 @@ def training_pipeline(config: TrainingConfig, provenance: dict[str, Any]) -> Non
     name, _, version = provenance["dataset_version"].partition(":")
     dataset = Client().get_artifact_version(name, version)
     load(dataset)
-    found, search_page = search(dataset, config.search, config.seed, after="load")
-    forecaster = train(dataset, found, config.search, config.seed, config.refit)
+    apart = search.with_options(extra={WORKERS: config.search.workers})  # as a parameter it would part the cache
+    found, search_page = apart(dataset, config.search, config.seed, after="load")
+    forecaster = train(dataset, found, config.search, config.seed, config.refit, config.seeds)
     evaluation, evaluation_page = evaluate(dataset, forecaster, config.gate, config.seed)
     release = package(dataset, forecaster, evaluation, found, provenance)
     fidelity, fidelity_page = convert(release, config.conversion)

@@ -53,6 +53,7 @@ def fit(  # noqa: PLR0913, PLR0917 - data, sizes, settings and seed are chosen a
     seed: int,
     progress: Callable[[int, float], None] | None = None,
     stop_after: int | None = None,
+    initial: Floats | None = None,
 ) -> Fit:
     """Train one network and keep its best checkpoint.
 
@@ -64,6 +65,7 @@ def fit(  # noqa: PLR0913, PLR0917 - data, sizes, settings and seed are chosen a
         progress: called after each look at validation with the update and its error.
         stop_after: end the schedule after this update and keep its weights, whatever validation says
             (for a fit that has seen the validation part).
+        initial: weights to begin with, `(architecture.parameters,)`; drawn from the seed if not given.
 
     Returns:
         The fit. A training that diverges, above `DIVERGED_RMSE` or not finite, ends there and keeps the best
@@ -74,6 +76,8 @@ def fit(  # noqa: PLR0913, PLR0917 - data, sizes, settings and seed are chosen a
     """
     _require_match(sequences, columns, architecture, recipe)
     run = _Run(sequences, columns, architecture, recipe, np.random.default_rng(seed))
+    if initial is not None:
+        run.begin_with(initial)
     last = recipe.updates if stop_after is None else min(stop_after, recipe.updates)
     for update in range(1, last + 1):
         run.update(update)
@@ -135,6 +139,12 @@ class _Run:
         self.best_by_stream = np.full(streams, np.inf, np.float32)
         self.losses: list[float] = []
         self.curves: dict[str, list[float]] = {"update": [], "train_loss": [], "validation_rmse": []}
+
+    def begin_with(self, weights: Floats) -> None:
+        """Take these weights instead of drawn ones."""
+        self.weights[:] = weights
+        self.average[:] = weights
+        self.best[:] = weights
 
     @np.errstate(over="ignore", invalid="ignore")  # a diverging run is judged by its error
     def update(self, number: int) -> None:

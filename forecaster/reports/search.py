@@ -10,6 +10,7 @@ from matplotlib.ticker import MaxNLocator
 from deployers.conversion.charts import ACCENT, MODEL, MUTED, READINGS, new_axes, new_row
 from deployers.conversion.page import Page
 from forecaster.gate import number
+from forecaster.importance import importance
 from forecaster.pareto import pareto_front
 
 if TYPE_CHECKING:
@@ -19,13 +20,19 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from forecaster.arrays import Bools, Doubles
+    from forecaster.importance import Importance
 
 TABLE_ROWS = 10
 GENES_A_ROW = 4
+IMPORTANCE_CAPTION = (
+    "Each gene by itself, over all candidates as they were after the shortest training. What acts only together with "
+    "another gene is not seen here, and of what the search left early there are few."
+)
 BEST_COLUMNS = (
     "Candidate",
     "Generation",
     "Fitness",
+    "Updates",
     "Validation RMSE, °C",
     "Parameters",
     "MACs",
@@ -55,6 +62,9 @@ def search_page(records: Sequence[Record], summary: Mapping[str, Any]) -> str:
     page.figure(front_figure(records, winner), _front_caption(records))
     varied = genes(records)
     if varied:
+        rows = importance(varied, [record["rung_fitness"][0] for record in records])
+        page.section("Which genes mattered", _importance_words(rows))
+        page.figure(importance_figure(rows), IMPORTANCE_CAPTION)
         page.section("Genes", "Fitness by the value of each gene that varied; less is better.")
         page.figure(gene_figure(records, varied, winner), "One dot a candidate; the winner is the star.")
     page.section(f"The best {min(TABLE_ROWS, len(records))}")
@@ -179,7 +189,10 @@ def _finite(values: Doubles) -> Doubles:
 
 def _progress_caption(records: Sequence[Record]) -> str:
     diverged = int((~np.isfinite(_column(records, "fitness"))).sum())
-    caption = "Fitness is the RMSE relative to persistence's, raised with size; less is better. Dotted: generations."
+    caption = (
+        "Fitness is the RMSE relative to persistence's, raised with size; less is better. Candidates that were "
+        "given up early have that of their short training. Dotted: generations."
+    )
     return f"{caption} {diverged} candidate(s) diverged and are not drawn." if diverged else caption
 
 
@@ -203,6 +216,24 @@ def front_figure(records: Sequence[Record], winner: int) -> Figure:
 def _front_caption(records: Sequence[Record]) -> str:
     members = ", ".join(str(records[at]["index"]) for at in np.flatnonzero(_front(records)))
     return f"On the front, where no other candidate is both smaller and better: {members or 'none'}."
+
+
+def _importance_words(rows: Sequence[Importance]) -> str:
+    clear = [row.gene for row in rows if row.is_clear]
+    return f"More than chance explains: {', '.join(clear) or 'none'}."
+
+
+def importance_figure(rows: Sequence[Importance]) -> Figure:
+    """The share of variance that each gene explains, beside what chance does."""
+    figure, axes = new_axes(0.6 + 0.28 * len(rows), "share of the variance of log fitness", "")
+    names, at = [row.gene for row in rows], np.arange(len(rows))
+    axes.barh(at, [row.share for row in rows], color=[MODEL if row.is_clear else MUTED for row in rows], height=0.6)
+    axes.plot([row.chance for row in rows], at, "|", color=READINGS, ms=12, mew=1.5, label="chance, 95 of 100")
+    axes.set_yticks(at, names)
+    axes.invert_yaxis()
+    axes.set_xlim(0, 1)
+    axes.legend(frameon=False, loc="lower right")
+    return figure
 
 
 def gene_figure(records: Sequence[Record], varied: Mapping[str, list[Any]], winner: int) -> Figure:
@@ -235,7 +266,7 @@ def _gene_panel(axes: Axes, name: str, values: list[Any], fitness: Doubles, winn
 
 def _best_rows(records: Sequence[Record], winner: int) -> list[tuple[Any, ...]]:
     best = sorted(records, key=lambda record: record["fitness"])[:TABLE_ROWS]
-    names = ("index", "generation", "fitness", "validation_rmse", "parameters", "macs", "cpu_seconds")
+    names = ("index", "generation", "fitness", "updates", "validation_rmse", "parameters", "macs", "cpu_seconds")
     return [(*(record[name] for name in names), _unlike(records[winner], record)) for record in best]
 
 

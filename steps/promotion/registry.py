@@ -234,7 +234,8 @@ class Registry:
             begin = end - int(record["cpu_seconds"] * 1000)
             tags = {"mlflow.parentRunId": parent, "mlflow.runName": f"evaluation {record['index']}"}
             nested = self.client.create_run(experiment, start_time=begin, tags=tags)
-            figures = ("validation_rmse", "fitness", "parameters", "macs", "cpu_seconds", "generation", "best_update")
+            errors, sizes = ("validation_rmse", "fitness"), ("parameters", "macs")
+            figures = (*errors, *sizes, "updates", "best_update", "generation", "cpu_seconds")
             self.client.log_batch(
                 nested.info.run_id,
                 metrics=[Metric(name, float(record[name]), end, 0) for name in figures],

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from zenml import log_metadata, step
+from zenml import get_step_context, log_metadata, step
 from zenml.types import HTMLString
 
 from forecaster import search as genetic
@@ -12,6 +12,9 @@ from forecaster.search_config import SearchConfig
 from steps.caching import PURE
 from steps.training.checkpoint import checkpoint
 from steps.training.progress import SearchProgress
+
+# The step's extra setting that says who trains, see `forecaster.workers.open_workers`.
+WORKERS = "workers"
 
 
 @step(cache_policy=PURE)
@@ -28,8 +31,9 @@ def search(
     Returns:
         Every evaluation with the winner, and the report as a page.
     """
+    workers = get_step_context().step_run.config.extra[WORKERS]
     with SearchProgress(config.max_evaluations) as progress:
-        result = genetic.search(dataset, config, seed, checkpoint(dataset.digest, seed), progress.show)
+        result = genetic.search(dataset, config, seed, checkpoint(dataset.digest, seed), progress.show, workers)
     summary = result.summary()
     log_metadata(metadata=summary, artifact_name="search_result", infer_artifact=True)
     return result.as_dict(), HTMLString(search_page(result.as_dict()["records"], summary))

@@ -15,7 +15,7 @@ from steps.materializers import FORECASTER
 
 @step(cache_policy=PURE, output_materializers=FORECASTER)
 def train(
-    dataset: Dataset, search_result: dict[str, Any], config: SearchConfig, seed: int, refit: bool
+    dataset: Dataset, search_result: dict[str, Any], config: SearchConfig, seed: int, refit: bool, seeds: int
 ) -> Annotated[model.Forecaster, "forecaster"]:
     """Train the search's winner for good.
 
@@ -25,9 +25,10 @@ def train(
         config: its settings.
         seed: of the training.
         refit: learn from training and validation part together.
+        seeds: trainings, of which the median one is kept.
 
     Returns:
         The trained forecaster.
     """
     result = SearchResult.from_dict(search_result)
-    return model.train(dataset, winner(result, config, dataset), result.best_update, seed, refit=refit)
+    return model.train(dataset, winner(result, config, dataset), result.best_update, seed, refit=refit, seeds=seeds)

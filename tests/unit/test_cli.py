@@ -105,6 +105,8 @@ def test_a_wrong_option_ends_with_code_2(arguments: list[str]) -> None:
         ({}, []),
         ({"source": "a.csv", "user": "1", "tag": None}, ['data.source="a.csv"', 'data.user="1"']),
         ({"seed": 0}, ["training.seed=0"]),
+        ({"workers": "4"}, ['training.search.workers="4"']),
+        ({"workers": "tcp://dask:8786"}, ['training.search.workers="tcp://dask:8786"']),
         ({"dataset": "room:3"}, ['training.dataset="room"', 'training.dataset_version="3"']),
         ({"dataset": "room"}, ['training.dataset="room"']),
     ],

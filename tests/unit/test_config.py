@@ -40,6 +40,18 @@ def test_the_section_may_be_left_out() -> None:
         load_config([], ["search.population=4"])
 
 
+def test_workers_are_a_number_or_an_address_and_part_of_no_key() -> None:
+    usual = load_config([]).training.search
+    for given, workers in (("4", "4"), ("tcp://dask:8786", "tcp://dask:8786")):
+        search = load_config([], [f"search.workers={given}"], "training").training.search
+        assert search.workers == workers
+        assert search.model_dump(mode="json") == usual.model_dump(mode="json")
+        assert search.model_dump_json() == usual.model_dump_json()
+    for wrong in ("0", "true", "dask:8786"):
+        with pytest.raises(ConfigError, match="must be a number of processes"):
+            load_config([], [f"search.workers={wrong}"], "training")
+
+
 @pytest.mark.parametrize(
     ("override", "near"),
     [

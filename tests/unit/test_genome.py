@@ -99,3 +99,18 @@ def test_bad_choices_are_refused(change: dict[str, object], complaint: str) -> N
 
 def test_columns_are_positions() -> None:
     assert np.array_equal(columns(("a", "b", "c"), ("c", "a")), [2, 0])
+
+
+@pytest.mark.parametrize(
+    ("gene", "by", "near"),
+    [("burn_in", 1, True), ("dropout", 1, True), ("dropout", 2, False), ("units", 1, False), ("form", 1, False)],
+)
+def test_genomes_are_near_but_for_one_step_of_a_gene_that_hardly_matters(gene: str, by: int, near: bool) -> None:
+    space = Space(SpaceConfig(), ("difference:1", "hour:1:sin", "hour:1:cos"), 300, 288)
+    genome = [0] * len(space.choices)
+    other = list(genome)
+    other[list(space.choices).index(gene)] += by
+    assert space.is_near(genome, genome)
+    assert (space.is_near(genome, other), space.is_near(other, genome)) == (near, near)
+    other[0] = 1
+    assert not space.is_near(genome, other)

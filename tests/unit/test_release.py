@@ -271,6 +271,17 @@ def test_refit_learns_from_both_parts_and_stops_where_told(data) -> None:
     assert refit.training["cpu_seconds"] > 0
 
 
+@pytest.mark.parametrize("refit", [True, False])
+def test_of_several_trainings_the_median_one_is_kept(data, refit: bool) -> None:
+    single = {str(seed): train(data, CANDIDATE, 20, seed, refit=refit) for seed in (1, 1001, 2001)}
+    kept = train(data, CANDIDATE, 20, 1, refit=refit, seeds=3)
+    errors = kept.training["validation_rmse_by_seed"]
+    assert errors == {seed: made.training["validation_rmse_by_seed"][seed] for seed, made in single.items()}
+    median = sorted(errors, key=lambda seed: errors[seed])[1]
+    assert kept.training["seed"] == int(median)
+    assert kept.digest == single[median].digest
+
+
 def test_a_diverging_training_is_an_error(data) -> None:
     wild = Candidate(CANDIDATE.features, "gru", 6, Recipe(updates=20, batch=4, steps=32, learning_rate=1e30, clip=1e30))
     with pytest.raises(ForecasterError, match="training diverged with learning rate 1e\\+30"):

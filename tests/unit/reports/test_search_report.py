@@ -24,6 +24,8 @@ def record(
         "macs": 900 + 100 * index,
         "validation_rmse": fitness / 2,
         "cpu_seconds": 0.5,
+        "updates": 300,
+        "rung_fitness": [fitness],
     }
     known = {key: changes.pop(key) for key in list(changes) if key in figures}
     made = {"index": index, "generation": generation, "parents": list(parents), "genome": [0, 1], "fitness": fitness}
@@ -99,6 +101,14 @@ def test_the_table_has_ten_rows_at_most() -> None:
     assert len(rows(search_page(many, {**SUMMARY, "winner": 13}), "The best 10")) == 10
 
 
+def test_genes_that_matter_are_named() -> None:
+    """Units decide; what came later than the first rung does not count."""
+    many = [record(i, 0.9 - 0.1 * (i % 2), units=16 + 8 * (i % 2), dropout=0.1 * (i % 3)) for i in range(24)]
+    html = search_page([*many, record(24, 0.1, units=16, rung_fitness=[0.9, 0.1])], {**SUMMARY, "winner": 0})
+    assert "More than chance explains: units." in html
+    assert "More than chance explains: none." in search_page(RECORDS, SUMMARY)
+
+
 def test_genes_that_never_varied_are_left_out() -> None:
     found = genes(RECORDS)
     assert list(found) == ["reads hour:1", "units", "dropout"]
@@ -112,8 +122,8 @@ def test_one_candidate_makes_a_page_without_genes() -> None:
     assert html.count("<figcaption>") == 2
 
 
-def test_the_page_has_three_pictures_and_nothing_from_outside(html: str) -> None:
-    assert html.count("data:image/png;base64,") == html.count("<figcaption>") == 3
+def test_the_page_has_four_pictures_and_nothing_from_outside(html: str) -> None:
+    assert html.count("data:image/png;base64,") == html.count("<figcaption>") == 4
     assert not re.search(r'(?:src|href)="(?!data:)', html)
 
 

@@ -16,7 +16,7 @@ from steps.training.progress import SearchProgress
 
 
 def record(index: int, rmse: float) -> Record:
-    return Record(index, 0, (), (0,), {}, rmse, (0.5,), 0.5, 10, 1_200 + index, 900, 0.1, 0.0)
+    return Record(index, 0, (), (0,), {}, rmse, (0.5,), 0.5, (0.5,), 10, 10, 1_200 + index, 900, 0.1, 0.0)
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,198 @@
+"""The search beside the tools people would otherwise use, at equal CPU seconds, on the same space and trainer.
+
+    python -m benchmarks.search [--users A,B] [--seeds 1,2] [--methods ours,tpe] [--budget 40] [--further 5,10,400]
+
+    ours        forecaster.search, bounded by CPU seconds alone; also at the budgets of --further
+    random      candidates drawn evenly
+    tpe         Optuna's TPE; the median pruner looks after a quarter and a half of a training
+    nsga2       Optuna's NSGA-II, on the one error
+    hyperband   Keras Tuner's Hyperband oracle over our trainer; rungs at a quarter, a half and a whole training
+    plain       DEAP around Keras fit of a windowed GRU, as the search began: 12 individuals, 4 generations, 8 epochs
+
+Every method but plain has the search's folds, its penalty for size, its finals (the best few on further seeds, and the
+recipe known to work unless one clearly beats it), and the training pipeline's final training. The budget holds for
+candidates and finals together. All but Hyperband, whose interface takes no first trial, begin with the recipe known to
+work. CPU seconds are those of the process and its children from the first proposal to the pick: compilation by Keras
+and Optuna's own work included, imports not (they are kept beside, and would count against the rivals). The trainer's
+kernels are compiled once a checkout; what that costs is measured, and the speed-up given with it as well.
+
+A search's figures stay in build/bench/search/ and are not worked out again; what was not run is not judged. All goes to
+build/bench/search.json, the table and two plots to docs/search/. Exit code 1 where a figure falls short or a search
+failed, 130 where it was interrupted. The machine should do nothing else: the same work costs more CPU seconds where
+others want the same cores and caches.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import signal
+import sys
+import time
+from multiprocessing import resource_tracker
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.accuracy import SOURCE, USERS
+from benchmarks.search_compile import compilation_seconds
+from benchmarks.search_figure import draw
+from benchmarks.search_jobs import METHODS, OURS, PLAIN, Job, kept, run_and_keep
+from benchmarks.search_summary import curves, longer, shortfalls, speedups, table
+from benchmarks.search_table import markdown, page
+from pipelines.config import load_config
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+ROOT = Path(__file__).resolve().parents[1]
+INTERRUPTED = 130
+GRACE = 5.0  # seconds between asking a process to end and making it
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run what was not run before, then say what all of it says."""
+    options = _options(arguments)
+    bench = ROOT / "build" / "bench"
+    jobs = planned(options)
+    try:
+        failed = run_all([job for job in jobs if kept(job, bench / "search") is None], bench / "search", options)
+        results = [found for job in jobs if (found := kept(job, bench / "search")) is not None]
+        if not results:
+            print("search: no search came to its end", file=sys.stderr)
+            return 1
+        summary = summarise(results, options.budget, compilation(bench / "search"))
+    except KeyboardInterrupt:
+        print("search: interrupted; what came to its end is kept", file=sys.stderr)
+        return INTERRUPTED
+    (bench / "search.json").write_text(json.dumps({**summary, "runs": results}), encoding="utf-8")
+    print(markdown(summary))
+    draw(summary, options.budget, options.docs)
+    (options.docs / "README.md").write_text(page(summary, arguments or sys.argv[1:]), encoding="utf-8")
+    short = [f"{job.name} failed" for job in failed] + summary["shortfalls"]
+    for sentence in short:
+        print(f"search: {sentence}", file=sys.stderr)
+    return 1 if short else 0
+
+
+def planned(options: Any) -> list[Job]:
+    """All searches asked for, the short ones first, with the training pipeline's settings."""
+    training = load_config([]).training
+    jobs = []
+    for method in options.methods:
+        budgets = {OURS: sorted({options.budget, *options.further}), PLAIN: [0.0]}.get(method, [options.budget])
+        jobs += [
+            Job(method, user, seed, budget, options.source, training.search, training.seeds)
+            for budget in budgets
+            for seed in options.seeds
+            for user in options.users
+        ]
+    return sorted(jobs, key=lambda job: job.budget or float("inf"))
+
+
+def run_all(
+    jobs: Sequence[Job], folder: Path, options: Any, start: Callable[[Job, Path], Any] | None = None
+) -> list[Job]:
+    """Run each job in a process of its own, a few at a time; those that failed.
+
+    Args:
+        jobs: what to run.
+        folder: that keeps their figures.
+        options: `processes` says how many at a time.
+        start: starts the process of a job.
+    """
+    start = start or _start
+    waiting, failed, done = list(jobs), list[Job](), 0
+    running: list[tuple[Job, Any]] = []
+    try:
+        while waiting or running:
+            while waiting and len(running) < options.processes:
+                job = waiting.pop(0)
+                running.append((job, start(job, folder)))
+            time.sleep(0.05)
+            for job, process in [each for each in running if not each[1].is_alive()]:
+                running.remove((job, process))
+                done += 1
+                failed += [job] if process.exitcode else []
+                ending = f"failed with {process.exitcode}" if process.exitcode else "done"
+                print(f"{job.name} {ending}, {done} of {len(jobs)}", file=sys.stderr, flush=True)
+    finally:
+        _end([process for _, process in running])
+    return failed
+
+
+def _start(job: Job, folder: Path) -> Any:
+    """A job's process, from whose first moment on the terminal's interrupt is for its parent, which ends it."""
+    process = multiprocessing.get_context("spawn").Process(target=run_and_keep, args=(job, folder))
+    resource_tracker.ensure_running()  # its start would let the signal through again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        process.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    return process
+
+
+def _end(processes: Sequence[Any]) -> None:
+    for process in processes:
+        process.terminate()
+    for process in processes:
+        process.join(GRACE)
+        if process.is_alive():
+            process.kill()
+            process.join()
+
+
+def compilation(folder: Path) -> float:
+    """CPU seconds of compiling the trainer, measured once."""
+    target = folder / "compilation.json"
+    if not target.is_file():
+        target.write_text(json.dumps({"cpu_seconds": compilation_seconds()}), encoding="utf-8")
+    return float(json.loads(target.read_text(encoding="utf-8"))["cpu_seconds"])
+
+
+def summarise(results: Sequence[dict[str, Any]], budget: float, compiling: float) -> dict[str, Any]:
+    """Everything that is said of the searches."""
+    sensors = speedups(results, compiling)
+    reached = [line["speedup"] for line in sensors.values() if "speedup" in line]
+    overall = min(reached) if reached and len(reached) == len(sensors) else None
+    summary: dict[str, Any] = {
+        "budget": budget,
+        "compilation_cpu_seconds": compiling,
+        "table": table(results),
+        "speedup_vs_plain": {"smallest": overall, "sensors": sensors},
+        "longer": longer(results, budget),
+        "curves": curves(results),
+    }
+    return {**summary, "shortfalls": shortfalls(summary, budget)}
+
+
+def _options(arguments: list[str] | None) -> Any:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--source", default=str(SOURCE))
+    parser.add_argument("--users", type=_list(str), default=USERS.split(","))
+    parser.add_argument("--seeds", type=_list(int), default=[1, 2, 3, 4, 5])
+    parser.add_argument("--budget", type=float, default=40.0, help="CPU seconds of every method")
+    parser.add_argument("--further", type=_list(float), default=[5, 10, 20, 35, 400], help="budgets of ours alone")
+    parser.add_argument("--methods", type=_list(_method), default=list(METHODS), help=", ".join(METHODS))
+    parser.add_argument("--processes", type=int, choices=(1, 2), default=2)
+    parser.add_argument("--docs", type=Path, default=ROOT / "docs" / "search", help="folder of the table and the plots")
+    return parser.parse_args(arguments)
+
+
+def _list(of: Callable[[str], Any]) -> Callable[[str], list[Any]]:
+    def read(text: str) -> list[Any]:
+        return [of(item) for item in text.split(",") if item]
+
+    return read
+
+
+def _method(text: str) -> str:
+    if text not in METHODS:
+        msg = f"method {text!r} is unknown, choose from {', '.join(METHODS)}"
+        raise argparse.ArgumentTypeError(msg)
+    return text
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,194 @@
+"""From the figures of single searches to what the comparison says: intervals over seeds, curves, the speed-up."""
+
+from __future__ import annotations
+
+import statistics
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from benchmarks.search_jobs import METHODS, OURS, PLAIN
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from forecaster.arrays import Doubles
+
+Result = dict[str, Any]
+SAMPLES, LEVEL = 10_000, 0.95
+POINTS = 120  # of a curve
+# Figures to reach.
+LEAST_SPEEDUP = 25.0
+LONGER, LARGEST_GAIN = 10.0, 0.01  # ten times the CPU seconds may lower the test RMSE by at most this share
+
+
+def interval(values: Sequence[float], of: Callable[..., Any] = np.mean) -> tuple[float, float] | tuple[None, None]:
+    """Bootstrap over seeds (percentiles, Efron 1979) of a mean or median; none from a single seed."""
+    if len(values) < 2:
+        return (None, None)
+    drawn = np.random.default_rng(0).integers(0, len(values), (SAMPLES, len(values)))
+    low, high = np.quantile(of(np.asarray(values, float)[drawn], axis=1), ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
+    return (float(low), float(high))
+
+
+def estimate(values: Sequence[float]) -> dict[str, float | None]:
+    """Mean and its interval."""
+    low, high = interval(values)
+    return {"mean": statistics.fmean(values), "low": low, "high": high}
+
+
+def table(results: Sequence[Result]) -> list[dict[str, Any]]:
+    """A line for each sensor, method and budget; `usual` is the share of runs that picked the recipe known to work."""
+    lines = []
+    for user, method, budget in _groups(results):
+        same = _chosen(results, user, method, budget)
+        lines.append(
+            {
+                "user": user,
+                "method": method,
+                "budget": budget,
+                "runs": len(same),
+                "cpu_seconds": statistics.median(r["cpu_seconds"] for r in same),
+                "trainings": statistics.median(r["trainings"] for r in same),
+                "validation_rmse": estimate([_best_validation(r) for r in same]),
+                "rmse": estimate([r["test"]["rmse"] for r in same]),
+                "mae": estimate([r["test"]["mae"] for r in same]),
+                "above_ours": _above_ours(results, same),
+                "usual": None if method == PLAIN else statistics.fmean(float(r["usual"]) for r in same),
+            }
+        )
+    return lines
+
+
+def curves(results: Sequence[Result]) -> list[dict[str, Any]]:
+    """Lowest validation RMSE so far over CPU seconds: median over seeds and its interval, from the moment all have one.
+
+    The points are evenly spaced in the logarithm of the seconds and end where the first of the seeds ended.
+    """
+    drawn = []
+    for user, method, budget in _groups(results):
+        same = [r for r in _chosen(results, user, method, budget) if _errors(r)]
+        if not same:
+            continue
+        first = max(_errors(r)[0][0] for r in same)
+        last = max(first, min(r["trace"][-1]["cpu_seconds"] for r in same))
+        seconds = np.geomspace(first, last, POINTS)
+        best = np.stack([_best_so_far(r, seconds) for r in same])
+        bounds = [interval(list(column), np.median) for column in best.T]
+        drawn.append(
+            {
+                "user": user,
+                "method": method,
+                "budget": budget,
+                "cpu_seconds": seconds.tolist(),
+                "median": np.median(best, axis=0).tolist(),
+                "low": [low for low, _ in bounds],
+                "high": [high for _, high in bounds],
+            }
+        )
+    return drawn
+
+
+def speedups(results: Sequence[Result], compilation: float) -> dict[str, dict[str, Any]]:
+    """For each sensor, plain DEAP's CPU seconds over those of our smallest budget that reaches its test quality.
+
+    Reached is what is at most plain's RMSE and MAE, both means over seeds, and of plain's two trainings of its winner
+    (as found, and on the validation part as well) the better one. Nothing is interpolated: a budget was run or it does
+    not count.
+
+    Args:
+        results: of single searches.
+        compilation: CPU seconds of compiling the trainer where nothing is cached yet.
+    """
+    found = {}
+    for user in dict.fromkeys(r["user"] for r in results if r["method"] == PLAIN):
+        plain = [r for r in results if (r["user"], r["method"]) == (user, PLAIN)]
+        target = {
+            error: min(statistics.fmean(r[kind][error] for r in plain) for kind in ("test", "test_as_found"))
+            for error in ("rmse", "mae")
+        }
+        seconds = statistics.fmean(r["cpu_seconds"] for r in plain)
+        reached = next((ours for ours in _ours_by_budget(results, user) if _reaches(ours, target)), None)
+        line = {"plain_seeds": len(plain), "plain_cpu_seconds": seconds, "target": target}
+        if reached is not None:
+            own = statistics.fmean(r["cpu_seconds"] for r in reached)
+            line |= {"budget": reached[0]["budget"], "seeds": len(reached), "cpu_seconds": own}
+            line |= {"speedup": seconds / own, "speedup_with_compilation": seconds / (own + compilation)}
+        found[user] = line
+    return found
+
+
+def longer(results: Sequence[Result], budget: float) -> dict[str, dict[str, Any]]:
+    """For each sensor, by which share ten times the budget lowers our test RMSE, paired by seed."""
+    found = {}
+    for user in dict.fromkeys(r["user"] for r in results):
+        short, long = (
+            {r["seed"]: r["test"]["rmse"] for r in _chosen(results, user, OURS, seconds)}
+            for seconds in (budget, LONGER * budget)
+        )
+        shares = [1 - long[seed] / short[seed] for seed in short if seed in long]
+        if shares:
+            found[user] = {"budgets": [budget, LONGER * budget], "seeds": len(shares), "gain": estimate(shares)}
+    return found
+
+
+def shortfalls(summary: dict[str, Any], budget: float) -> list[str]:
+    """What is not reached, a sentence each; what was not run is not judged."""
+    found = []
+    for user, line in summary["speedup_vs_plain"]["sensors"].items():
+        if line.get("speedup", 0.0) < LEAST_SPEEDUP:
+            reached = f"{line['speedup']:.1f}" if "speedup" in line else "not reached at any budget"
+            found.append(f"{user}: speed-up over plain DEAP is {reached}, must be at least {LEAST_SPEEDUP:g}")
+    for user, line in summary["longer"].items():
+        if line["gain"]["mean"] > LARGEST_GAIN:
+            gain = f"{100 * line['gain']['mean']:.2f} %"
+            found.append(f"{user}: {LONGER:g} times the budget lowers RMSE by {gain}, must be at most 1 %")
+    for line in summary["table"]:
+        high = line["above_ours"]["high"]
+        if line["budget"] == budget and high is not None and high < 0:
+            by = f"{-line['above_ours']['mean']:.4f} °C"
+            found.append(f"{line['user']}: {line['method']} is better by {by} RMSE, its interval excludes zero")
+    return found
+
+
+def _groups(results: Sequence[Result]) -> list[tuple[str, str, float]]:
+    """Sensors as they come, methods in their order, budgets rising."""
+    users = list(dict.fromkeys(r["user"] for r in results))
+    keys = {(r["user"], r["method"], r["budget"]) for r in results}
+    return sorted(keys, key=lambda key: (users.index(key[0]), METHODS.index(key[1]), key[2]))
+
+
+def _chosen(results: Sequence[Result], user: str, method: str, budget: float) -> list[Result]:
+    return [r for r in results if (r["user"], r["method"], r["budget"]) == (user, method, budget)]
+
+
+def _above_ours(results: Sequence[Result], same: Sequence[Result]) -> dict[str, float | None]:
+    """Test RMSE minus that of our search with the same seed and budget; nothing where that was not run."""
+    user, budget = same[0]["user"], same[0]["budget"]
+    ours = {r["seed"]: r["test"]["rmse"] for r in _chosen(results, user, OURS, budget)}
+    paired = [r["test"]["rmse"] - ours[r["seed"]] for r in same if r["seed"] in ours and r["method"] != OURS]
+    return estimate(paired) if paired else {"mean": None, "low": None, "high": None}
+
+
+def _errors(result: Result) -> list[tuple[float, float]]:
+    """CPU seconds and validation RMSE of each training that has one."""
+    return [(t["cpu_seconds"], t["validation_rmse"]) for t in result["trace"] if t["validation_rmse"] is not None]
+
+
+def _best_validation(result: Result) -> float:
+    return min((error for _, error in _errors(result)), default=float("nan"))
+
+
+def _best_so_far(result: Result, seconds: Doubles) -> Doubles:
+    ends, errors = np.array(_errors(result)).T
+    at = np.searchsorted(ends, seconds, side="right") - 1
+    return np.asarray(np.minimum.accumulate(errors)[at.clip(0)])
+
+
+def _ours_by_budget(results: Sequence[Result], user: str) -> list[list[Result]]:
+    budgets = sorted({r["budget"] for r in results if (r["user"], r["method"]) == (user, OURS)})
+    return [_chosen(results, user, OURS, budget) for budget in budgets]
+
+
+def _reaches(ours: Sequence[Result], target: dict[str, float]) -> bool:
+    return all(statistics.fmean(r["test"][error] for r in ours) <= bound for error, bound in target.items())

@@ -1,0 +1,109 @@
+"""The comparison as Markdown, for the terminal and for the docs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.search_figure import LABELS
+from benchmarks.search_summary import LEAST_SPEEDUP
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+HEAD = (
+    "sensor", "method", "budget", "seeds", "CPU s", "trainings", "validation RMSE °C", "test RMSE °C", "test MAE °C",
+    "RMSE above ours °C", "usual recipe",
+)  # fmt: skip
+LEGEND = (
+    "Means over seeds, in brackets 95 % bootstrap intervals over seeds; medians of CPU seconds and trainings. "
+    "`RMSE above ours` is paired by seed. `usual recipe`: how often it was what the finals picked."
+)
+
+
+def markdown(summary: dict[str, Any]) -> str:
+    """Every figure of the summary but the curves."""
+    speedup = summary["speedup_vs_plain"]
+    return "\n\n".join(
+        [
+            LEGEND,
+            _table(HEAD, [_line(line) for line in summary["table"]]),
+            *_speedups(speedup, summary["compilation_cpu_seconds"]),
+            *_longer(summary["longer"]),
+        ]
+    )
+
+
+def page(summary: dict[str, Any], arguments: Sequence[str]) -> str:
+    """The page of the docs: how to have it again, the figures, the plots that lie beside it."""
+    given = f" ARGS='{' '.join(arguments)}'" if arguments else ""
+    return f"""# The search beside the tools people would otherwise use
+
+`make bench-search{given}` wrote this page. What is compared, and how, stands in benchmarks/search.py.
+
+{markdown(summary)}
+
+![Lowest validation error so far over CPU seconds](curves.svg)
+
+![Test error of what each method picked over the CPU seconds of its search](test.svg)
+"""
+
+
+def _line(line: dict[str, Any]) -> list[str]:
+    above = _estimate(line["above_ours"]) if line["above_ours"]["mean"] is not None else ""
+    return [
+        line["user"],
+        LABELS[line["method"]],
+        f"{line['budget']:g}" if line["budget"] else "",
+        str(line["runs"]),
+        f"{line['cpu_seconds']:.1f}",
+        f"{line['trainings']:.0f}",
+        *(_estimate(line[name]) for name in ("validation_rmse", "rmse", "mae")),
+        above,
+        "" if line["usual"] is None else f"{100 * line['usual']:.0f} %",
+    ]
+
+
+def _speedups(found: dict[str, Any], compiling: float) -> list[str]:
+    if not found["sensors"]:
+        return []
+    head = (
+        "sensor", "plain's CPU s", "its RMSE °C", "its MAE °C", "our smallest budget that reaches both", "our CPU s",
+        "speed-up", "with compilation",
+    )  # fmt: skip
+    rows = []
+    for user, line in found["sensors"].items():
+        own = ["not reached", "", "", ""]
+        if "speedup" in line:
+            own = [f"{line['budget']:g}", f"{line['cpu_seconds']:.1f}"]
+            own += [f"{line[name]:.1f}" for name in ("speedup", "speedup_with_compilation")]
+        target = line["target"]
+        rows.append([user, f"{line['plain_cpu_seconds']:.0f}", f"{target['rmse']:.4f}", f"{target['mae']:.4f}", *own])
+    smallest = "not reached on every sensor" if found["smallest"] is None else f"{found['smallest']:.1f}"
+    sentence = (
+        f"speedup_vs_plain, the smallest of the sensors: {smallest} (to reach: {LEAST_SPEEDUP:g}). "
+        f"Compiling the trainer once costs {compiling:.1f} CPU seconds."
+    )
+    return [_table(head, rows), sentence]
+
+
+def _longer(found: dict[str, Any]) -> list[str]:
+    rows = [
+        [user, " / ".join(f"{budget:g}" for budget in line["budgets"]), str(line["seeds"]), _percent(line["gain"])]
+        for user, line in found.items()
+    ]
+    return [_table(("sensor", "CPU s", "seeds", "RMSE is lower by, %"), rows)] if rows else []
+
+
+def _percent(estimate: dict[str, float | None]) -> str:
+    return _estimate({name: None if value is None else 100 * value for name, value in estimate.items()}, digits=2)
+
+
+def _estimate(estimate: dict[str, float | None], digits: int = 4) -> str:
+    mean = f"{estimate['mean']:.{digits}f}"
+    if estimate["low"] is None:
+        return mean
+    return f"{mean} [{estimate['low']:.{digits}f}, {estimate['high']:.{digits}f}]"
+
+
+def _table(head: tuple[str, ...], rows: list[list[str]]) -> str:
+    return "\n".join(f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows))

@@ -1,0 +1,232 @@
+"""What the comparison says of its searches: intervals, curves, speed-up, what falls short."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from benchmarks import search_summary
+from benchmarks.search_summary import curves, estimate, interval, longer, shortfalls, speedups, table
+
+NOTHING = {"mean": None, "low": None, "high": None}
+
+
+def result(
+    method: str, seed: int, rmse: float, *, budget: float = 40.0, user: str = "attic", cpu: float = 40.0, **more: Any
+) -> dict[str, Any]:
+    trace = more.pop("trace", [(1.0, rmse + 0.2), (cpu, rmse + 0.1)])
+    return {
+        "method": method,
+        "user": user,
+        "seed": seed,
+        "budget": budget,
+        "cpu_seconds": cpu,
+        "trainings": len(trace),
+        "trace": [
+            {"cpu_seconds": at, "validation_rmse": error, "fitness": None, "updates": 300} for at, error in trace
+        ],
+        "test": {"rmse": rmse, "mae": more.pop("mae", rmse / 2)},
+        "usual": seed % 2 == 0,
+        "pick": {},
+        **more,
+    }
+
+
+def plain(seed: int, rmse: float, *, found: float = 9.0, cpu: float = 800.0, **more: Any) -> dict[str, Any]:
+    as_found = {"rmse": found, "mae": found / 2}
+    return result("plain", seed, rmse, budget=0.0, cpu=cpu, test_as_found=as_found, **more)
+
+
+def test_an_interval_holds_the_mean_and_narrows_with_more_seeds() -> None:
+    few, many = [0.1, 0.3], [0.1, 0.3] * 20
+    for values in (few, many):
+        low, high = interval(values)
+        assert low is not None
+        assert high is not None
+        assert low <= 0.2 <= high
+    (a, b), (c, d) = interval(few), interval(many)
+    assert d - c < (b - a) / 3  # type: ignore[operator]
+
+
+def test_an_interval_is_that_of_the_sampling_distribution() -> None:
+    values = list(np.random.default_rng(1).normal(5.0, 1.0, 400))
+    low, high = interval(values)
+    half = 1.96 * np.std(values) / 20
+    assert low == pytest.approx(np.mean(values) - half, abs=0.02)
+    assert high == pytest.approx(np.mean(values) + half, abs=0.02)
+
+
+def test_an_interval_of_medians() -> None:
+    low, high = interval([1.0, 2.0, 3.0, 4.0, 100.0], np.median)
+    assert low == 1.0
+    assert high == 100.0
+    assert interval([1.0, 2.0, 2.0, 2.0, 2.0], np.median)[1] == 2.0
+
+
+def test_one_seed_has_no_interval() -> None:
+    assert interval([0.3]) == (None, None)
+    assert estimate([0.3]) == {"mean": 0.3, "low": None, "high": None}
+
+
+def test_intervals_repeat() -> None:
+    assert interval([0.1, 0.5, 0.7]) == interval([0.1, 0.5, 0.7])
+
+
+def test_a_line_of_the_table() -> None:
+    runs = [result("ours", 1, 0.30, cpu=38.0), result("ours", 2, 0.32, cpu=42.0), result("ours", 3, 0.34, cpu=39.0)]
+    (line,) = table(runs)
+    assert (line["user"], line["method"], line["budget"], line["runs"]) == ("attic", "ours", 40.0, 3)
+    assert (line["cpu_seconds"], line["trainings"]) == (39.0, 2)
+    assert line["rmse"]["mean"] == pytest.approx(0.32)
+    assert line["mae"]["mean"] == pytest.approx(0.16)
+    assert line["rmse"]["low"] < 0.32 < line["rmse"]["high"]
+    assert line["validation_rmse"]["mean"] == pytest.approx(0.42)
+    assert line["usual"] == pytest.approx(1 / 3)
+    assert line["above_ours"] == NOTHING
+
+
+def test_lines_are_in_the_order_of_sensors_methods_budgets() -> None:
+    runs = [
+        result("tpe", 1, 0.3, user="cellar"), result("ours", 1, 0.3, budget=400.0), result("plain", 1, 0.3, budget=0.0),
+        result("ours", 1, 0.3), result("ours", 1, 0.3, user="cellar"),
+    ]  # fmt: skip
+    order = [(line["user"], line["method"], line["budget"]) for line in table(runs)]
+    assert order == [
+        ("cellar", "ours", 40.0), ("cellar", "tpe", 40.0),
+        ("attic", "ours", 40.0), ("attic", "ours", 400.0), ("attic", "plain", 0.0),
+    ]  # fmt: skip
+    assert table(runs)[-1]["usual"] is None
+
+
+def test_rivals_are_compared_with_ours_of_the_same_seed_and_budget() -> None:
+    ours = [result("ours", seed, 0.3 + seed / 10) for seed in (1, 2, 3)]
+    others = [result("ours", seed, 9.0, budget=400.0) for seed in (1, 2)]
+    rivals = [result("tpe", seed, 0.31 + seed / 10) for seed in (1, 2, 7)]
+    line = next(line for line in table([*ours, *others, *rivals]) if line["method"] == "tpe")
+    assert line["above_ours"]["mean"] == pytest.approx(0.01)
+    assert line["above_ours"]["low"] == pytest.approx(0.01)
+    assert line["runs"] == 3
+
+
+def test_a_rival_alone_is_compared_with_nothing() -> None:
+    assert table([result("tpe", 1, 0.3)])[0]["above_ours"] == NOTHING
+    assert table([result("tpe", 1, 0.3), result("ours", 2, 0.3)])[1]["above_ours"] == NOTHING
+
+
+def test_a_curve_is_the_median_of_the_lowest_errors_so_far() -> None:
+    runs = [
+        result("ours", 1, 0.3, trace=[(2.0, 0.5), (10.0, 0.9), (40.0, 0.3)]),
+        result("ours", 2, 0.3, trace=[(4.0, 0.7), (20.0, 0.6), (30.0, None), (50.0, 0.1)]),
+        result("ours", 3, 0.3, trace=[(1.0, 0.4), (45.0, 0.2)]),
+    ]
+    (curve,) = curves(runs)
+    seconds = np.array(curve["cpu_seconds"])
+    assert seconds[[0, -1]] == pytest.approx([4.0, 40.0])
+    assert curve["median"][0] == 0.5
+    assert curve["median"][-1] == 0.4
+    assert set(np.array(curve["median"])[seconds < 39]) == {0.5}
+    assert curve["low"][0] == 0.4
+    assert curve["high"][0] == 0.7
+    assert curve["high"][-2] == 0.6
+    assert len(seconds) == len(curve["low"]) == len(curve["high"]) == search_summary.POINTS
+
+
+def test_a_curve_never_rises() -> None:
+    rng = np.random.default_rng(3)
+    runs = [result("tpe", seed, 0.3, trace=list(enumerate(rng.random(30), 1))) for seed in range(5)]
+    (curve,) = curves(runs)
+    assert np.all(np.diff(curve["median"]) <= 0)
+    assert curve["median"][-1] < curve["median"][0]
+
+
+def test_a_search_without_a_finite_error_has_no_curve() -> None:
+    assert curves([result("ours", 1, 0.3, trace=[(1.0, None)])]) == []
+    (line,) = table([result("ours", 1, 0.3, trace=[(1.0, None)])])
+    assert np.isnan(line["validation_rmse"]["mean"])
+
+
+def test_the_speed_up_is_that_of_the_smallest_budget_that_reaches_plain() -> None:
+    runs = [
+        *(plain(seed, 0.30, cpu=800.0 + seed) for seed in (1, 2, 3)),
+        *(result("ours", seed, 0.31, budget=5.0, cpu=6.0) for seed in (1, 2)),
+        *(result("ours", seed, 0.29 + seed / 1000, budget=10.0, cpu=10.0 + seed) for seed in (1, 3)),
+        *(result("ours", seed, 0.20, budget=40.0) for seed in (1, 2)),
+    ]
+    line = speedups(runs, compilation=8.0)["attic"]
+    assert (line["budget"], line["seeds"], line["plain_seeds"]) == (10.0, 2, 3)
+    assert line["cpu_seconds"] == 12.0
+    assert line["speedup"] == pytest.approx(802 / 12)
+    assert line["speedup_with_compilation"] == pytest.approx(802 / 20)
+    assert line["target"] == {"rmse": pytest.approx(0.30), "mae": pytest.approx(0.15)}
+
+
+def test_both_errors_must_be_reached() -> None:
+    runs = [
+        plain(1, 0.30),
+        result("ours", 1, 0.25, budget=5.0, mae=0.16),
+        result("ours", 1, 0.31, budget=10.0, mae=0.1),
+        result("ours", 1, 0.30, budget=20.0, mae=0.15),
+    ]
+    assert speedups(runs, 0.0)["attic"]["budget"] == 20.0
+
+
+def test_the_better_of_plains_two_trainings_is_the_target() -> None:
+    runs = [plain(1, 0.30, found=0.26), result("ours", 1, 0.28)]
+    line = speedups(runs, 0.0)["attic"]
+    assert line["target"]["rmse"] == 0.26
+    assert "speedup" not in line
+
+
+def test_no_speed_up_without_plain() -> None:
+    assert speedups([result("ours", 1, 0.3)], 0.0) == {}
+
+
+def test_what_ten_times_the_budget_gains_is_paired_by_seed() -> None:
+    runs = [
+        result("ours", 1, 0.40), result("ours", 2, 0.20), result("ours", 3, 0.10),
+        result("ours", 1, 0.38, budget=400.0), result("ours", 2, 0.19, budget=400.0),
+        result("ours", 9, 0.01, budget=400.0), result("ours", 1, 0.01, budget=35.0),
+    ]  # fmt: skip
+    line = longer(runs, 40.0)["attic"]
+    assert line["budgets"] == [40.0, 400.0]
+    assert line["seeds"] == 2
+    assert line["gain"]["mean"] == pytest.approx(0.05)
+    assert longer(runs[:3], 40.0) == {}
+
+
+def summary(**more: Any) -> dict[str, Any]:
+    return {"speedup_vs_plain": {"sensors": {}}, "longer": {}, "table": [], **more}
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ({"speedup": 25.0}, []),
+        ({"speedup": 24.9}, ["attic: speed-up over plain DEAP is 24.9, must be at least 25"]),
+        ({}, ["attic: speed-up over plain DEAP is not reached at any budget, must be at least 25"]),
+    ],
+)
+def test_the_speed_up_to_reach(line: dict[str, float], expected: list[str]) -> None:
+    assert shortfalls(summary(speedup_vs_plain={"sensors": {"attic": line}}), 40.0) == expected
+
+
+@pytest.mark.parametrize(("gain", "falls_short"), [(-0.05, False), (0.01, False), (0.0123, True)])
+def test_the_gain_of_a_longer_search_that_is_allowed(gain: float, *, falls_short: bool) -> None:
+    found = shortfalls(summary(longer={"attic": {"gain": {"mean": gain}}}), 40.0)
+    assert found == (["attic: 10 times the budget lowers RMSE by 1.23 %, must be at most 1 %"] if falls_short else [])
+
+
+@pytest.mark.parametrize(
+    ("high", "budget", "falls_short"), [(-0.001, 40.0, True), (0.0, 40.0, False), (-0.001, 0, False)]
+)
+def test_a_rival_that_is_better_beyond_its_interval(high: float, budget: float, *, falls_short: bool) -> None:
+    line = {"user": "attic", "method": "tpe", "budget": budget, "above_ours": {"mean": -0.004, "high": high}}
+    found = shortfalls(summary(table=[line]), 40.0)
+    assert found == (["attic: tpe is better by 0.0040 °C RMSE, its interval excludes zero"] if falls_short else [])
+
+
+def test_what_was_not_run_is_not_judged() -> None:
+    line = {"user": "attic", "method": "tpe", "budget": 40.0, "above_ours": NOTHING}
+    assert shortfalls(summary(table=[line]), 40.0) == []
