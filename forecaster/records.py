@@ -62,7 +62,7 @@ class SearchResult:
         best_update: median best update of the winner's trainings.
         stopped: why the search ended.
         cpu_seconds: of all its trainings, kept over a resume.
-        peak_bytes: most memory that the processes of the search had at a time, together; 0 where nobody knows.
+        peak_bytes: most memory that each process of the search has had, added up; what they share counts in each.
     """
 
     records: tuple[Record, ...]

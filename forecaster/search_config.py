@@ -29,6 +29,9 @@ class SearchConfig(BaseModel):
         (0.25, 0.5), description="shares of the updates after which the worse part is given up; none: all to the end"
     )
     keep: float = Field(0.5, gt=0, le=1, description="share of the candidates that goes on from a rung")
+    inherit: bool = Field(
+        default=False, description="a child of its parent's form and units goes on from its parent's weights"
+    )
     mode: Literal["generations", "steady"] = Field(
         "generations", description="steady: no barrier between generations, for workers of uneven speed"
     )

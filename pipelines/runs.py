@@ -100,7 +100,7 @@ def run_training(config: Config) -> dict[str, Any]:
         "already_registered": not registration.created,
         "promotion": promotion,
         "network": {**forecaster.architecture.as_dict(), "features": list(forecaster.program.names)},
-        "search": {"evaluations": len(search["records"]), "stopped": search["stopped"]},
+        "search": {"evaluations": len(search["records"]), **{key: search[key] for key in ("stopped", "peak_bytes")}},
         "conversion": {"chosen": fidelity["chosen"], "types": _costs(fidelity)},
         "forecast": _last_forecast(forecaster, run.steps["load"].inputs["dataset"][0].load()),
         "evaluation": {key: value for key, value in evaluation.items() if key not in ("model", "baselines")},

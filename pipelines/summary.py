@@ -58,6 +58,7 @@ def _train(console: Console, result: Mapping[str, Any]) -> None:
         "reads": ", ".join(network["features"]),
         "search": f"{result['search']['evaluations']} evaluations, ended after {result['search']['stopped']}",
         "CPU seconds": f"{result['cpu_seconds']} for search and final training",
+        "memory": f"at most {result['search']['peak_bytes'] / 1e6:.0f} MB, all processes of the search together",
         "deployed as": _deployed(result["conversion"]),
         "trained on": result["dataset_version"],
         "release": result["release_dir"],

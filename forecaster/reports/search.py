@@ -48,7 +48,7 @@ def search_page(records: Sequence[Record], summary: Mapping[str, Any]) -> str:
 
     Args:
         records: every candidate trained, in order (`records.Record` as a dict).
-        summary: `SearchResult.summary()`: winner, stopped, cpu_seconds.
+        summary: `SearchResult.summary()`: winner, stopped, cpu_seconds, peak_bytes.
     """
     winner = int(summary["winner"])
     page = Page("Genetic search", _lead(records, summary))
@@ -74,9 +74,10 @@ def search_page(records: Sequence[Record], summary: Mapping[str, Any]) -> str:
 
 def _lead(records: Sequence[Record], summary: Mapping[str, Any]) -> str:
     generations = 1 + max(record["generation"] for record in records)
+    megabytes = number(round(summary["peak_bytes"] / 1e6))
     return (
         f"{number(len(records))} candidates in {generations} generation(s), ended after {summary['stopped']}, "
-        f"{number(round(summary['cpu_seconds'], 1))} CPU seconds"
+        f"{number(round(summary['cpu_seconds'], 1))} CPU seconds, at most {megabytes} MB of memory"
     )
 
 

@@ -15,6 +15,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from forecaster.inheritance import inherited
 from forecaster.records import Record
 from forecaster.trials import mean_ratio
 
@@ -175,7 +176,8 @@ class Courses:
     def _enter(self, course: Course) -> None:
         """Plan the trainings of the rung that a candidate is at."""
         before = self.rungs[course.rung - 1] if course.rung else 0
-        own = Wanted(course.candidate, 0, self.rungs[course.rung] - before, self.seed + course.rung, course.weights)
+        initial = course.weights if course.rung else self._inherited(course)
+        own = Wanted(course.candidate, 0, self.rungs[course.rung] - before, self.seed + course.rung, initial)
         # The other folds' networks have not seen what the validation part's have: they begin anew.
         others = range(1, self.folds) if course.rung == len(self.rungs) - 1 else ()
         wanted = [own, *(Wanted(course.candidate, fold, self.config.updates, self.seed) for fold in others)]
@@ -183,6 +185,16 @@ class Courses:
         for each in wanted:
             self._planned.append((course, each))
             self.budget.plan(each.updates)
+
+    def _inherited(self, course: Course) -> Floats | None:
+        """The weights of the first parent that has some which fit."""
+        for index in course.individual.parents if self.config.inherit else ():
+            parent = self.all[index]
+            if parent.weights is not None:
+                weights = inherited(parent.candidate, parent.weights, course.candidate, self.breeder.horizon)
+                if weights is not None:
+                    return weights
+        return None
 
     def next(self) -> Wanted | None:
         """The next training that is planned."""

@@ -35,15 +35,16 @@ class SearchProgress:
             console=console,
             disable=not self.terminal,
         )
+        self.done = 0
         self.task = self.progress.add_task("search", total=total, best="")
 
-    def show(self, record: Record, best: Record) -> None:
-        """Called after each evaluation."""
+    def show(self, _: Record, best: Record) -> None:
+        """Called when a candidate has come to its end, which is not the order in which they began."""
         text = f"best: validation RMSE {best.validation_rmse:.4f} °C, {best.parameters:,} parameters"
-        done = record.index + 1
-        self.progress.update(self.task, completed=done, best=text)
-        if not self.terminal and (record.index == 0 or done % LINE_EVERY == 0):
-            print(f"search: {done} evaluations, {text}", file=sys.__stderr__, flush=True)
+        self.done += 1
+        self.progress.update(self.task, completed=self.done, best=text)
+        if not self.terminal and (self.done == 1 or self.done % LINE_EVERY == 0):
+            print(f"search: {self.done} evaluations, {text}", file=sys.__stderr__, flush=True)
 
     def __enter__(self) -> Self:
         self.progress.start()

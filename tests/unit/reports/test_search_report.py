@@ -39,7 +39,7 @@ RECORDS = [
     record(3, 0.72, (1, 0), 1, units=24, dropout=0.2),
     record(4, 0.70, (3,), 2, units=24, dropout=0.2, features=["difference:1"]),
 ]
-SUMMARY = {"winner": 4, "stopped": "28 evaluations", "cpu_seconds": 12.34}
+SUMMARY = {"winner": 4, "stopped": "28 evaluations", "cpu_seconds": 12.34, "peak_bytes": 345_000_000}
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +53,7 @@ def rows(html: str, section: str) -> list[list[str]]:
 
 
 def test_the_lead_tells_size_end_and_cost(html: str) -> None:
-    assert "5 candidates in 3 generation(s), ended after 28 evaluations, 12.3 CPU seconds" in html
+    assert "5 candidates in 3 generation(s), ended after 28 evaluations, 12.3 CPU seconds, at most 345 MB of memory" in html
 
 
 def test_the_winner_is_told_with_its_genes(html: str) -> None:

@@ -45,6 +45,17 @@ def test_a_file_gets_the_first_and_every_fifth_evaluation(monkeypatch: pytest.Mo
     ]
 
 
+def test_evaluations_are_counted_in_whatever_order_they_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "__stderr__", io.StringIO())
+    with SearchProgress(5) as progress:
+        for index in (4, 0, 3, 1, 2):
+            progress.show(record(index, 0.5), record(4, 0.5))
+    assert [line.split(",")[0] for line in sys.__stderr__.getvalue().splitlines()] == [
+        "search: 1 evaluations",
+        "search: 5 evaluations",
+    ]
+
+
 def test_a_terminal_gets_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     master, slave = os.openpty()
     with os.fdopen(slave, "w", encoding="utf-8") as terminal:
