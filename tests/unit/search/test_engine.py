@@ -108,6 +108,28 @@ def test_progress_sees_each_record_with_the_best_so_far(data) -> None:
     assert fitness == sorted(fitness, reverse=True)
 
 
+def first_trainings(data, monkeypatch: pytest.MonkeyPatch, *, inherit: bool) -> list[Task]:
+    """Of each candidate the training it begins with, where all have the form and units of their parents."""
+    alike = SPACE.model_copy(update={"form": ("gru",), "units": (6,)})
+    config = QUICK.model_copy(update={"inherit": inherit, "space": alike})
+    tasks: list[Task] = []
+    monkeypatch.setattr(Journal, "write", lambda _, task, __: tasks.append(task))
+    search(data, config, seed=1)
+    return [task for task in tasks if (task.fold, task.updates) == (0, config.rung_updates[0])]
+
+
+def test_a_child_goes_on_from_its_parents_weights(data, monkeypatch: pytest.MonkeyPatch) -> None:
+    born, children = QUICK.population, (QUICK.generations - 1) * (QUICK.population - QUICK.elite)
+    begun = [task.initial is not None for task in first_trainings(data, monkeypatch, inherit=True)]
+    assert begun == [False] * born + [True] * children
+
+
+def test_a_child_begins_anew_where_nothing_is_inherited(data, monkeypatch: pytest.MonkeyPatch) -> None:
+    tasks = first_trainings(data, monkeypatch, inherit=False)
+    assert len(tasks) > QUICK.population
+    assert all(task.initial is None for task in tasks)
+
+
 class _KilledError(Exception):
     """Stands for the end of the process at a given training."""
 

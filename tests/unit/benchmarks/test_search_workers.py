@@ -1,0 +1,58 @@
+"""The comparison of numbers of workers: what it counts, and that it refuses results that differ."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from benchmarks import search_workers
+from forecaster.genome import SpaceConfig
+from forecaster.search import search
+from forecaster.search_config import SearchConfig
+from tests.synthetic import dataset
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SPACE = SpaceConfig(units=(4, 6), steps=(32,), burn_in=(4, 8), batch=(4, 8))
+QUICK = SearchConfig(population=2, generations=1, elite=1, updates=4, finalists=1, finalist_seeds=1, space=SPACE)
+
+
+def test_searches_take_turns_and_the_first_count_is_the_measure() -> None:
+    found = search_workers.compare(dataset(), QUICK, 1, (1, 2), rounds=2)
+    assert [(line["workers"], len(line["seconds"])) for line in found["workers"]] == [(1, 2), (2, 2)]
+    assert found["workers"][0]["speedup"] == 1.0
+    one, two = (line["median"] for line in found["workers"])
+    assert found["speedup"] == pytest.approx(one / two)
+
+
+def test_results_that_differ_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    result, updates = search(dataset(), QUICK, 1), iter(range(9))
+    monkeypatch.setattr(
+        search_workers, "search", lambda *_, **__: dataclasses.replace(result, best_update=next(updates))
+    )
+    with pytest.raises(ValueError, match=r"2 different results of the same search with \[1, 4\] workers"):
+        search_workers.compare(dataset(), QUICK, 1, (1, 4), rounds=1)
+
+
+@pytest.mark.parametrize(("speedup", "cores", "code"), [(1.7, 2, 0), (1.69, 2, 1), (1.0, 1, 0)])
+def test_the_exit_code_says_whether_it_is_fast_enough(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, speedup: float, cores: int, code: int
+) -> None:
+    seen: list[Any] = []
+
+    def compare(_: Any, config: SearchConfig, *rest: Any) -> dict[str, Any]:
+        seen.append((config.max_cpu_seconds, *rest))
+        line = {"workers": 4, "seconds": [2.0, 3.0], "median": 2.5, "speedup": speedup}
+        return {"workers": [line], "speedup": speedup}
+
+    monkeypatch.setattr(search_workers, "compare", compare)
+    monkeypatch.setattr(search_workers, "reference_dataset", lambda *_: None)
+    monkeypatch.setattr(search_workers.os, "cpu_count", lambda: cores)
+    monkeypatch.setattr(search_workers, "TARGET", tmp_path / "bench" / "workers.json")
+    assert search_workers.main(["--counts", "1,4", "--seed", "7"]) == code
+    assert seen == [(search_workers.UNBOUNDED, 7, [1, 4], 3)]
+    assert json.loads(search_workers.TARGET.read_text(encoding="utf-8"))["speedup"] == speedup
