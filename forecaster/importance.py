@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 SHUFFLES = 200
 CHANCE = 0.95
+# A few candidates can be shuffled in so few ways that chance does the very same.
+ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class Importance:
     @property
     def is_clear(self) -> bool:
         """Whether chance hardly explains it."""
-        return self.share > self.chance
+        return self.share > self.chance + ROUNDING
 
 
 def importance(genes: Mapping[str, Sequence[Any]], fitness: ArrayLike, seed: int = 0) -> list[Importance]:

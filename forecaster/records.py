@@ -25,6 +25,7 @@ class Record:
         parameters, macs: size of the network, multiply-accumulates of a forecast.
         cpu_seconds: cost of the training.
         finished: Unix time of its end.
+        inherited: index of the parent whose weights its training began with; None if they were drawn.
     """
 
     index: int
@@ -42,6 +43,7 @@ class Record:
     macs: int
     cpu_seconds: float
     finished: float
+    inherited: int | None = None
 
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> Record:

@@ -75,8 +75,9 @@ def folds(dataset: Dataset, count: int) -> list[Fold]:
 
 
 def mean_ratio(trials: Sequence[Trial]) -> float:
-    """Mean over folds and seeds of the RMSE relative to persistence."""
-    return float(np.mean([trial.ratio for trial in trials]))
+    """RMSE relative to persistence, mean over the folds of the mean over a fold's seeds."""
+    numbers = {trial.fold for trial in trials}
+    return float(np.mean([np.mean([trial.ratio for trial in trials if trial.fold == n]) for n in sorted(numbers)]))
 
 
 def margin(trials: Sequence[Trial], leader: Sequence[Trial]) -> tuple[float, float]:

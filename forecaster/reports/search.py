@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 TABLE_ROWS = 10
 GENES_A_ROW = 4
 IMPORTANCE_CAPTION = (
-    "Each gene by itself, over all candidates as they were after the shortest training. What acts only together with "
-    "another gene is not seen here, and of what the search left early there are few."
+    "Each gene by itself, over all candidates as they were after the shortest training; those that began with "
+    "inherited weights are compared with each other, the rest likewise. What acts only together with another gene is "
+    "not seen here, and of what the search left early there are few."
 )
 BEST_COLUMNS = (
     "Candidate",
@@ -55,14 +56,14 @@ def search_page(records: Sequence[Record], summary: Mapping[str, Any]) -> str:
     page.section("Winner", _winner_words(records, winner))
     page.table(("Gene", "Value"), [(name, text(value)) for name, value in records[winner]["candidate"].items()])
     page.section("Lineage", "From the winner back to the first generation; changes are those to the first parent.")
-    page.table(("Candidate", "Generation", "Parents", "Fitness", "Changed"), _lineage_rows(records, winner))
+    page.table(("Candidate", "Generation", "Parents", "Weights", "Fitness", "Changed"), _lineage_rows(records, winner))
     page.section("Progress")
     page.figure(progress_figure(records), _progress_caption(records))
     page.section("Size against error")
     page.figure(front_figure(records, winner), _front_caption(records))
     varied = genes(records)
     if varied:
-        rows = importance(varied, [record["rung_fitness"][0] for record in records])
+        rows = importance(varied, comparable_fitness(records))
         page.section("Which genes mattered", _importance_words(rows))
         page.figure(importance_figure(rows), IMPORTANCE_CAPTION)
         page.section("Genes", "Fitness by the value of each gene that varied; less is better.")
@@ -117,8 +118,9 @@ def _lineage_rows(records: Sequence[Record], winner: int) -> list[tuple[Any, ...
     for index in lineage(records, winner):
         record = records[index]
         parents = ", ".join(map(str, record["parents"])) or "none"
+        weights = "drawn" if record["inherited"] is None else f"from {record['inherited']}"
         changed = _changes(record, records[record["parents"][0]]) if record["parents"] else "first generation"
-        rows.append((index, record["generation"], parents, record["fitness"], changed))
+        rows.append((index, record["generation"], parents, weights, record["fitness"], changed))
     return rows
 
 
@@ -217,6 +219,14 @@ def front_figure(records: Sequence[Record], winner: int) -> Figure:
 def _front_caption(records: Sequence[Record]) -> str:
     members = ", ".join(str(records[at]["index"]) for at in np.flatnonzero(_front(records)))
     return f"On the front, where no other candidate is both smaller and better: {members or 'none'}."
+
+
+def comparable_fitness(records: Sequence[Record]) -> Doubles:
+    """Fitness after the shortest training, `(records,)`, over the median of those whose training began alike."""
+    fitness = np.array([record["rung_fitness"][0] for record in records])
+    is_heir = np.array([record["inherited"] is not None for record in records])
+    medians = [np.median(fitness[is_heir == same]) for same in is_heir]
+    return fitness / np.array(medians)
 
 
 def _importance_words(rows: Sequence[Importance]) -> str:

@@ -130,16 +130,22 @@ class _Loop:
 
 
 class _Finals:
-    """Trainings of a few candidates on every fold and further seeds."""
+    """Trainings of a few candidates on every fold and further seeds.
+
+    Attributes:
+        known: by index, the trials of a finalist that has been through all rungs.
+        further: those of the finals, from drawn weights.
+    """
 
     def __init__(self, courses: Courses, finalists: Sequence[Record]) -> None:
         config, wanted = courses.config, list[tuple[int, Wanted]]()
-        self.trials: dict[int, list[Trial]] = {}
+        self.known: dict[int, list[Trial]] = {}
+        self.further: dict[int, list[Trial]] = {record.index: [] for record in finalists}
         for record in finalists:
             course = courses.all[record.index]
-            self.trials[record.index] = list(course.trials.values()) if courses.is_complete(course) else []
-            first = 1 if self.trials[record.index] else 0
-            for number in range(first, max(first + 1, config.finalist_seeds)):
+            self.known[record.index] = list(course.trials.values()) if courses.is_complete(course) else []
+            first = 1 if self.known[record.index] else 0
+            for number in range(first, config.finalist_seeds):
                 seed = courses.seed + SEED_STEP * number
                 each = [Wanted(course.candidate, fold, config.updates, seed) for fold in range(courses.folds)]
                 wanted += [(record.index, one) for one in each]
@@ -154,8 +160,23 @@ class _Finals:
         return wanted
 
     def take(self, outcome: Outcome) -> None:
-        self.trials[self._asked.popleft()].append(outcome.trial)
+        self.further[self._asked.popleft()].append(outcome.trial)
         self._courses.budget.cpu_seconds += outcome.cpu_seconds
+
+    def judged_by(self, index: int) -> list[Trial]:
+        """What speaks for a finalist.
+
+        Inherited weights have had their parent's updates as well: that training compares children, not finalists.
+        """
+        known, further = self.known[index], self.further[index]
+        if further and self._courses.all[index].inherited is not None:
+            known = [trial for trial in known if trial.fold != 0]
+        return [*known, *further]
+
+    def best_update(self, index: int) -> int:
+        """Median of those on the validation part; the one that came through the rungs only if there is no other."""
+        found = [trial.best_update for trial in self.further[index] or self.known[index] if trial.fold == 0]
+        return statistics.median_low(found)
 
 
 def _finish(courses: Courses, loop: _Loop) -> SearchResult:
@@ -170,7 +191,7 @@ def _finish(courses: Courses, loop: _Loop) -> SearchResult:
     finalists = best if usual in best else [*best, usual]
     finals = _Finals(courses, finalists)
     loop.run(finals, UNBOUNDED)
-    rows = _rows(finals.trials, finalists, config.size_penalty)
+    rows = _rows({record.index: finals.judged_by(record.index) for record in finalists}, finalists, config)
     leader = min(rows, key=lambda row: row["fitness"])
     beaten = next(row for row in rows if row["index"] == usual.index)
     chosen = usual.index if beaten["margin"] <= beaten["standard_error"] else leader["index"]
@@ -178,24 +199,18 @@ def _finish(courses: Courses, loop: _Loop) -> SearchResult:
         records=tuple(courses.records[index] for index in sorted(courses.records)),
         winner=chosen,
         finals=tuple(rows),
-        best_update=_best_update(finals.trials[chosen], courses.folds),
+        best_update=finals.best_update(chosen),
         stopped=courses.stopped or f"{config.generations} generations",
         cpu_seconds=courses.budget.cpu_seconds,
         peak_bytes=loop.workers.peak_bytes,
     )
 
 
-def _best_update(trials: Sequence[Trial], folds: int) -> int:
-    """Median of those on the validation part; the first, which came through the rungs, only if there is no other."""
-    found = [trial.best_update for trial in trials[folds:] or trials if trial.fold == 0]
-    return statistics.median_low(found)
-
-
 def _rows(
-    trials: Mapping[int, Sequence[Trial]], finalists: Sequence[Record], size_penalty: float
+    trials: Mapping[int, Sequence[Trial]], finalists: Sequence[Record], config: SearchConfig
 ) -> list[dict[str, Any]]:
     """Of each finalist what `SearchResult.finals` says."""
-    fitness = {r.index: mean_ratio(trials[r.index]) * (1.0 + size_penalty * r.macs / 1000) for r in finalists}
+    fitness = {r.index: mean_ratio(trials[r.index]) * (1.0 + config.size_penalty * r.macs / 1000) for r in finalists}
     leader = min(fitness, key=lambda index: fitness[index])
     rows = []
     for record in finalists:

@@ -66,6 +66,7 @@ class Course:
         waits: trainings of this rung of whose outcome nobody was told yet.
         trials: of the rung, by fold.
         weights: of the validation part's training, from which the next rung goes on.
+        inherited: index of the candidate whose weights it began with; None if they were drawn.
         fitness: at each rung that it has been judged at.
     """
 
@@ -76,6 +77,7 @@ class Course:
     waits: int = 0
     trials: dict[int, Trial] = field(default_factory=dict)
     weights: Floats | None = None
+    inherited: int | None = None
     fitness: list[float] = field(default_factory=list)
     cpu_seconds: float = 0.0
 
@@ -157,6 +159,8 @@ class Courses:
         if not self.all and list(individual) == self.breeder.space.usual():
             self.usual = individual.number
         course = self.all[individual.number] = Course(individual, candidate, generation)
+        if self.config.inherit:
+            self._inherit(course)
         self._enter(course)
         return course
 
@@ -176,8 +180,7 @@ class Courses:
     def _enter(self, course: Course) -> None:
         """Plan the trainings of the rung that a candidate is at."""
         before = self.rungs[course.rung - 1] if course.rung else 0
-        initial = course.weights if course.rung else self._inherited(course)
-        own = Wanted(course.candidate, 0, self.rungs[course.rung] - before, self.seed + course.rung, initial)
+        own = Wanted(course.candidate, 0, self.rungs[course.rung] - before, self.seed + course.rung, course.weights)
         # The other folds' networks have not seen what the validation part's have: they begin anew.
         others = range(1, self.folds) if course.rung == len(self.rungs) - 1 else ()
         wanted = [own, *(Wanted(course.candidate, fold, self.config.updates, self.seed) for fold in others)]
@@ -186,15 +189,15 @@ class Courses:
             self._planned.append((course, each))
             self.budget.plan(each.updates)
 
-    def _inherited(self, course: Course) -> Floats | None:
-        """The weights of the first parent that has some which fit."""
-        for index in course.individual.parents if self.config.inherit else ():
+    def _inherit(self, course: Course) -> None:
+        """Begin with the weights of the first parent that has some which fit."""
+        for index in course.individual.parents:
             parent = self.all[index]
             if parent.weights is not None:
-                weights = inherited(parent.candidate, parent.weights, course.candidate, self.breeder.horizon)
-                if weights is not None:
-                    return weights
-        return None
+                course.weights = inherited(parent.candidate, parent.weights, course.candidate, self.breeder.horizon)
+            if course.weights is not None:
+                course.inherited = index
+                return
 
     def next(self) -> Wanted | None:
         """The next training that is planned."""
@@ -233,6 +236,7 @@ class Courses:
             validation_rmse=first.rmse * self.scale,
             fold_ratios=tuple(trial.ratio for trial in course.trials.values()),
             fitness=penalised,
+            inherited=course.inherited,
             rung_fitness=tuple(course.fitness),
             best_update=first.best_update + (self.rungs[course.rung - 1] if course.rung else 0),
             updates=self.rungs[course.rung],

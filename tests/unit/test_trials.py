@@ -38,6 +38,8 @@ def test_persistence_is_the_unit() -> None:
 
 def test_mean_ratio_is_over_folds_and_seeds() -> None:
     assert mean_ratio([trial(0, [0.25, 0.25]), trial(1, [1.0, 1.0])]) == pytest.approx(0.75)
+    uneven = [trial(0, [0.25, 0.25]), trial(1, [1.0, 1.0]), trial(1, [1.0, 1.0])]
+    assert mean_ratio(uneven) == pytest.approx(0.75), "each fold counts the same"
 
 
 def test_margin_is_paired_by_block() -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from forecaster.reports import search as report
-from forecaster.reports.search import genes, lineage, search_page, text
+from forecaster.reports.search import comparable_fitness, genes, lineage, search_page, text
 
 FEATURES = ["difference:1", "hour:1:sin", "hour:1:cos"]
 
@@ -26,6 +26,7 @@ def record(
         "cpu_seconds": 0.5,
         "updates": 300,
         "rung_fitness": [fitness],
+        "inherited": None,
     }
     known = {key: changes.pop(key) for key in list(changes) if key in figures}
     made = {"index": index, "generation": generation, "parents": list(parents), "genome": [0, 1], "fitness": fitness}
@@ -37,7 +38,7 @@ RECORDS = [
     record(1, 0.75, units=24),
     record(2, 0.90, features=["difference:1"]),
     record(3, 0.72, (1, 0), 1, units=24, dropout=0.2),
-    record(4, 0.70, (3,), 2, units=24, dropout=0.2, features=["difference:1"]),
+    record(4, 0.70, (3,), 2, inherited=3, units=24, dropout=0.2, features=["difference:1"]),
 ]
 SUMMARY = {"winner": 4, "stopped": "28 evaluations", "cpu_seconds": 12.34, "peak_bytes": 345_000_000}
 
@@ -53,7 +54,10 @@ def rows(html: str, section: str) -> list[list[str]]:
 
 
 def test_the_lead_tells_size_end_and_cost(html: str) -> None:
-    assert "5 candidates in 3 generation(s), ended after 28 evaluations, 12.3 CPU seconds, at most 345 MB of memory" in html
+    assert (
+        "5 candidates in 3 generation(s), ended after 28 evaluations, 12.3 CPU seconds, at most 345 MB of memory"
+        in html
+    )
 
 
 def test_the_winner_is_told_with_its_genes(html: str) -> None:
@@ -72,9 +76,9 @@ def test_a_winner_that_is_not_first_is_explained() -> None:
 def test_the_lineage_goes_back_to_the_first_generation(html: str) -> None:
     found = rows(html, "Lineage")
     assert [row[0] for row in found] == ["4", "3", "1", "0"]
-    assert found[0][2:] == ["3", "0.7", "reads hour:1 yes → no"]
-    assert found[1][2:] == ["1, 0", "0.72", "dropout 0.1 → 0.2"]
-    assert found[2][2:] == ["none", "0.75", "first generation"]
+    assert found[0][2:] == ["3", "from 3", "0.7", "reads hour:1 yes → no"]
+    assert found[1][2:] == ["1, 0", "drawn", "0.72", "dropout 0.1 → 0.2"]
+    assert found[2][2:] == ["none", "drawn", "0.75", "first generation"]
 
 
 def test_lineage_tells_each_ancestor_once() -> None:
@@ -85,7 +89,7 @@ def test_lineage_tells_each_ancestor_once() -> None:
 
 def test_a_child_like_its_parent_changed_nothing() -> None:
     html = search_page([record(0), record(1, 0.6, (0,), 1)], {**SUMMARY, "winner": 1})
-    assert rows(html, "Lineage")[0][4] == "nothing"
+    assert rows(html, "Lineage")[0][5] == "nothing"
 
 
 def test_the_table_lists_the_best_first_and_how_they_differ(html: str) -> None:
@@ -107,6 +111,14 @@ def test_genes_that_matter_are_named() -> None:
     html = search_page([*many, record(24, 0.1, units=16, rung_fitness=[0.9, 0.1])], {**SUMMARY, "winner": 0})
     assert "More than chance explains: units." in html
     assert "More than chance explains: none." in search_page(RECORDS, SUMMARY)
+
+
+def test_inherited_weights_are_no_merit_of_a_gene() -> None:
+    """Those that inherited are better by the updates of their parents, whatever their genes."""
+    many = [record(i, 0.8 + i % 4 / 100) for i in range(4)]
+    many += [record(i, 0.4 + i % 4 / 200, inherited=0) for i in range(4, 12)]
+    assert np.ptp(comparable_fitness(many)) < 0.05
+    assert np.median(comparable_fitness(many)) == pytest.approx(1.0)
 
 
 def test_genes_that_never_varied_are_left_out() -> None:

@@ -108,10 +108,14 @@ def test_progress_sees_each_record_with_the_best_so_far(data) -> None:
     assert fitness == sorted(fitness, reverse=True)
 
 
+def alike(**changes: object) -> SearchConfig:
+    """Settings with which every child has the form and units of its parents."""
+    return QUICK.model_copy(update={"space": SPACE.model_copy(update={"form": ("gru",), "units": (6,)}), **changes})
+
+
 def first_trainings(data, monkeypatch: pytest.MonkeyPatch, *, inherit: bool) -> list[Task]:
     """Of each candidate the training it begins with, where all have the form and units of their parents."""
-    alike = SPACE.model_copy(update={"form": ("gru",), "units": (6,)})
-    config = QUICK.model_copy(update={"inherit": inherit, "space": alike})
+    config = alike(inherit=inherit)
     tasks: list[Task] = []
     monkeypatch.setattr(Journal, "write", lambda _, task, __: tasks.append(task))
     search(data, config, seed=1)
@@ -122,6 +126,12 @@ def test_a_child_goes_on_from_its_parents_weights(data, monkeypatch: pytest.Monk
     born, children = QUICK.population, (QUICK.generations - 1) * (QUICK.population - QUICK.elite)
     begun = [task.initial is not None for task in first_trainings(data, monkeypatch, inherit=True)]
     assert begun == [False] * born + [True] * children
+
+
+def test_a_record_says_whose_weights_it_began_with(data) -> None:
+    records = search(data, alike(), seed=1).records
+    assert all(record.inherited == (record.parents[0] if record.parents else None) for record in records)
+    assert any(record.inherited is not None for record in records)
 
 
 def test_a_child_begins_anew_where_nothing_is_inherited(data, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -219,9 +229,28 @@ def test_objectives_begin_with_the_error(objectives: tuple[str, ...]) -> None:
 
 def test_finalists_are_judged_on_further_seeds_and_the_usual_recipe_is_among_them(result: SearchResult) -> None:
     assert 0 in [final["index"] for final in result.finals]
-    assert all(len(final["ratios"]) == QUICK.folds * QUICK.finalist_seeds for final in result.finals)
+    drawn = [final for final in result.finals if result.records[final["index"]].inherited is None]
+    assert all(len(final["ratios"]) == QUICK.folds * QUICK.finalist_seeds for final in drawn)
     leader = min(result.finals, key=lambda final: final["fitness"])
     assert leader["margin"] == 0.0
+
+
+@pytest.mark.parametrize(("seeds", "folds", "judged"), [(2, 2, [1, 0, 1]), (2, 1, [0]), (1, 2, [0, 1]), (1, 1, [0])])
+def test_a_training_from_inherited_weights_does_not_judge_a_finalist(
+    data, monkeypatch: pytest.MonkeyPatch, seeds: int, folds: int, judged: list[int]
+) -> None:
+    """Unless there is no other."""
+    compared = list[list[int]]()
+    real = engine.margin
+    monkeypatch.setattr(
+        engine, "margin", lambda trials, leader: (compared.append([t.fold for t in trials]), real(trials, leader))[1]
+    )
+    found = search(data, alike(finalist_seeds=seeds, folds=folds), seed=1)
+    by_start = {
+        found.records[row["index"]].inherited is not None: one for row, one in zip(found.finals, compared, strict=True)
+    }
+    assert by_start[True] == judged
+    assert by_start[False] == list(range(folds)) * seeds
 
 
 @pytest.mark.parametrize(("error", "expected"), [(1e9, "usual"), (0.0, "leader")])
