@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.search_figure import LABELS
-from benchmarks.search_summary import LEAST_SPEEDUP
+from benchmarks.search_summary import KIND_LABELS, LEAST_SPEEDUP
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,6 +29,7 @@ def markdown(summary: dict[str, Any]) -> str:
             _table(HEAD, [_line(line) for line in summary["table"]]),
             *_speedups(speedup, summary["compilation_cpu_seconds"]),
             *_longer(summary["longer"]),
+            *_workers(summary["workers"]),
         ]
     )
 
@@ -67,23 +68,30 @@ def _speedups(found: dict[str, Any], compiling: float) -> list[str]:
     if not found["sensors"]:
         return []
     head = (
-        "sensor", "plain's CPU s", "its RMSE °C", "its MAE °C", "our smallest budget that reaches both", "our CPU s",
-        "speed-up", "with compilation",
+        "sensor", "both winners", "plain's CPU s", "its RMSE °C", "its MAE °C", "our smallest budget that reaches both",
+        "our CPU s", "speed-up", "with compilation",
     )  # fmt: skip
-    rows = []
-    for user, line in found["sensors"].items():
-        own = ["not reached", "", "", ""]
-        if "speedup" in line:
-            own = [f"{line['budget']:g}", f"{line['cpu_seconds']:.1f}"]
-            own += [f"{line[name]:.1f}" for name in ("speedup", "speedup_with_compilation")]
-        target = line["target"]
-        rows.append([user, f"{line['plain_cpu_seconds']:.0f}", f"{target['rmse']:.4f}", f"{target['mae']:.4f}", *own])
+    rows = [
+        [user, label, *_kind(line[kind])]
+        for user, line in found["sensors"].items()
+        for kind, label in KIND_LABELS.items()
+    ]
     smallest = "not reached on every sensor" if found["smallest"] is None else f"{found['smallest']:.1f}"
     sentence = (
-        f"speedup_vs_plain, the smallest of the sensors: {smallest} (to reach: {LEAST_SPEEDUP:g}). "
+        f"speedup_vs_plain, the smallest of the sensors and of both kinds: {smallest} (to reach: {LEAST_SPEEDUP:g}). "
         f"Compiling the trainer once costs {compiling:.1f} CPU seconds."
     )
     return [_table(head, rows), sentence]
+
+
+def _kind(found: dict[str, Any]) -> list[str]:
+    """What plain took and its errors, then what reaches them."""
+    errors = [f"{found['target'][error]:.4f}" for error in ("rmse", "mae")]
+    target = [f"{found['plain_cpu_seconds']:.0f}", *errors]
+    if "speedup" not in found:
+        return [*target, "not reached", "", "", ""]
+    speedups = [f"{found[name]:.1f}" for name in ("speedup", "speedup_with_compilation")]
+    return [*target, f"{found['budget']:g}", f"{found['cpu_seconds']:.1f}", *speedups]
 
 
 def _longer(found: dict[str, Any]) -> list[str]:
@@ -92,6 +100,14 @@ def _longer(found: dict[str, Any]) -> list[str]:
         for user, line in found.items()
     ]
     return [_table(("sensor", "CPU s", "seeds", "RMSE is lower by, %"), rows)] if rows else []
+
+
+def _workers(found: dict[str, Any] | None) -> list[str]:
+    if found is None:
+        return []
+    head = ("processes", "seconds on the wall, median", "times as fast")
+    rows = [[str(line["workers"]), f"{line['median']:.1f}", f"{line['speedup']:.2f}"] for line in found["workers"]]
+    return [_table(head, rows), f"The same search on {found['user']}, by `python -m benchmarks.search_workers`."]
 
 
 def _percent(estimate: dict[str, float | None]) -> str:

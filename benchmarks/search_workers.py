@@ -45,8 +45,8 @@ def main(arguments: list[str] | None = None) -> int:
     dataset = reference_dataset(options.source, options.user)
     config = load_config([]).training.search.model_copy(update={"max_cpu_seconds": UNBOUNDED})
     found = compare(dataset, config, options.seed, options.counts, options.rounds)
-    TARGET.parent.mkdir(parents=True, exist_ok=True)
-    TARGET.write_text(json.dumps({"user": options.user, "seed": options.seed, **found}), encoding="utf-8")
+    options.target.parent.mkdir(parents=True, exist_ok=True)
+    options.target.write_text(json.dumps({"user": options.user, "seed": options.seed, **found}), encoding="utf-8")
     for line in found["workers"]:
         seconds = ", ".join(f"{each:.1f}" for each in line["seconds"])
         print(f"{line['workers']} workers: {line['median']:.1f} s ({seconds}), {line['speedup']:.2f} times as fast")
@@ -85,7 +85,7 @@ def compare(dataset: Dataset, config: SearchConfig, seed: int, counts: Sequence[
 
 def _outcome(result: SearchResult) -> tuple[Any, ...]:
     """All but the clock."""
-    return (*((record.genome, record.fitness) for record in result.records), result.winner, result.best_update)
+    return (*((record.genome, record.fitness) for record in result.records), result.winner)
 
 
 def _options(arguments: list[str] | None) -> Any:
@@ -95,6 +95,7 @@ def _options(arguments: list[str] | None) -> Any:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--counts", type=lambda text: [int(item) for item in text.split(",")], default=[1, 4])
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--target", type=Path, default=TARGET)
     return parser.parse_args(arguments)
 
 

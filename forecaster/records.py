@@ -60,8 +60,8 @@ class SearchResult:
         records: every candidate trained, in order.
         winner: index of the chosen one.
         finals: for each finalist its index, its fitness over all seeds and folds, its `margin` behind the best
-            and the `standard_error` of that margin, both as mean squared ratios to persistence.
-        best_update: median best update of the winner's trainings.
+            and the `standard_error` of that margin, both as mean squared ratios to persistence, and the median
+            `best_update` of its trainings.
         stopped: why the search ended.
         cpu_seconds: of all its trainings, kept over a resume.
         peak_bytes: most memory that each process of the search has had, added up; what they share counts in each.
@@ -70,10 +70,14 @@ class SearchResult:
     records: tuple[Record, ...]
     winner: int
     finals: tuple[dict[str, Any], ...]
-    best_update: int
     stopped: str
     cpu_seconds: float
     peak_bytes: int = 0
+
+    @property
+    def best_update(self) -> int:
+        """The winner's."""
+        return int(next(final["best_update"] for final in self.finals if final["index"] == self.winner))
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""

@@ -55,6 +55,9 @@ class TrainingConfig(_Section):
     dataset_version: str | None = Field(None, description="its version, the newest if not given")
     model: str = Field("temperature-forecaster", pattern=NAME, description="name of the registered model")
     seed: int = Field(1, ge=0, description="seed of the search and of every training")
+    candidate: int | None = Field(
+        None, ge=0, description="train this candidate of the search, one of its report's front say, not the winner"
+    )
     refit: bool = Field(default=True, description="train the winner on training and validation part together")
     seeds: int = Field(3, ge=1, description="trainings of the winner, of which the one with the median error is kept")
     search: SearchConfig = Field(SearchConfig(), description="genetic search")

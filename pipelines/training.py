@@ -27,7 +27,7 @@ def training_pipeline(config: TrainingConfig, provenance: dict[str, Any]) -> Non
     load(dataset)
     apart = search.with_options(extra={WORKERS: config.search.workers})  # as a parameter it would part the cache
     found, search_page = apart(dataset, config.search, config.seed, after="load")
-    forecaster = train(dataset, found, config.search, config.seed, config.refit, config.seeds)
+    forecaster = train(dataset, found, config.search, config.candidate, config.seed, config.refit, config.seeds)
     evaluation, evaluation_page = evaluate(dataset, forecaster, config.gate, config.seed)
     release = package(dataset, forecaster, evaluation, found, provenance)
     fidelity, fidelity_page = convert(release, config.conversion)

@@ -226,7 +226,7 @@ def comparable_fitness(records: Sequence[Record]) -> Doubles:
     fitness = np.array([record["rung_fitness"][0] for record in records])
     is_heir = np.array([record["inherited"] is not None for record in records])
     medians = [np.median(fitness[is_heir == same]) for same in is_heir]
-    return fitness / np.array(medians)
+    return np.asarray(fitness / np.array(medians), np.float64)
 
 
 def _importance_words(rows: Sequence[Importance]) -> str:

@@ -1,5 +1,5 @@
-"""The genetic search: `search` finds a candidate, `winner` says what it is."""
+"""The genetic search: `search` finds candidates, `winner` and `chosen` say what one of them is."""
 
-from forecaster.search.engine import search, winner
+from forecaster.search.engine import chosen, search, winner
 
-__all__ = ["search", "winner"]
+__all__ = ["chosen", "search", "winner"]

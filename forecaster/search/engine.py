@@ -22,7 +22,7 @@ from forecaster.trials import Trial, folds, margin, mean_ratio
 from forecaster.workers import open_workers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from forecaster.dataset import Dataset
@@ -81,8 +81,23 @@ def search(  # noqa: PLR0913, PLR0917 - data, settings, seed, and where and how 
 
 def winner(result: SearchResult, config: SearchConfig, dataset: Dataset) -> Candidate:
     """The winning record's features, network and recipe."""
+    return chosen(result, config, dataset, result.winner)[0]
+
+
+def chosen(result: SearchResult, config: SearchConfig, dataset: Dataset, index: int) -> tuple[Candidate, int]:
+    """A record's features, network and recipe, and the updates of its final training.
+
+    Those are the best ones of the finals. What was not in the finals is trained to the end of the schedule.
+
+    Raises:
+        ConfigError: the search has no candidate of that number.
+    """
+    if not 0 <= index < len(result.records):
+        msg = f"candidate {index!r} is not one of the search's, which are 0 to {len(result.records) - 1}"
+        raise ConfigError(msg)
     space = Space(config.space, dataset.program.names, config.updates, dataset.config.steps // 2)
-    return space.decode(result.records[result.winner].genome)
+    best = {final["index"]: final["best_update"] for final in result.finals}
+    return space.decode(result.records[index].genome), best.get(index, config.updates)
 
 
 class _Loop:
@@ -175,8 +190,8 @@ class _Finals:
 
     def best_update(self, index: int) -> int:
         """Median of those on the validation part; the one that came through the rungs only if there is no other."""
-        found = [trial.best_update for trial in self.further[index] or self.known[index] if trial.fold == 0]
-        return statistics.median_low(found)
+        found = [trial.best_update for trial in self.further[index] if trial.fold == 0]
+        return statistics.median_low(found or [self._courses.records[index].best_update])
 
 
 def _finish(courses: Courses, loop: _Loop) -> SearchResult:
@@ -191,31 +206,28 @@ def _finish(courses: Courses, loop: _Loop) -> SearchResult:
     finalists = best if usual in best else [*best, usual]
     finals = _Finals(courses, finalists)
     loop.run(finals, UNBOUNDED)
-    rows = _rows({record.index: finals.judged_by(record.index) for record in finalists}, finalists, config)
+    rows = _rows(finals, finalists, config)
     leader = min(rows, key=lambda row: row["fitness"])
     beaten = next(row for row in rows if row["index"] == usual.index)
-    chosen = usual.index if beaten["margin"] <= beaten["standard_error"] else leader["index"]
+    picked = usual.index if beaten["margin"] <= beaten["standard_error"] else leader["index"]
     return SearchResult(
         records=tuple(courses.records[index] for index in sorted(courses.records)),
-        winner=chosen,
+        winner=picked,
         finals=tuple(rows),
-        best_update=finals.best_update(chosen),
         stopped=courses.stopped or f"{config.generations} generations",
         cpu_seconds=courses.budget.cpu_seconds,
         peak_bytes=loop.workers.peak_bytes,
     )
 
 
-def _rows(
-    trials: Mapping[int, Sequence[Trial]], finalists: Sequence[Record], config: SearchConfig
-) -> list[dict[str, Any]]:
+def _rows(finals: _Finals, finalists: Sequence[Record], config: SearchConfig) -> list[dict[str, Any]]:
     """Of each finalist what `SearchResult.finals` says."""
+    trials = {record.index: finals.judged_by(record.index) for record in finalists}
     fitness = {r.index: mean_ratio(trials[r.index]) * (1.0 + config.size_penalty * r.macs / 1000) for r in finalists}
     leader = min(fitness, key=lambda index: fitness[index])
     rows = []
-    for record in finalists:
-        behind, error = margin(trials[record.index], trials[leader])
-        ratios = [trial.ratio for trial in trials[record.index]]
-        row = {"index": record.index, "fitness": fitness[record.index], "ratios": ratios}
-        rows.append({**row, "margin": behind, "standard_error": error})
+    for index, own in trials.items():
+        behind, error = margin(own, trials[leader])
+        row = {"index": index, "fitness": fitness[index], "ratios": [trial.ratio for trial in own]}
+        rows.append({**row, "margin": behind, "standard_error": error, "best_update": finals.best_update(index)})
     return rows

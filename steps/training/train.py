@@ -7,7 +7,7 @@ from zenml import step
 from forecaster import model
 from forecaster.dataset import Dataset
 from forecaster.records import SearchResult
-from forecaster.search import winner
+from forecaster.search import chosen
 from forecaster.search_config import SearchConfig
 from steps.caching import PURE
 from steps.materializers import FORECASTER
@@ -15,14 +15,21 @@ from steps.materializers import FORECASTER
 
 @step(cache_policy=PURE, output_materializers=FORECASTER)
 def train(
-    dataset: Dataset, search_result: dict[str, Any], config: SearchConfig, seed: int, refit: bool, seeds: int
+    dataset: Dataset,
+    search_result: dict[str, Any],
+    config: SearchConfig,
+    candidate: int | None,
+    seed: int,
+    refit: bool,
+    seeds: int,
 ) -> Annotated[model.Forecaster, "forecaster"]:
-    """Train the search's winner for good.
+    """Train the search's winner, or another candidate of it, for good.
 
     Args:
         dataset: the dataset the search used.
         search_result: its outcome.
         config: its settings.
+        candidate: number of the candidate; the winner if not given.
         seed: of the training.
         refit: learn from training and validation part together.
         seeds: trainings, of which the median one is kept.
@@ -31,4 +38,5 @@ def train(
         The trained forecaster.
     """
     result = SearchResult.from_dict(search_result)
-    return model.train(dataset, winner(result, config, dataset), result.best_update, seed, refit=refit, seeds=seeds)
+    picked, best_update = chosen(result, config, dataset, result.winner if candidate is None else candidate)
+    return model.train(dataset, picked, best_update, seed, refit=refit, seeds=seeds)

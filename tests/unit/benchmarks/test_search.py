@@ -21,6 +21,15 @@ SMALL = ["--users", "attic", "--seeds", "1,2", "--budget", "4", "--further", "2"
 ROOT = Path(search.__file__).resolve().parents[1]
 
 
+WORKERS = {
+    "user": "attic", "seed": 1, "speedup": 1.8,
+    "workers": [
+        {"workers": 1, "seconds": [9.0], "median": 9.0, "speedup": 1.0},
+        {"workers": 4, "seconds": [5.0], "median": 5.0, "speedup": 1.8},
+    ],
+}  # fmt: skip
+
+
 def options(*given: str) -> Any:
     return search._options(list(given))  # noqa: SLF001
 
@@ -33,6 +42,7 @@ def figures(job: Job) -> dict[str, Any]:
     return {
         "method": job.method, "user": job.user, "seed": job.seed, "budget": job.budget, "cpu_seconds": cpu,
         "trainings": 1, "trace": trace, "usual": True, "pick": {}, "test": errors, "test_as_found": errors,
+        "final_cpu_seconds": 0.0, "as_found_cpu_seconds": 0.0,
     }  # fmt: skip
 
 
@@ -63,6 +73,7 @@ def place(monkeypatch, tmp_path: Path) -> Path:
     """Results go to a folder of the test; searches take no time and write what `figures` says."""
     monkeypatch.setattr(search, "ROOT", tmp_path)
     monkeypatch.setattr(search, "compilation_seconds", lambda: 8.0)
+    monkeypatch.setattr(search, "speedup_of_workers", lambda _: WORKERS)
     return tmp_path
 
 
@@ -83,7 +94,7 @@ def test_options() -> None:
     usual = options()
     assert (len(usual.users), usual.seeds, usual.budget) == (4, [1, 2, 3, 4, 5], 40.0)
     assert usual.further == [5, 10, 20, 35, 400]
-    assert usual.methods == ["ours", "random", "tpe", "nsga2", "hyperband", "plain"]
+    assert usual.methods == ["ours", "scratch", "random", "tpe", "nsga2", "hyperband", "plain"]
     assert (usual.processes, usual.docs.parts[-2:]) == (2, ("docs", "search"))
     given = options("--users", "a,b", "--seeds", "7", "--further", "", "--methods", "tpe", "--processes", "1")
     assert (given.users, given.seeds, given.further, given.methods) == (["a", "b"], [7], [], ["tpe"])
@@ -99,7 +110,7 @@ def test_options_that_are_refused(given: list[str], capsys) -> None:
 def test_an_unknown_method_is_named_beside_the_known_ones(capsys) -> None:
     with pytest.raises(SystemExit):
         options("--methods", "cmaes")
-    assert "method 'cmaes' is unknown, choose from ours, random, tpe" in capsys.readouterr().err
+    assert "method 'cmaes' is unknown, choose from ours, scratch, random, tpe" in capsys.readouterr().err
 
 
 def test_every_method_has_the_budget_and_ours_the_further_ones() -> None:
@@ -117,12 +128,45 @@ def test_short_searches_come_first_and_plain_last() -> None:
     budgets = [job.budget for job in search.planned(options())]
     assert budgets[:20] == [5.0] * 20
     assert budgets[-40:] == [400.0] * 20 + [0.0] * 20
-    assert len(budgets) == 4 * 5 * (5 + 5 + 1)
+    assert len(budgets) == 4 * 5 * (5 + 6 + 1)
+
+
+def test_scratch_has_the_common_budget_alone_and_follows_ours() -> None:
+    jobs = search.planned(options(*SMALL[:-1], "plain,random,scratch"))
+    assert [job.name for job in jobs if job.method == "scratch"] == ["scratch-attic-1-4", "scratch-attic-2-4"]
+    assert search.METHODS[:2] == ("ours", "scratch")
+
+
+def test_the_help_says_what_is_compared_with_what(capsys) -> None:
+    with pytest.raises(SystemExit):
+        options("--help")
+    said = capsys.readouterr().out
+    for word in ("scratch     the same", "no weights inherited", "like with like", "the smaller of the two"):
+        assert word in said
 
 
 def test_a_budget_that_is_also_a_further_one_is_run_once() -> None:
     jobs = search.planned(options("--budget", "10", "--methods", "ours"))
     assert len({job.name for job in jobs}) == len(jobs)
+
+
+def test_workers_are_measured_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    commands: list[list[str]] = []
+
+    def run(command: list[str], *, check: bool) -> None:
+        commands.append(command)
+        assert not check, "too slow is an exit code as well"
+        Path(command[-1]).write_text(json.dumps(WORKERS), encoding="utf-8")
+
+    monkeypatch.setattr(search.subprocess, "run", run)
+    target = tmp_path / "workers.json"
+    assert search.speedup_of_workers(target) == search.speedup_of_workers(target) == WORKERS
+    assert [command[1:] for command in commands] == [["-m", "benchmarks.search_workers", "--target", str(target)]]
+
+
+def test_workers_that_could_not_be_measured_are_left_out(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(search.subprocess, "run", lambda *_, **__: None)
+    assert search.speedup_of_workers(tmp_path / "workers.json") is None
 
 
 @pytest.mark.usefixtures("started")
@@ -252,11 +296,13 @@ def test_the_smallest_speed_up_is_that_of_all_sensors() -> None:
     jobs = [Job("plain", user, 1, 0.0, "x") for user in ("attic", "hall")]
     ours = [Job("ours", "attic", 1, 4.0, "x"), Job("ours", "hall", 1, 4.0, "x")]
     all_runs = [figures(job) for job in (*jobs, *ours)]
-    assert search.summarise(all_runs, 4.0, 8.0)["speedup_vs_plain"]["smallest"] == 200.0
+    assert search.summarise(all_runs, 4.0, 8.0, WORKERS)["speedup_vs_plain"]["smallest"] == 200.0
     all_runs[-1]["test"] = {"rmse": 9.0, "mae": 9.0}
-    found = search.summarise(all_runs, 4.0, 8.0)
+    found = search.summarise(all_runs, 4.0, 8.0, WORKERS)
     assert found["speedup_vs_plain"]["smallest"] is None
-    assert found["shortfalls"] == ["hall: speed-up over plain DEAP is not reached at any budget, must be at least 25"]
+    (short,) = found["shortfalls"]
+    assert short.startswith("hall: speed-up over plain DEAP is not reached at any budget (trained again on")
+    assert found["speedup_vs_plain"]["sensors"]["hall"]["as_found"]["speedup"] == 200.0
 
 
 def test_a_real_process_ends_cleanly_at_an_interrupt(tmp_path: Path) -> None:

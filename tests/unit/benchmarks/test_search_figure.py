@@ -11,7 +11,7 @@ from matplotlib.colors import to_hex
 from benchmarks import search_figure
 from benchmarks.search_figure import COLOURS, LABELS, curves_figure, draw, errors_figure
 from benchmarks.search_jobs import METHODS
-from deployers.conversion.charts import MODEL
+from deployers.conversion.charts import BASELINES, MODEL
 
 USERS = ("attic", "cellar", "hall")
 
@@ -40,6 +40,12 @@ def test_every_method_has_a_name_and_a_colour_of_its_own() -> None:
     assert set(LABELS) == set(COLOURS) == set(METHODS)
     assert len(set(COLOURS.values())) == len(METHODS)
     assert COLOURS["ours"] == MODEL
+    assert LABELS["scratch"] == "this search, no weights inherited"
+
+
+def test_the_rivals_have_the_colours_of_the_other_figures() -> None:
+    assert [COLOURS[method] for method in METHODS[2:]] == list(BASELINES[: len(METHODS) - 2])
+    assert COLOURS["scratch"] not in BASELINES
 
 
 def test_each_sensor_has_a_panel_with_all_methods() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 from benchmarks import search_jobs
-from benchmarks.search_jobs import METHODS, OURS, PLAIN, Job, keep, kept, run, run_and_keep
+from benchmarks.search_jobs import METHODS, OURS, PLAIN, SCRATCH, Job, keep, kept, run, run_and_keep
 from benchmarks.search_judge import point
 from benchmarks.search_plain import Fitted, Scale
 from forecaster.genome import SpaceConfig
@@ -20,7 +21,7 @@ from forecaster.search_config import SearchConfig
 from tests.synthetic import dataset
 
 SPACE = SpaceConfig(form=("gru",), units=(4, 6, 16), steps=(32,), burn_in=(4,), batch=(4, 8))
-CONFIG = SearchConfig(population=3, updates=20, elite=1, finalists=1, finalist_seeds=1, space=SPACE)
+CONFIG = SearchConfig(population=3, updates=20, elite=1, finalists=1, finalist_seeds=2, space=SPACE)
 TINY = Scale(individuals=2, generations=1, epochs=1)
 LIBRARIES = "ignore::DeprecationWarning"
 IMPORTED = search_jobs._import_libraries  # noqa: SLF001 - every test but one replaces it
@@ -45,8 +46,8 @@ def job(method: str, seed: int = 1, budget: float = 0.3, **more: Any) -> Job:
 SETTINGS: dict[str, Any] = {"config": CONFIG, "scale": TINY}
 
 
-def test_the_methods_are_ours_and_five_rivals() -> None:
-    assert METHODS == ("ours", "random", "tpe", "nsga2", "hyperband", "plain")
+def test_the_methods_are_ours_its_ablation_and_five_rivals() -> None:
+    assert METHODS == ("ours", "scratch", "random", "tpe", "nsga2", "hyperband", "plain")
 
 
 @pytest.mark.filterwarnings(LIBRARIES)
@@ -63,10 +64,12 @@ def test_the_figures_of_a_search(method: str) -> None:
     assert found["test"]["rmse"] >= found["test"]["mae"] > 0
     assert found["final_cpu_seconds"] > 0
     assert found["import_cpu_seconds"] >= 0
+    assert ("test_as_found" in found) == (method in (OURS, PLAIN))
+    assert ("as_found_cpu_seconds" in found) == (method == OURS)
     assert json.loads(json.dumps(found)) == found
 
 
-@pytest.mark.parametrize("method", [OURS, "random"])
+@pytest.mark.parametrize("method", [OURS, SCRATCH, "random"])
 def test_a_pick_is_a_candidate_and_its_length_of_training(method: str) -> None:
     found = run(job(method))
     assert set(found["pick"]) >= {"features", "form", "units", "dropout", "best_update", "fitness"}
@@ -74,19 +77,42 @@ def test_a_pick_is_a_candidate_and_its_length_of_training(method: str) -> None:
     assert 0 < found["pick"]["fitness"] < 10
 
 
-def test_ours_ends_with_its_cpu_seconds_alone(monkeypatch) -> None:
-    asked: list[SearchConfig] = []
+@pytest.fixture
+def asked(monkeypatch) -> list[SearchConfig]:
+    """What searches were asked for; each trains two candidates."""
+    configs: list[SearchConfig] = []
     search = search_jobs.search
 
     def noted(dataset: object, config: SearchConfig, *args: Any, **more: Any) -> Any:
-        asked.append(config)
+        configs.append(config)
         return search(dataset, config.model_copy(update={"max_evaluations": 2}), *args, **more)
 
     monkeypatch.setattr(search_jobs, "search", noted)
+    return configs
+
+
+def test_ours_ends_with_its_cpu_seconds_alone(asked: list[SearchConfig]) -> None:
     run(job(OURS, budget=7.5))
     assert asked[0].max_cpu_seconds == 7.5
     assert asked[0].generations == asked[0].max_evaluations >= 10_000
     assert asked[0].space == SPACE
+
+
+@pytest.mark.parametrize("inherit", [True, False])
+def test_ours_inherits_as_it_is_configured_and_scratch_never(asked: list[SearchConfig], *, inherit: bool) -> None:
+    config = CONFIG.model_copy(update={"inherit": inherit})
+    for method in (OURS, SCRATCH):
+        run(job(method, config=config))
+    ours, scratch = asked
+    assert (ours.inherit, scratch.inherit) == (inherit, False)
+    assert scratch == ours.model_copy(update={"inherit": False})
+
+
+def test_scratch_is_another_search_that_does_not_depend_on_what_ours_inherits() -> None:
+    heirs, loners = (CONFIG.model_copy(update={"inherit": inherit}) for inherit in (True, False))
+    assert job(SCRATCH, config=loners).digest != job(OURS, config=loners).digest
+    assert job(SCRATCH, config=loners).digest == job(SCRATCH, config=heirs).digest
+    assert job(OURS, config=loners).digest != job(OURS, config=heirs).digest
 
 
 def test_more_cpu_seconds_are_more_trainings() -> None:
@@ -107,18 +133,60 @@ def test_it_is_told_whether_the_usual_recipe_was_picked(monkeypatch) -> None:
     assert run(job(OURS))["usual"] is False
 
 
-def test_all_that_share_the_space_are_trained_alike_in_the_end(monkeypatch) -> None:
-    finals: list[tuple[Any, ...]] = []
+class Spent:
+    """Takes the place of the meter: each reading is a CPU second more than the one before."""
+
+    def __init__(self) -> None:
+        self.read = 0
+
+    @property
+    def seconds(self) -> float:
+        self.read += 1
+        return float(self.read)
+
+
+@pytest.fixture
+def finals(monkeypatch) -> list[tuple[Any, ...]]:
+    """The final trainings that were asked for."""
+    trainings: list[tuple[Any, ...]] = []
     train = search_jobs.train
 
     def noted(data: Any, candidate: Any, best_update: int, seed: int, **more: Any) -> Any:
-        finals.append((best_update, seed, more))
+        trainings.append((best_update, seed, more))
         return train(data, candidate, best_update, seed, **more)
 
     monkeypatch.setattr(search_jobs, "train", noted)
-    for method in (OURS, "random"):
-        run(job(method, seed=3, final_seeds=2))
-    assert finals == [(20, 3, {"refit": True, "seeds": 2})] * 2
+    return trainings
+
+
+@pytest.mark.parametrize("method", [SCRATCH, "random"])
+def test_all_that_share_the_space_are_trained_alike_in_the_end(method: str, finals: list[tuple[Any, ...]]) -> None:
+    run(job(method, seed=3, final_seeds=2))
+    assert finals == [(20, 3, {"refit": True, "seeds": 2})]
+
+
+def test_ours_alone_is_also_trained_without_the_validation_part(finals: list[tuple[Any, ...]]) -> None:
+    found = run(job(OURS, seed=3, final_seeds=2))
+    assert finals == [(20, 3, {"refit": refit, "seeds": 2}) for refit in (True, False)]
+    assert found["test_as_found"] != found["test"]
+
+
+def test_each_training_of_our_pick_has_its_own_test_errors_and_seconds(monkeypatch, data) -> None:
+    readings, order = truth(data.grid, data.program.horizon), []
+
+    def trained(data: Any, candidate: Any, best_update: int, seed: int, *, refit: bool, seeds: int) -> Any:
+        order.append(refit)
+        return SimpleNamespace(forecasts=lambda grid: readings + (1.0 if refit else 3.0))
+
+    monkeypatch.setattr(search_jobs, "train", trained)
+    monkeypatch.setattr(search_jobs, "Meter", Spent)
+    found = run(job(OURS))
+    assert order == [True, False]
+    assert found["test"]["rmse"] == pytest.approx(1.0)
+    assert found["test_as_found"]["rmse"] == pytest.approx(3.0)
+    assert found["final_cpu_seconds"] == found["as_found_cpu_seconds"] == 1.0
+    # The search's meter is read once a training and once at its end, which is before both of these.
+    assert found["cpu_seconds"] == found["trainings"] + 1
 
 
 @pytest.fixture
@@ -199,6 +267,16 @@ def test_figures_are_kept_for_their_settings_alone(tmp_path: Path) -> None:
     for other in others:
         assert kept(other, tmp_path) is None
     assert [path.name for path in tmp_path.iterdir()] == ["ours-lab-1-0.3.json"]
+
+
+def test_figures_of_ours_from_before_it_had_errors_as_found_are_not_taken() -> None:
+    settings = {**CONFIG.model_dump(mode="json"), "final_seeds": 1}
+
+    def before(job: Job) -> str:
+        return hashlib.sha256(json.dumps([job.name, job.source, settings], sort_keys=True).encode()).hexdigest()
+
+    assert job("random").digest == before(job("random"))
+    assert job(OURS).digest != before(job(OURS))
 
 
 def test_plain_depends_on_its_own_scale_and_not_on_our_settings() -> None:

@@ -24,10 +24,16 @@ def line(method: str, **more: Any) -> dict[str, Any]:
 
 
 TARGET = {"rmse": 0.28, "mae": 0.13}
-REACHED = {
-    "plain_cpu_seconds": 812.3, "target": TARGET, "budget": 10.0, "cpu_seconds": 10.4, "speedup": 78.1,
+FOUND = {
+    "target": TARGET, "plain_cpu_seconds": 812.3, "budget": 10.0, "cpu_seconds": 10.4, "speedup": 78.1,
     "speedup_with_compilation": 44.2,
 }  # fmt: skip
+AGAIN = {
+    "plain_cpu_seconds": 832.4,
+    "target": {"rmse": 0.27, "mae": 0.12}, "budget": 5.0, "cpu_seconds": 5.1, "speedup": 159.3,
+    "speedup_with_compilation": 62.0,
+}  # fmt: skip
+REACHED = {"as_found": FOUND, "retrained": AGAIN, "speedup": 78.1}
 
 
 def summary(**more: Any) -> dict[str, Any]:
@@ -36,6 +42,7 @@ def summary(**more: Any) -> dict[str, Any]:
         "speedup_vs_plain": {"smallest": None, "sensors": {}},
         "compilation_cpu_seconds": 7.96,
         "longer": {},
+        "workers": None,
         **more,
     }
 
@@ -78,16 +85,21 @@ def test_one_seed_has_a_mean_alone() -> None:
 
 def test_the_speed_up_is_said_with_and_without_compilation() -> None:
     text = markdown(summary(speedup_vs_plain={"smallest": 78.1, "sensors": {"attic": REACHED}}))
-    assert tables(text)[1][2] == ["attic", "812", "0.2800", "0.1300", "10", "10.4", "78.1", "44.2"]
-    assert "the smallest of the sensors: 78.1 (to reach: 25)" in text
+    assert tables(text)[1][2:] == [
+        ["attic", "as the search left it", "812", "0.2800", "0.1300", "10", "10.4", "78.1", "44.2"],
+        ["attic", "trained again on the validation part too", "832", "0.2700", "0.1200", "5", "5.1", "159.3", "62.0"],
+    ]
+    assert "the smallest of the sensors and of both kinds: 78.1 (to reach: 25)" in text
     assert "Compiling the trainer once costs 8.0 CPU seconds." in text
 
 
 def test_a_target_that_is_not_reached_is_said_so() -> None:
-    missed = {"plain_cpu_seconds": 812.3, "target": TARGET}
+    missed = {"as_found": FOUND, "retrained": {"target": TARGET, "plain_cpu_seconds": 832.4}}
     text = markdown(summary(speedup_vs_plain={"smallest": None, "sensors": {"attic": REACHED, "hall": missed}}))
-    assert tables(text)[1][3] == ["hall", "812", "0.2800", "0.1300", "not reached", "", "", ""]
-    assert "the smallest of the sensors: not reached on every sensor" in text
+    again = "trained again on the validation part too"
+    assert tables(text)[1][4][6] == "10.4"
+    assert tables(text)[1][5] == ["hall", again, "832", "0.2800", "0.1300", "not reached", "", "", ""]
+    assert "of both kinds: not reached on every sensor" in text
 
 
 def test_without_plain_nothing_is_said_of_a_speed_up() -> None:
@@ -98,6 +110,13 @@ def test_without_plain_nothing_is_said_of_a_speed_up() -> None:
 def test_the_gain_of_a_longer_search_is_in_percent() -> None:
     gain = {"attic": {"budgets": [40.0, 400.0], "seeds": 5, "gain": estimate(0.0034, 0.001)}}
     assert tables(markdown(summary(longer=gain)))[1][2] == ["attic", "40 / 400", "5", "0.34 [0.24, 0.44]"]
+
+
+def test_what_several_processes_gain_is_a_table() -> None:
+    lines = [{"workers": 1, "median": 9.0, "speedup": 1.0}, {"workers": 4, "median": 5.0, "speedup": 1.8}]
+    text = markdown(summary(workers={"user": "attic", "workers": lines, "speedup": 1.8}))
+    assert tables(text)[1][2:] == [["1", "9.0", "1.00"], ["4", "5.0", "1.80"]]
+    assert "The same search on attic" in text
 
 
 @pytest.mark.parametrize(

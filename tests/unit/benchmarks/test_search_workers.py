@@ -30,10 +30,8 @@ def test_searches_take_turns_and_the_first_count_is_the_measure() -> None:
 
 
 def test_results_that_differ_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    result, updates = search(dataset(), QUICK, 1), iter(range(9))
-    monkeypatch.setattr(
-        search_workers, "search", lambda *_, **__: dataclasses.replace(result, best_update=next(updates))
-    )
+    result, winners = search(dataset(), QUICK, 1), iter([0, 0, 1])
+    monkeypatch.setattr(search_workers, "search", lambda *_, **__: dataclasses.replace(result, winner=next(winners)))
     with pytest.raises(ValueError, match=r"2 different results of the same search with \[1, 4\] workers"):
         search_workers.compare(dataset(), QUICK, 1, (1, 4), rounds=1)
 
@@ -52,7 +50,7 @@ def test_the_exit_code_says_whether_it_is_fast_enough(
     monkeypatch.setattr(search_workers, "compare", compare)
     monkeypatch.setattr(search_workers, "reference_dataset", lambda *_: None)
     monkeypatch.setattr(search_workers.os, "cpu_count", lambda: cores)
-    monkeypatch.setattr(search_workers, "TARGET", tmp_path / "bench" / "workers.json")
-    assert search_workers.main(["--counts", "1,4", "--seed", "7"]) == code
+    target = tmp_path / "bench" / "workers.json"
+    assert search_workers.main(["--counts", "1,4", "--seed", "7", "--target", str(target)]) == code
     assert seen == [(search_workers.UNBOUNDED, 7, [1, 4], 3)]
-    assert json.loads(search_workers.TARGET.read_text(encoding="utf-8"))["speedup"] == speedup
+    assert json.loads(target.read_text(encoding="utf-8"))["speedup"] == speedup

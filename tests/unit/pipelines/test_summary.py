@@ -55,7 +55,7 @@ TRAIN = {
             "int16x8": {"mae_growth": None, "instructions": 12_003, "file_bytes": 6_256, "arena_bytes": 696},
         },
     },
-    "search": {"evaluations": 28, "stopped": "all evaluations"},
+    "search": {"evaluations": 28, "stopped": "all evaluations", "peak_bytes": 251_000_000},
     "forecast": {
         "made_at": "2024-03-01T11:50:00",
         "reading": 20.456,
@@ -143,6 +143,7 @@ def test_train_shows_every_figure() -> None:
     network = "conv_gru, 16 units, 1,234 parameters, 5,678 multiply-accumulates a forecast"
     assert fact(text, "network") == network
     assert fact(text, "reads") == "value, difference:1"
+    assert fact(text, "memory") == "at most 251 MB, all processes of the search together"
     assert fact(text, "search") == "28 evaluations, ended after all evaluations"
     assert fact(text, "CPU seconds").startswith("71.25 ")
     own = "int8, about 12,002 instructions a forecast on the board; MAE grows by 0.96 %"

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from forecaster.errors import ConfigError
 from forecaster.genome import SpaceConfig
 from forecaster.records import Record, SearchResult
-from forecaster.search import engine, search, winner
+from forecaster.search import chosen, engine, search, winner
 from forecaster.search.journal import Journal
 from forecaster.search_config import SearchConfig
 from tests.synthetic import dataset
@@ -263,6 +263,21 @@ def test_the_usual_recipe_stays_unless_it_is_clearly_beaten(
     leader = min(found.finals, key=lambda final: final["fitness"])["index"]
     assert leader != 0, "the seed of this test must let another candidate lead"
     assert found.winner == (0 if expected == "usual" else leader)
+
+
+def test_any_candidate_may_be_chosen(data, result: SearchResult) -> None:
+    for final in result.finals:
+        candidate, updates = chosen(result, QUICK, data, final["index"])
+        assert candidate.as_dict() == result.records[final["index"]].candidate
+        assert updates == final["best_update"]
+    others = {record.index for record in result.records} - {final["index"] for final in result.finals}
+    assert {chosen(result, QUICK, data, index)[1] for index in others} == {QUICK.updates}
+
+
+@pytest.mark.parametrize("index", [-1, 8])
+def test_a_candidate_that_is_not_there_cannot_be_chosen(data, result: SearchResult, index: int) -> None:
+    with pytest.raises(ConfigError, match=f"candidate {index} is not one of the search's, which are 0 to 7"):
+        chosen(result, QUICK, data, index)
 
 
 def test_the_result_survives_json(data, result: SearchResult) -> None:
