@@ -25,10 +25,11 @@ trainings of their kind after them.
 
 What several processes gain is measured at the end, by benchmarks.search_workers.
 
-A search's figures stay in build/bench/search/ and are not worked out again; what was not run is not judged. All goes to
-build/bench/search.json, the table and two plots to docs/search/. Exit code 1 where a figure falls short or a search
-failed, 130 where it was interrupted. The machine should do nothing else: the same work costs more CPU seconds where
-others want the same cores and caches.
+A search's figures stay in build/bench/search/ and are not worked out again; what was not run is not judged. The whole
+takes about five hours on two cores: run it in parts, by --methods, --users, --seeds, and put them together by --kept.
+All goes to build/bench/search.json, the table and two plots to docs/search/. Exit code 1 where a figure falls short or
+a search failed, 130 where it was interrupted. The machine should do nothing else: the same work costs more CPU seconds
+where others want the same cores and caches.
 """
 
 from __future__ import annotations
@@ -66,12 +67,13 @@ def main(arguments: list[str] | None = None) -> int:
     bench = ROOT / "build" / "bench"
     jobs = planned(options)
     try:
-        failed = run_all([job for job in jobs if kept(job, bench / "search") is None], bench / "search", options)
+        missing = [] if options.kept else [job for job in jobs if kept(job, bench / "search") is None]
+        failed = run_all(missing, bench / "search", options)
         results = [found for job in jobs if (found := kept(job, bench / "search")) is not None]
         if not results:
             print("search: no search came to its end", file=sys.stderr)
             return 1
-        workers = speedup_of_workers(bench / "search_workers.json") if OURS in options.methods else None
+        workers = speedup_of_workers(bench / "search_workers.json", options) if OURS in options.methods else None
         summary = summarise(results, options.budget, compilation(bench / "search"), workers)
     except KeyboardInterrupt:
         print("search: interrupted; what came to its end is kept", file=sys.stderr)
@@ -162,9 +164,9 @@ def compilation(folder: Path) -> float:
     return float(json.loads(target.read_text(encoding="utf-8"))["cpu_seconds"])
 
 
-def speedup_of_workers(target: Path) -> dict[str, Any] | None:
-    """What `search_workers` found, measured once; nothing if it came to no end."""
-    if not target.is_file():
+def speedup_of_workers(target: Path, options: Any) -> dict[str, Any] | None:
+    """What `search_workers` found, measured once; nothing if it came to no end, or was not and nothing is to run."""
+    if not target.is_file() and not options.kept:
         command = [sys.executable, "-m", "benchmarks.search_workers", "--target", str(target)]
         subprocess.run(command, check=False)  # noqa: S603 - ours; that it is too slow, its exit code, is said below
     return json.loads(target.read_text(encoding="utf-8")) if target.is_file() else None
@@ -197,6 +199,7 @@ def _options(arguments: list[str] | None) -> Any:
     parser.add_argument("--budget", type=float, default=40.0, help="CPU seconds of every method but plain")
     parser.add_argument("--further", type=_list(float), default=[5, 10, 20, 35, 400], help="CPU seconds, of ours alone")
     parser.add_argument("--methods", type=_list(_method), default=list(METHODS), help=", ".join(METHODS))
+    parser.add_argument("--kept", action="store_true", help="run nothing, judge what was run before")
     parser.add_argument("--processes", type=int, choices=(1, 2), default=2)
     parser.add_argument("--docs", type=Path, default=ROOT / "docs" / "search", help="folder of the table and the plots")
     return parser.parse_args(arguments)

@@ -73,7 +73,7 @@ def place(monkeypatch, tmp_path: Path) -> Path:
     """Results go to a folder of the test; searches take no time and write what `figures` says."""
     monkeypatch.setattr(search, "ROOT", tmp_path)
     monkeypatch.setattr(search, "compilation_seconds", lambda: 8.0)
-    monkeypatch.setattr(search, "speedup_of_workers", lambda _: WORKERS)
+    monkeypatch.setattr(search, "speedup_of_workers", lambda *_: WORKERS)
     return tmp_path
 
 
@@ -160,13 +160,14 @@ def test_workers_are_measured_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
 
     monkeypatch.setattr(search.subprocess, "run", run)
     target = tmp_path / "workers.json"
-    assert search.speedup_of_workers(target) == search.speedup_of_workers(target) == WORKERS
+    assert search.speedup_of_workers(target, options("--kept")) is None
+    assert search.speedup_of_workers(target, options()) == search.speedup_of_workers(target, options()) == WORKERS
     assert [command[1:] for command in commands] == [["-m", "benchmarks.search_workers", "--target", str(target)]]
 
 
 def test_workers_that_could_not_be_measured_are_left_out(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(search.subprocess, "run", lambda *_, **__: None)
-    assert search.speedup_of_workers(tmp_path / "workers.json") is None
+    assert search.speedup_of_workers(tmp_path / "workers.json", options()) is None
 
 
 @pytest.mark.usefixtures("started")
@@ -203,6 +204,15 @@ def test_what_was_run_is_not_run_again(place: Path, started: list[str]) -> None:
     assert search.main([*SMALL, "--docs", str(place)]) == 0
     assert started == []
     assert (place / "build" / "bench" / "search.json").read_bytes() == before
+
+
+def test_kept_figures_are_judged_without_running_what_is_missing(place: Path, started: list[str]) -> None:
+    assert search.main([*SMALL[:3], "1", *SMALL[4:], "--docs", str(place)]) == 0
+    started.clear()
+    assert search.main([*SMALL, "--kept", "--docs", str(place)]) == 0
+    assert started == []
+    written = json.loads((place / "build" / "bench" / "search.json").read_text(encoding="utf-8"))
+    assert {run["seed"] for run in written["runs"]} == {1}
 
 
 def test_a_failed_search_is_named_and_the_others_are_kept(place: Path, monkeypatch, capsys) -> None:
