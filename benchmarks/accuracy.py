@@ -104,7 +104,7 @@ def _gru(dataset: Dataset, job: Job) -> list[dict[str, Any]]:
     chosen = winner(found, config.search, dataset)
     rows = []
     for name, refit in (("GRU", True), ("GRU, training part only", False)):
-        model = train(dataset, chosen, found.best_update, seed, refit=refit)
+        model = train(dataset, chosen, found.best_update, seed, refit=refit, seeds=config.seeds)
         sizes = {"parameters": model.architecture.parameters, "macs": model.architecture.macs_per_forecast}
         cost = {"cpu_seconds": found.cpu_seconds + model.training["cpu_seconds"]}
         rows.append(
