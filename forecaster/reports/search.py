@@ -29,6 +29,19 @@ IMPORTANCE_CAPTION = (
     "inherited weights are compared with each other, the rest likewise. What acts only together with another gene is "
     "not seen here, and of what the search left early there are few."
 )
+FRONT_CAPTION = (
+    "On the front, and in the table below it, is what no other candidate beats in both. Those of few updates were "
+    "given up early and might be better by now. training.candidate=NUMBER trains one for good, from the cached search."
+)
+FRONT_COLUMNS = (
+    "Candidate",
+    "Updates",
+    "Validation RMSE, °C",
+    "Parameters",
+    "MACs",
+    "Bytes as float32",
+    "Unlike the winner",
+)
 BEST_COLUMNS = (
     "Candidate",
     "Generation",
@@ -60,7 +73,8 @@ def search_page(records: Sequence[Record], summary: Mapping[str, Any]) -> str:
     page.section("Progress")
     page.figure(progress_figure(records), _progress_caption(records))
     page.section("Size against error")
-    page.figure(front_figure(records, winner), _front_caption(records))
+    page.figure(front_figure(records, winner), FRONT_CAPTION)
+    page.table(FRONT_COLUMNS, _front_rows(records, winner))
     varied = genes(records)
     if varied:
         rows = importance(varied, comparable_fitness(records))
@@ -216,9 +230,11 @@ def front_figure(records: Sequence[Record], winner: int) -> Figure:
     return figure
 
 
-def _front_caption(records: Sequence[Record]) -> str:
-    members = ", ".join(str(records[at]["index"]) for at in np.flatnonzero(_front(records)))
-    return f"On the front, where no other candidate is both smaller and better: {members or 'none'}."
+def _front_rows(records: Sequence[Record], winner: int) -> list[tuple[Any, ...]]:
+    """The front, the smallest first."""
+    members = sorted((records[at] for at in np.flatnonzero(_front(records))), key=lambda record: record["macs"])
+    names, best = ("index", "updates", "validation_rmse", "parameters", "macs"), records[winner]
+    return [(*(each[name] for name in names), 4 * each["parameters"], _unlike(best, each)) for each in members]
 
 
 def comparable_fitness(records: Sequence[Record]) -> Doubles:

@@ -141,7 +141,10 @@ def test_the_page_has_four_pictures_and_nothing_from_outside(html: str) -> None:
 
 def test_the_front_is_named(html: str) -> None:
     # 0 is the smallest, 1 and 3 and 4 are each better than all that are smaller; 2 is larger and worse.
-    assert "smaller and better: 0, 1, 3, 4." in html
+    found = rows(html, "Size against error")
+    assert [row[0] for row in found] == ["0", "1", "3", "4"]
+    assert found[1][1:] == ["300", "0.375", "1,001", "1,000", "4,004", "dropout 0.1; reads hour:1 yes"]
+    assert found[3][6] == "the winner"
 
 
 def test_the_front_is_drawn_with_the_winner_on_its_place() -> None:
@@ -167,7 +170,7 @@ def test_a_candidate_that_diverged_is_told_and_not_drawn() -> None:
     best = report.progress_figure(spoilt).axes[0].lines[1].get_ydata()
     assert np.isnan(best[0])
     assert best[1:].tolist() == [0.75, 0.75]
-    assert "smaller and better: 1." in html
+    assert [row[0] for row in rows(html, "Size against error")] == ["1"]
 
 
 def test_gene_panels_are_titled_and_put_the_winner_at_its_choice() -> None:
