@@ -138,7 +138,8 @@ def train(  # noqa: PLR0913 - data, recipe, length, seeds and parts
         )
         raise ForecasterError(msg)
     training = {
-        "seed": kept,
+        "seed": seed,
+        "kept_seed": kept,
         "validation_rmse_by_seed": {
             str(each): error * program.target_scale if np.isfinite(error) else None for each, error in errors.items()
         },

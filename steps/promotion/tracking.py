@@ -40,8 +40,7 @@ def tracked_run(
         name=origin["zenml_run"],
         params={
             **origin["training"]["candidate"],
-            "seed": origin["training"]["seed"],
-            "updates": origin["training"]["updates"],
+            **{name: origin["training"][name] for name in ("seed", "kept_seed", "updates")},
         },
         metrics={
             **evaluation["headline"],

@@ -96,6 +96,7 @@ def test_mlflow_has_the_origin_of_the_version(smoke: Any, seen: dict[str, Any]) 
 def test_mlflow_has_parameters_and_metrics_of_the_run(smoke: Any, seen: dict[str, Any]) -> None:
     assert seen["status"] == "FINISHED"
     assert seen["params"]["seed"] == "1"
+    assert seen["params"]["kept_seed"] in {"1", "1001", "2001"}
     assert {"updates", "units", "form"} <= seen["params"].keys()
     assert seen["metrics"]["test_rmse"] == pytest.approx(smoke.result["test"]["rmse"])
     assert seen["metrics"]["ridge_rmse"] == pytest.approx(smoke.result["baselines"]["ridge"]["rmse"])

@@ -278,7 +278,7 @@ def test_of_several_trainings_the_median_one_is_kept(data, refit: bool) -> None:
     errors = kept.training["validation_rmse_by_seed"]
     assert errors == {seed: made.training["validation_rmse_by_seed"][seed] for seed, made in single.items()}
     median = sorted(errors, key=lambda seed: errors[seed])[1]
-    assert kept.training["seed"] == int(median)
+    assert kept.training["kept_seed"] == int(median)
     assert kept.digest == single[median].digest
 
 

@@ -157,7 +157,16 @@ def test_each_evaluation_is_a_nested_run_at_its_own_time(registry: Registry, fir
 def test_an_evaluation_has_its_candidate_figures_and_parents(registry: Registry, first: Registration) -> None:
     run = nested(registry, first)[2]
     assert run.data.params == {"network": "gru", "units": "6"}
-    figures = ("validation_rmse", "fitness", "updates", "parameters", "macs", "cpu_seconds", "generation", "best_update")
+    figures = (
+        "validation_rmse",
+        "fitness",
+        "updates",
+        "parameters",
+        "macs",
+        "cpu_seconds",
+        "generation",
+        "best_update",
+    )
     assert run.data.metrics == pytest.approx({name: RECORDS[2][name] for name in figures})
     assert run.data.tags["parents"] == "[0, 0]"
 

@@ -14,7 +14,13 @@ PROVENANCE = {
     "dataset_version": "readings:3",
     "code_revision": "abc1234",
     "zenml_run": "train-2024",
-    "training": {"candidate": {"network": "gru", "units": 4}, "seed": 7, "updates": 40, "cpu_seconds": 1.5},
+    "training": {
+        "candidate": {"network": "gru", "units": 4},
+        "seed": 7,
+        "kept_seed": 1007,
+        "updates": 40,
+        "cpu_seconds": 1.5,
+    },
 }
 EVALUATION = {"headline": {"rmse": 0.25, "skill": 0.4}, "table": ["not tracked"]}
 FIDELITY = {
@@ -43,7 +49,7 @@ def test_a_run_is_collected_from_release_evaluation_and_search(asked: list[str])
     run = tracking.tracked_run(released(), EVALUATION, SEARCH, FIDELITY, {"evaluation": "<p>model</p>"})
     assert run == tracking.TrackedRun(
         name="train-2024",
-        params={"network": "gru", "units": 4, "seed": 7, "updates": 40},
+        params={"network": "gru", "units": 4, "seed": 7, "kept_seed": 1007, "updates": 40},
         metrics={"rmse": 0.25, "skill": 0.4, "parameters": 120, "macs_per_forecast": 900, **CONVERTED},
         tags={
             "dataset_version": "readings:3",
