@@ -19,9 +19,9 @@ kernels are compiled once a checkout; what that costs is measured, and the speed
 
 The speed-up over plain compares like with like: its winner as its search left it, which learned from the training part,
 with our pick trained on that part, and its winner trained again on the validation part too with our pick trained so. Of
-each kind it is plain's CPU seconds over those of our smallest budget whose RMSE and MAE are at most plain's; a sensor's
-is the smaller of the two, and there is none unless both are reached. The CPU seconds are those of the searches with the
-trainings of their kind after them.
+each kind it is plain's CPU seconds over those of our smallest budget whose test RMSE and MAE, and whose search's lowest
+validation RMSE, are at most plain's; a sensor's is the smaller of the two, and there is none unless both are reached.
+The CPU seconds are those of the searches with the trainings of their kind after them.
 
 What several processes gain is measured at the end, by benchmarks.search_workers.
 

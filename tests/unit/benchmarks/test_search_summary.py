@@ -11,6 +11,8 @@ from benchmarks import search_summary
 from benchmarks.search_summary import KINDS, curves, estimate, interval, longer, shortfalls, speedups, table
 
 NOTHING = {"mean": None, "low": None, "high": None}
+VALIDATION = 0.4
+SEARCHED = {"trace": [(1.0, 0.6), (4.0, VALIDATION)]}
 
 
 def result(
@@ -46,11 +48,11 @@ def _as_found(more: dict[str, Any]) -> dict[str, Any]:
 
 
 def plain(seed: int, rmse: float, *, found: float = 9.0, cpu: float = 800.0, **more: Any) -> dict[str, Any]:
-    return result("plain", seed, rmse, budget=0.0, cpu=cpu, found=found, **more)
+    return result("plain", seed, rmse, budget=0.0, cpu=cpu, found=found, **{**SEARCHED, **more})
 
 
 def ours(seed: int, rmse: float, *, found: float = 8.0, found_cpu: float = 0.0, **more: Any) -> dict[str, Any]:
-    return result("ours", seed, rmse, found=found, found_cpu=found_cpu, **more)
+    return result("ours", seed, rmse, found=found, found_cpu=found_cpu, **{**SEARCHED, **more})
 
 
 def test_an_interval_holds_the_mean_and_narrows_with_more_seeds() -> None:
@@ -186,7 +188,22 @@ def test_the_speed_up_is_that_of_the_smallest_budget_that_reaches_plain() -> Non
     assert (kind["budget"], kind["seeds"], kind["cpu_seconds"]) == (10.0, 2, 12.0)
     assert kind["speedup"] == pytest.approx(802 / 12)
     assert kind["speedup_with_compilation"] == pytest.approx(802 / 20)
-    assert kind["target"] == {"rmse": pytest.approx(0.30), "mae": pytest.approx(0.15)}
+    assert kind["target"] == {
+        "rmse": pytest.approx(0.30),
+        "mae": pytest.approx(0.15),
+        "validation_rmse": pytest.approx(VALIDATION),
+    }
+
+
+def test_the_search_itself_must_reach_what_plain_found_on_the_validation_part() -> None:
+    """A recipe known before can be as good on the test part without any search."""
+    runs = [
+        plain(1, 0.30, found=0.30),
+        ours(1, 0.29, found=0.29, budget=5.0, trace=[(4.0, VALIDATION + 0.01)]),
+        ours(1, 0.29, found=0.29, budget=10.0, trace=[(4.0, VALIDATION + 0.01), (9.0, VALIDATION)]),
+    ]
+    line = speedups(runs, 0.0)["attic"]
+    assert (line["as_found"]["budget"], line["retrained"]["budget"]) == (10.0, 10.0)
 
 
 def test_each_kind_has_its_own_target_and_our_errors_of_that_kind() -> None:
@@ -196,8 +213,16 @@ def test_each_kind_has_its_own_target_and_our_errors_of_that_kind() -> None:
         ours(1, 0.40, found=0.22, budget=10.0, cpu=10.0),
     ]
     line = speedups(runs, 0.0)["attic"]
-    assert line["as_found"]["target"] == {"rmse": pytest.approx(0.22), "mae": pytest.approx(0.11)}
-    assert line["retrained"]["target"] == {"rmse": pytest.approx(0.30), "mae": pytest.approx(0.15)}
+    assert line["as_found"]["target"] == {
+        "rmse": pytest.approx(0.22),
+        "mae": pytest.approx(0.11),
+        "validation_rmse": pytest.approx(VALIDATION),
+    }
+    assert line["retrained"]["target"] == {
+        "rmse": pytest.approx(0.30),
+        "mae": pytest.approx(0.15),
+        "validation_rmse": pytest.approx(VALIDATION),
+    }
     assert (line["as_found"]["budget"], line["retrained"]["budget"]) == (10.0, 5.0)
 
 
