@@ -14,7 +14,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ import pytest
 
 from deployers.hub import server
 from deployers.hub.settings import Settings
+from tests.certificate import certificate
 
 SECONDS = 30.0
 SETTINGS = """
@@ -347,35 +347,6 @@ def test_the_supervisor_brings_a_killed_hub_back(tmp_path: Path) -> None:
         supervisor.terminate()
         assert supervisor.wait(SECONDS) == 0
     assert not pid_file.exists()
-
-
-def certificate(folder: Path) -> tuple[Path, Path]:
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
-    now = datetime.now(UTC)
-    import ipaddress
-
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    plain = serialization.NoEncryption()
-    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain)
-    (folder / "hub.pem").write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    (folder / "hub.key").write_bytes(pem)
-    (folder / "hub.key").chmod(0o600)
-    return folder / "hub.pem", folder / "hub.key"
 
 
 TLS = "rest.tls_certificate = 'config/hub.pem'\nrest.tls_key = 'config/hub.key'\nrest.port = 0\nboards.port = 0\n"

@@ -11,15 +11,10 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from dask import config
 
 from forecaster.errors import ConfigError, ServiceUnavailable
@@ -29,6 +24,7 @@ from forecaster.trials import Fold, folds
 from forecaster.workers import Workers, open_workers, session
 from forecaster.workers.cluster import Cluster
 from tests import fragile
+from tests.certificate import certificate
 from tests.dask_cluster import CHECKOUT, DaskCluster
 from tests.fragile import Fragile, NotTrainedError
 from tests.synthetic import dataset
@@ -293,32 +289,9 @@ def test_where_no_scheduler_answers_is_told(monkeypatch: pytest.MonkeyPatch) -> 
             silent.listen()
 
 
-def certificate(folder: Path) -> tuple[str, ...]:
-    """Options of Dask's programs for one certificate that is its own authority."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "dask")])
-    now = datetime.now(UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    (folder / "dask.pem").write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    (folder / "dask.key").write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
-    certificate, secret = str(folder / "dask.pem"), str(folder / "dask.key")
-    return ("--tls-ca-file", certificate, "--tls-cert", certificate, "--tls-key", secret)
-
-
 def test_a_cluster_with_certificates_lets_in_who_has_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    options = certificate(tmp_path)
+    shown, secret = map(str, certificate(tmp_path))
+    options = ("--tls-ca-file", shown, "--tls-cert", shown, "--tls-key", secret)
     with DaskCluster(tmp_path, "tls", options) as dask:
         dask.scheduler()
         dask.worker()

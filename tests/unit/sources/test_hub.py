@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import http.server
-import ipaddress
 import json
 import threading
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +19,7 @@ from deployers.protocol.messages import Reading
 from forecaster.errors import InputError, ReadingError, ServiceUnavailable, SourceError
 from forecaster.sources import Selection, fingerprint, masked, read_readings
 from forecaster.sources.hub import parse
+from tests.certificate import certificate
 from tests.store_hub import TOKEN, StoreHub
 
 if TYPE_CHECKING:
@@ -263,36 +262,17 @@ def test_a_hub_that_is_not_there() -> None:
         read_readings("hub+https://127.0.0.1:1/a", ANY)
 
 
-def certificate(folder: Path, name: str) -> dict[str, str]:
-    """A certificate of its own for an address, as uvicorn takes it."""
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-
-    key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
-    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
-    builder = x509.CertificateBuilder(subject, subject, key.public_key(), x509.random_serial_number())
-    builder = builder.not_valid_before(now - timedelta(hours=1)).not_valid_after(now + timedelta(hours=1))
-    names = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(name))])
-    made = builder.add_extension(names, critical=False).sign(key, hashes.SHA256())
-    paths = folder / "hub.crt", folder / "hub.key"
-    paths[0].write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    plain, form = serialization.NoEncryption(), serialization.PrivateFormat.PKCS8
-    paths[1].write_bytes(key.private_bytes(serialization.Encoding.PEM, form, plain))
-    return {"ssl_certfile": str(paths[0]), "ssl_keyfile": str(paths[1])}
-
-
 def test_a_hub_with_tls_must_show_a_certificate_that_is_trusted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    files = certificate(tmp_path, "127.0.0.1")
-    with StoreHub(f"sqlite:///{tmp_path / 'hub.db'}", **files) as hub:
+    shown, secret = map(str, certificate(tmp_path))
+    with StoreHub(f"sqlite:///{tmp_path / 'hub.db'}", ssl_certfile=shown, ssl_keyfile=secret) as hub:
         keep(hub, 0, 1)
         secure = f"hub+https://127.0.0.1:{hub.port}/{SERIES}"
         with pytest.raises(ServiceUnavailable, match=r"does not answer.*CERTIFICATE_VERIFY_FAILED"):
             read_readings(secure, ANY)
         assert hub.asked == [], "the token stayed here"
-        monkeypatch.setenv("SSL_CERT_FILE", files["ssl_certfile"])
+        monkeypatch.setenv("SSL_CERT_FILE", shown)
         assert minutes(read_readings(secure, ANY)) == [0, 1]
 
 
