@@ -23,9 +23,7 @@ from typing import TYPE_CHECKING, Any
 for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[variable] = "1"
 
-from benchmarks.accuracy import SOURCE, reference_dataset
 from forecaster.search import search
-from pipelines.config import load_config
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,8 +40,7 @@ UNBOUNDED = 1e9
 def main(arguments: list[str] | None = None) -> int:
     """Search in turns, and say how the seconds compare."""
     options = _options(arguments)
-    dataset = reference_dataset(options.source, options.user)
-    config = load_config([]).training.search.model_copy(update={"max_cpu_seconds": UNBOUNDED})
+    dataset, config = prepared(options.source, options.user)
     found = compare(dataset, config, options.seed, options.counts, options.rounds)
     options.target.parent.mkdir(parents=True, exist_ok=True)
     options.target.write_text(json.dumps({"user": options.user, "seed": options.seed, **found}), encoding="utf-8")
@@ -55,6 +52,16 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"search_workers: {reached}, must be at least {LEAST_SPEEDUP:g}", file=sys.stderr)
         return 1
     return 0
+
+
+def prepared(source: str | None, user: str) -> tuple[Dataset, SearchConfig]:
+    """One sensor's dataset, and the training pipeline's settings without a bound on CPU seconds."""
+    # Each worker imports this module, and these libraries would take it longer than the trainings.
+    from benchmarks.accuracy import SOURCE, reference_dataset  # noqa: PLC0415
+    from pipelines.config import load_config  # noqa: PLC0415
+
+    config = load_config([]).training.search.model_copy(update={"max_cpu_seconds": UNBOUNDED})
+    return reference_dataset(source or str(SOURCE), user), config
 
 
 def compare(dataset: Dataset, config: SearchConfig, seed: int, counts: Sequence[int], rounds: int) -> dict[str, Any]:
@@ -90,7 +97,7 @@ def _outcome(result: SearchResult) -> tuple[Any, ...]:
 
 def _options(arguments: list[str] | None) -> Any:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--source", default=str(SOURCE))
+    parser.add_argument("--source", help="of the readings, by default the reference data")
     parser.add_argument("--user", default="living_room")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--counts", type=lambda text: [int(item) for item in text.split(",")], default=[1, 4])

@@ -165,6 +165,7 @@ class _Finals:
                 each = [Wanted(course.candidate, fold, config.updates, seed) for fold in range(courses.folds)]
                 wanted += [(record.index, one) for one in each]
         self._courses = courses
+        wanted.sort(key=lambda each: each[1].cost(courses.breeder.horizon), reverse=True)
         self._wanted, self._asked = deque(wanted), deque[int]()
 
     def next(self) -> Wanted | None:

@@ -44,6 +44,11 @@ class Wanted:
     seed: int
     initial: Floats | None = None
 
+    def cost(self, horizon: int) -> int:
+        """Multiply-accumulates of its forward passes, by which the longest of several is begun first."""
+        recipe = self.candidate.recipe
+        return self.updates * recipe.batch * recipe.steps * self.candidate.architecture(horizon).macs_per_forecast
+
 
 class Strategy(Protocol):
     """What the search's loop asks."""
@@ -199,6 +204,11 @@ class Courses:
                 course.inherited = index
                 return
 
+    def order(self) -> None:
+        """Let the longest of the planned trainings begin first: at the end of a rung fewer workers wait for one."""
+        longest = sorted(self._planned, key=lambda each: each[1].cost(self.breeder.horizon), reverse=True)
+        self._planned = deque(longest)
+
     def next(self) -> Wanted | None:
         """The next training that is planned."""
         if not self._planned:
@@ -294,6 +304,7 @@ class Generations:
         self._racing = [course for each in born if (course := courses.begin(each, self._generation)) is not None]
         self._young = [course.individual for course in self._racing]
         self._generation += 1
+        courses.order()
 
     def _halve(self) -> None:
         """The better part goes on to the next rung; the usual recipe does in any case, others are compared with it."""
@@ -310,6 +321,7 @@ class Generations:
                 self._racing.append(course)
             else:
                 self._courses.end(course)
+        self._courses.order()
 
 
 class Steady:

@@ -42,15 +42,15 @@ def test_the_exit_code_says_whether_it_is_fast_enough(
 ) -> None:
     seen: list[Any] = []
 
-    def compare(_: Any, config: SearchConfig, *rest: Any) -> dict[str, Any]:
-        seen.append((config.max_cpu_seconds, *rest))
+    def compare(*given: Any) -> dict[str, Any]:
+        seen.append(given)
         line = {"workers": 4, "seconds": [2.0, 3.0], "median": 2.5, "speedup": speedup}
         return {"workers": [line], "speedup": speedup}
 
     monkeypatch.setattr(search_workers, "compare", compare)
-    monkeypatch.setattr(search_workers, "reference_dataset", lambda *_: None)
+    monkeypatch.setattr(search_workers, "prepared", lambda source, user: (source, user))
     monkeypatch.setattr(search_workers.os, "cpu_count", lambda: cores)
     target = tmp_path / "bench" / "workers.json"
     assert search_workers.main(["--counts", "1,4", "--seed", "7", "--target", str(target)]) == code
-    assert seen == [(search_workers.UNBOUNDED, 7, [1, 4], 3)]
+    assert seen == [(None, "living_room", 7, [1, 4], 3)]
     assert json.loads(target.read_text(encoding="utf-8"))["speedup"] == speedup
