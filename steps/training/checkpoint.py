@@ -1,4 +1,4 @@
-"""Where a search keeps its population between generations."""
+"""Where a search keeps what came of its trainings."""
 
 from __future__ import annotations
 
@@ -15,4 +15,4 @@ def checkpoint(dataset_digest: str, seed: int) -> Path | None:
         return None
     folder = Path(home) / "cache" / "search"
     folder.mkdir(parents=True, exist_ok=True)
-    return folder / f"{dataset_digest[:16]}-{code_digest()[:12]}-{seed}.json"
+    return folder / f"{dataset_digest[:16]}-{code_digest()[:12]}-{seed}.jsonl"
