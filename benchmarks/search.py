@@ -140,9 +140,13 @@ def _start(job: Job, folder: Path) -> Any:
     resource_tracker.ensure_running()  # its start would let the signal through again
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        process.start()
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        try:
+            process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    except KeyboardInterrupt:  # it came meanwhile, and nobody else knows of the process yet
+        _end([process])
+        raise
     return process
 
 
