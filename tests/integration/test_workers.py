@@ -229,15 +229,17 @@ def test_workers_that_stay_away_are_told(dask, tmp_path: Path, monkeypatch: pyte
 
 
 def test_a_task_that_has_ended_three_workers_is_named_and_the_others_go_on(dask, tmp_path: Path) -> None:
-    fold = Fragile(tmp_path, deaths={1: 99}, seconds={2: 3.0, 3: 3.0})
+    fold, done = Fragile(tmp_path, deaths={1: 99}, seconds={2: 3.0, 3: 3.0}), set[int]()
     for _ in range(5):
         dask.worker()
     with opened(dask, 5, fold) as workers:
         for seed in (1, 2, 3):
             workers.submit(fragile.task(seed))
         with pytest.raises(ServiceUnavailable, match=r'"units": 8.*task 1\) has ended its worker 3 times'):
-            workers.next()
-        assert {workers.next().number for _ in range(2)} == {2, 3}
+            while True:  # which of the others is ready before, nobody knows
+                done.add(workers.next().number)
+        done |= {workers.next().number for _ in range(2 - len(done))}
+    assert done == {2, 3}
 
 
 def other_code(folder: Path) -> Path:
