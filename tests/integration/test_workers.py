@@ -236,8 +236,8 @@ def test_a_task_that_has_ended_three_workers_is_named_and_the_others_go_on(dask,
         for seed in (1, 2, 3):
             workers.submit(fragile.task(seed))
         with pytest.raises(ServiceUnavailable, match=r'"units": 8.*task 1\) has ended its worker 3 times'):
-            while True:  # which of the others is ready before, nobody knows
-                done.add(workers.next().number)
+            # Which of the others is ready before, nobody knows.
+            done.update(outcome.number for outcome in iter(workers.next, None))
         done |= {workers.next().number for _ in range(2 - len(done))}
     assert done == {2, 3}
 
