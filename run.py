@@ -95,7 +95,7 @@ def workers(function: Callable[..., Any]) -> Callable[..., Any]:
     return click.option(
         "--workers",
         metavar="N|tcp://HOST:PORT",
-        help="Train in N processes, or on the workers of a Dask scheduler (docs/cluster.md); the result is the same.",
+        help="Train in up to N processes, one a core, or on the workers of a Dask scheduler (docs/cluster.md).",
     )(function)
 
 

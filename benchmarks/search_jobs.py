@@ -19,7 +19,8 @@ from benchmarks.search_judge import Judge, Meter, Pick, point
 from benchmarks.search_plain import Fitted, Scale, Windows, fit, forecasts, plain_search
 from benchmarks.search_rivals import RIVALS
 from forecaster.genome import Space
-from forecaster.model import train
+from forecaster.model import Forecaster, train
+from forecaster.records import unpacked
 from forecaster.search import search, winner
 from forecaster.search_config import SearchConfig
 
@@ -79,8 +80,8 @@ class Job:
     def _settings(self) -> dict[str, Any]:
         config = self.config.model_copy(update=self._ablation())
         settings = {**config.model_dump(mode="json"), "final_seeds": self.final_seeds}
-        # Figures of ours without the errors as found, which were not always taken, are not enough.
-        return {**settings, "as_found": True} if self.method == OURS else settings
+        # Figures that were taken of another network as found, or of none, are not enough.
+        return {**settings, "as_found": "weights of the search"} if self.method in (OURS, SCRATCH) else settings
 
     def _ablation(self) -> dict[str, bool]:
         return {"inherit": False} if self.method == SCRATCH else {}
@@ -115,7 +116,7 @@ def run(job: Job) -> dict[str, Any]:
     Returns:
         `cpu_seconds` of the search (compilation included, imports not), those of the imports that only this method
         needs, the trace of its trainings, the pick, and its errors on the test part: `test`, trained again on the
-        validation part too, and of ours and plain also `test_as_found`, as the search left it.
+        validation part too, and of ours, scratch and plain also `test_as_found`, the network that the search left.
     """
     importing = Meter()
     _import_libraries(job.method)
@@ -143,8 +144,9 @@ def _shared_space(job: Job, dataset: Dataset) -> dict[str, Any]:
     """Ours, with inherited weights or without, or a rival on the same space and trainer."""
     config, meter = job.search_config, Meter()
     if job.method in (OURS, SCRATCH):
-        pick, trace = _ours(dataset, config, job, meter)
+        pick, left, trace = _ours(dataset, config, job, meter)
     else:
+        left = None
         judge = Judge(dataset, config, job.seed, meter)
         RIVALS[job.method](judge)
         pick, trace = judge.finish(), judge.trace
@@ -158,25 +160,14 @@ def _shared_space(job: Job, dataset: Dataset) -> dict[str, Any]:
         "pick": {**pick.candidate.as_dict(), "best_update": pick.best_update, "fitness": pick.fitness},
         "final_cpu_seconds": final.seconds,
         "test": errors_on_test(dataset, model.forecasts(dataset.grid)),
-        **(_as_found(job, dataset, pick) if job.method == OURS else {}),
+        **({} if left is None else {"test_as_found": errors_on_test(dataset, left.forecasts(dataset.grid))}),
     }
 
 
-def _as_found(job: Job, dataset: Dataset, pick: Pick) -> dict[str, Any]:
-    """What plain's winner is as its search left it: the pick, trained on the training part alone.
-
-    Of ours alone, the only one that is compared with plain; its CPU seconds are not the search's.
-    """
-    meter = Meter()
-    model = train(dataset, pick.candidate, pick.best_update, job.seed, refit=False, seeds=job.final_seeds)
-    seconds = meter.seconds
-    return {
-        "as_found_cpu_seconds": seconds,
-        "test_as_found": errors_on_test(dataset, model.forecasts(dataset.grid)),
-    }
-
-
-def _ours(dataset: Dataset, config: SearchConfig, job: Job, meter: Meter) -> tuple[Pick, list[dict[str, Any]]]:
+def _ours(
+    dataset: Dataset, config: SearchConfig, job: Job, meter: Meter
+) -> tuple[Pick, Forecaster, list[dict[str, Any]]]:
+    """The pick, its network as the search left it, and the trace."""
     trace: list[dict[str, Any]] = []
 
     def told(record: Record, _: Record) -> None:
@@ -187,7 +178,10 @@ def _ours(dataset: Dataset, config: SearchConfig, job: Job, meter: Meter) -> tup
 
     found = search(dataset, config, job.seed, progress=told)
     fitness = next(final["fitness"] for final in found.finals if final["index"] == found.winner)
-    return Pick(winner(found, config, dataset), found.best_update, fitness), trace
+    pick = Pick(winner(found, config, dataset), found.best_update, fitness)
+    program = dataset.program.select(pick.candidate.features)
+    left = Forecaster(pick.candidate.architecture(program.horizon), program, unpacked(found.weights), {})
+    return pick, left, trace
 
 
 def _plain(job: Job, dataset: Dataset) -> dict[str, Any]:

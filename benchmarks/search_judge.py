@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from forecaster.genome import Space, columns
-from forecaster.gru.trainer import fit
+from forecaster.genome import Space
 from forecaster.tasks import Task, run_task
-from forecaster.trials import Trial, folds, margin, mean_ratio
+from forecaster.trials import SEED_STEP, Trial, folds, margin, mean_ratio
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
 
 # The error, relative to persistence's, of what is not trained: too large a network.
 REFUSED = 10.0
-SEED_STEP = 1000  # between the trainings of a finalist, as in the search
 
 
 class Meter:
@@ -92,10 +90,10 @@ class Judge:
 
     def __init__(self, dataset: Dataset, config: SearchConfig, seed: int, meter: Meter) -> None:
         self.config, self.seed, self.meter = config, seed, meter
-        self.names, self.horizon = dataset.program.names, dataset.program.horizon
+        self.horizon = dataset.program.horizon
         self.scale = dataset.program.target_scale
         self.folds = folds(dataset, config.folds)
-        self.space = Space(config.space, self.names, config.updates, dataset.config.steps // 2)
+        self.space = Space(config.space, dataset.program.names, config.updates, dataset.config.steps // 2)
         self.entries: dict[Candidate, Entry] = {}
         self.trace: list[dict[str, float]] = []
         self.trained = 0
@@ -205,7 +203,7 @@ class Judge:
 
     def _penalised(self, candidate: Candidate, trials: Sequence[Trial]) -> float:
         macs = candidate.architecture(self.horizon).macs_per_forecast
-        error = mean_ratio(trials) * (1.0 + self.config.size_penalty * macs / 1000)
+        error = self.config.penalised(mean_ratio(trials), macs)
         return error if np.isfinite(error) else REFUSED
 
     def _train(self, candidate: Candidate, fold: int, seed: int) -> Trial:
@@ -232,24 +230,19 @@ class _Watched:
     """One whole training on the validation part that whoever watches may end."""
 
     def __init__(self, judge: Judge, candidate: Candidate, watch: Callable[[int, float], None]) -> None:
-        self.judge, self.candidate, self.watch = judge, candidate, watch
+        self.judge, self.watch = judge, watch
         self.best, self.seen = np.inf, 0
         recipe = dataclasses.replace(candidate.recipe, updates=judge.config.updates)
         self.trained = dataclasses.replace(candidate, recipe=recipe)
 
     def trial(self) -> Trial:
-        judge, fold = self.judge, self.judge.folds[0]
-        chosen = columns(judge.names, self.candidate.features)
-        architecture = self.candidate.architecture(judge.horizon)
         try:
-            result = fit(fold.sequences, chosen, architecture, self.trained.recipe, judge.seed, progress=self._look)
+            return self.judge.folds[0].trained(self.trained, self.judge.seed, progress=self._look)[0]
         except BaseException:
             self._given_up()
             raise
         finally:
-            judge.trained += self.seen
-        blocks = result.validation_mse.astype(np.float64) / fold.persistence**2
-        return Trial(0, result.validation_rmse, result.validation_rmse / fold.persistence, blocks, result.best_update)
+            self.judge.trained += self.seen
 
     def _look(self, update: int, error: float) -> None:
         self.seen, self.best = update, min(self.best, error)

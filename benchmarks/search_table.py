@@ -39,7 +39,8 @@ def page(summary: dict[str, Any], arguments: Sequence[str]) -> str:
     given = f" ARGS='{' '.join(arguments)}'" if arguments else ""
     return f"""# The search beside the tools people would otherwise use
 
-`make bench-search{given}` wrote this page. What is compared, and how, stands in benchmarks/search.py.
+What is compared, and how, stands in benchmarks/search.py, and `make bench-search` runs all of it. The searches on
+this page are those that had been run when `make bench-search{given}` wrote it; `seeds` says how many of each.
 
 {markdown(summary)}
 
@@ -70,7 +71,7 @@ def _speedups(found: dict[str, Any], compiling: float) -> list[str]:
     head = (
         "sensor", "both winners", "plain's CPU s", "its RMSE °C", "its MAE °C", "its validation RMSE °C",
         "our smallest budget that reaches all",
-        "our CPU s", "speed-up", "with compilation",
+        "our RMSE above its °C", "our CPU s", "speed-up", "with compilation",
     )  # fmt: skip
     rows = [
         [user, label, *_kind(line[kind])]
@@ -90,9 +91,10 @@ def _kind(found: dict[str, Any]) -> list[str]:
     errors = [f"{found['target'][error]:.4f}" for error in ("rmse", "mae", "validation_rmse")]
     target = [f"{found['plain_cpu_seconds']:.0f}", *errors]
     if "speedup" not in found:
-        return [*target, "not reached", "", "", ""]
+        return [*target, "not reached", "", "", "", ""]
     speedups = [f"{found[name]:.1f}" for name in ("speedup", "speedup_with_compilation")]
-    return [*target, f"{found['budget']:g}", f"{found['cpu_seconds']:.1f}", *speedups]
+    above = _estimate(found["above"]["rmse"])
+    return [*target, f"{found['budget']:g}", above, f"{found['cpu_seconds']:.1f}", *speedups]
 
 
 def _longer(found: dict[str, Any]) -> list[str]:
@@ -106,9 +108,14 @@ def _longer(found: dict[str, Any]) -> list[str]:
 def _workers(found: dict[str, Any] | None) -> list[str]:
     if found is None:
         return []
-    head = ("processes", "seconds on the wall, median", "times as fast")
-    rows = [[str(line["workers"]), f"{line['median']:.1f}", f"{line['speedup']:.2f}"] for line in found["workers"]]
-    return [_table(head, rows), f"The same search on {found['user']}, by `python -m benchmarks.search_workers`."]
+    head = ("`--workers`", "seconds on the wall, lowest", "times as fast")
+    rows = [[str(line["workers"]), f"{line['lowest']:.1f}", f"{line['speedup']:.2f}"] for line in found["workers"]]
+    aside = found["side_by_side"]
+    most = f"{aside['searches']} independent searches side by side, all that the cores give: {aside['speedup']:.2f}"
+    return [
+        _table(head, rows),
+        f"The same search on {found['user']}, by `python -m benchmarks.search_workers`; {most}.",
+    ]
 
 
 def _percent(estimate: dict[str, float | None]) -> str:

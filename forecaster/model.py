@@ -16,6 +16,7 @@ from forecaster.gru.architecture import Architecture
 from forecaster.gru.network import stream_network
 from forecaster.gru.trainer import fit
 from forecaster.streaming import stream_forecasts
+from forecaster.trials import SEED_STEP
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 
     from forecaster.arrays import Doubles, Floats
     from forecaster.dataset import Dataset
-
-SEED_STEP = 1000
 
 
 class Forecaster:

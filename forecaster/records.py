@@ -2,8 +2,24 @@
 
 from __future__ import annotations
 
+import base64
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from forecaster.arrays import Floats
+
+
+def packed(weights: Floats) -> str:
+    """Weights as text: base64 of little-endian 32-bit floats."""
+    return base64.b64encode(weights.astype("<f4").tobytes()).decode()
+
+
+def unpacked(text: str) -> Floats:
+    """The inverse of `packed`."""
+    return np.frombuffer(base64.b64decode(text), "<f4").astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -64,6 +80,9 @@ class SearchResult:
             `best_update` of its trainings.
         stopped: why the search ended.
         cpu_seconds: of all its trainings, kept over a resume.
+        weights: of the winner as the search leaves it, `packed`: the checkpoint with the lowest error on the validation
+            part in any of its trainings, which learned from the training part alone. Results of before they were kept
+            have none.
         peak_bytes: most memory that each process of the search has had, added up; what they share counts in each.
     """
 
@@ -73,6 +92,7 @@ class SearchResult:
     stopped: str
     cpu_seconds: float
     peak_bytes: int = 0
+    weights: str = ""
 
     @property
     def best_update(self) -> int:

@@ -69,6 +69,10 @@ class SearchConfig(BaseModel):
         """Updates after which each rung judges, the last rung's included."""
         return (*sorted({max(1, round(share * self.updates)) for share in self.rungs} - {self.updates}), self.updates)
 
+    def penalised(self, error: float, macs: int) -> float:
+        """The fitness: an error relative to persistence's, grown by the multiply-accumulates of a forecast."""
+        return error * (1.0 + self.size_penalty * macs / 1000)
+
     @field_validator("workers", mode="before")
     @classmethod
     def _known_workers(cls, where: object) -> str:

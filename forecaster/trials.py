@@ -14,10 +14,14 @@ from forecaster.gru.trainer import fit
 from forecaster.sequences import MISSING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from forecaster.arrays import Doubles, Floats
     from forecaster.dataset import Dataset
+
+
+# Further seeds of one training are this far apart, so that those of a search's rungs never are among them.
+SEED_STEP = 1000
 
 
 @dataclass(frozen=True)
@@ -52,15 +56,23 @@ class Fold:
             msg = f"the {stretch} does not change (persistence's error is {self.persistence!r} °C): give more readings"
             raise ReadingError(msg + ("" if number == 0 else ", or judge without it by search.folds=1"))
 
-    def trial(self, candidate: Candidate, seed: int) -> Trial:
-        """Train the candidate once."""
-        return self.trained(candidate, seed)[0]
+    def trained(
+        self,
+        candidate: Candidate,
+        seed: int,
+        initial: Floats | None = None,
+        progress: Callable[[int, float], None] | None = None,
+    ) -> tuple[Trial, Floats]:
+        """Train the candidate once, perhaps on from given weights; how it was judged, and its best weights.
 
-    def trained(self, candidate: Candidate, seed: int, initial: Floats | None = None) -> tuple[Trial, Floats]:
-        """Train the candidate once, perhaps on from given weights; how it was judged, and its best weights."""
+        Args:
+            candidate: what to train.
+            seed: of weights, windows and dropout.
+            initial, progress: as `gru.trainer.fit` takes them.
+        """
         chosen = columns(self.names, candidate.features)
         architecture = candidate.architecture(self.horizon)
-        result = fit(self.sequences, chosen, architecture, candidate.recipe, seed, initial=initial)
+        result = fit(self.sequences, chosen, architecture, candidate.recipe, seed, progress, initial=initial)
         ratio = result.validation_rmse / self.persistence
         blocks = result.validation_mse.astype(np.float64) / self.persistence**2
         return Trial(self.number, result.validation_rmse, ratio, blocks, result.best_update), result.weights

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from forecaster.errors import ConfigError
 from forecaster.genome import Candidate, Space
-from forecaster.records import Record, SearchResult
+from forecaster.records import Record, SearchResult, packed
 from forecaster.search.breeding import Breeder
+from forecaster.search.courses import Courses, Wanted
 from forecaster.search.journal import Journal
-from forecaster.search.strategies import Courses, Generations, Steady, Strategy, Wanted, complete
+from forecaster.search.strategies import Generations, Steady, Strategy
 from forecaster.tasks import Task
-from forecaster.trials import Trial, folds, margin, mean_ratio
+from forecaster.trials import SEED_STEP, Trial, folds, margin, mean_ratio
 from forecaster.workers import open_workers
 
 if TYPE_CHECKING:
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
     from forecaster.workers import Workers
 
 UNBOUNDED = 1 << 30
-# Seeds of the finals are this far apart, so that those of rungs never are among them.
-SEED_STEP = 1000
 
 
 def search(  # noqa: PLR0913, PLR0917 - data, settings, seed, and where and how it runs
@@ -176,7 +175,9 @@ class _Finals:
         return wanted
 
     def take(self, outcome: Outcome) -> None:
-        self.further[self._asked.popleft()].append(outcome.trial)
+        index = self._asked.popleft()
+        self.further[index].append(outcome.trial)
+        self._courses.all[index].compare(outcome)
         self._courses.budget.cpu_seconds += outcome.cpu_seconds
 
     def judged_by(self, index: int) -> list[Trial]:
@@ -202,7 +203,7 @@ def _finish(courses: Courses, loop: _Loop) -> SearchResult:
         limit = config.space.max_parameters
         msg = f"no candidate has at most {limit!r} parameters, raise max_parameters or lower units"
         raise ConfigError(msg)
-    best = sorted(complete(courses), key=lambda r: r.fitness)[: config.finalists]
+    best = sorted(courses.complete, key=lambda r: r.fitness)[: config.finalists]
     usual = best[0] if courses.usual is None else courses.records[courses.usual]
     finalists = best if usual in best else [*best, usual]
     finals = _Finals(courses, finalists)
@@ -217,6 +218,7 @@ def _finish(courses: Courses, loop: _Loop) -> SearchResult:
         finals=tuple(rows),
         stopped=courses.stopped or f"{config.generations} generations",
         cpu_seconds=courses.budget.cpu_seconds,
+        weights=packed(courses.all[picked].best_weights),
         peak_bytes=loop.workers.peak_bytes,
     )
 
@@ -224,7 +226,7 @@ def _finish(courses: Courses, loop: _Loop) -> SearchResult:
 def _rows(finals: _Finals, finalists: Sequence[Record], config: SearchConfig) -> list[dict[str, Any]]:
     """Of each finalist what `SearchResult.finals` says."""
     trials = {record.index: finals.judged_by(record.index) for record in finalists}
-    fitness = {r.index: mean_ratio(trials[r.index]) * (1.0 + config.size_penalty * r.macs / 1000) for r in finalists}
+    fitness = {r.index: config.penalised(mean_ratio(trials[r.index]), r.macs) for r in finalists}
     leader = min(fitness, key=lambda index: fitness[index])
     rows = []
     for index, own in trials.items():

@@ -6,7 +6,6 @@ from here. A last line without its end was being written when the power went, an
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 import os
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from forecaster.records import packed, unpacked
 from forecaster.tasks import Outcome
 from forecaster.trials import Trial
 
@@ -107,8 +107,7 @@ def _digest(task: Task) -> str:
 
 def _line(digest: str, outcome: Outcome) -> bytes:
     trial = {**asdict(outcome.trial), "blocks": outcome.trial.blocks.tolist()}
-    weights = base64.b64encode(outcome.weights.astype("<f4").tobytes()).decode()
-    fields = {"task": digest, "number": outcome.number, "trial": trial, "weights": weights}
+    fields = {"task": digest, "number": outcome.number, "trial": trial, "weights": packed(outcome.weights)}
     return json.dumps({**fields, "cpu_seconds": outcome.cpu_seconds}).encode() + b"\n"
 
 
@@ -117,5 +116,6 @@ def _entry(line: bytes) -> tuple[str, Outcome]:
         raise ValueError(line)
     fields = json.loads(line)
     trial = Trial(**{**fields["trial"], "blocks": np.array(fields["trial"]["blocks"])})
-    weights = np.frombuffer(base64.b64decode(fields["weights"]), "<f4").copy()
-    return str(fields["task"]), Outcome(int(fields["number"]), trial, weights, float(fields["cpu_seconds"]))
+    return str(fields["task"]), Outcome(
+        int(fields["number"]), trial, unpacked(fields["weights"]), float(fields["cpu_seconds"])
+    )

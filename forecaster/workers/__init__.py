@@ -1,7 +1,7 @@
 """Who trains: this process, processes of this machine, or the workers of a Dask scheduler.
 
 search ──submit──▶ Workers ──▶ run_task(folds, task)      here.py       one after the other, in this process
-   ▲                  │                                    processes.py  "N": processes of this machine
+   ▲                  │                                    processes.py  "N": processes of this machine, one a core
    └─────next─────────┘                                    cluster.py    "tcp://host:port", "tls://host:port": Dask
 
 The same tasks give the same outcomes in each of them, perhaps in another order.
@@ -83,8 +83,8 @@ def open_workers(where: str, folds: Sequence[Fold]) -> Workers:
     """Start or reach the workers, and give them the data.
 
     Args:
-        where: "1" for this process, a larger number for as many processes of this machine, `tcp://host:port` or
-            `tls://host:port` for a Dask scheduler.
+        where: "1" for this process, a larger number for up to as many processes of this machine, one a core,
+            `tcp://host:port` or `tls://host:port` for a Dask scheduler.
         folds: that the tasks name by their numbers.
 
     Raises:

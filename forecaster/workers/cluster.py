@@ -39,7 +39,8 @@ class Cluster:
 
     Args:
         address: of the scheduler.
-        folds: sent to each worker once; one that comes later fetches them from another.
+        folds: sent to each worker at the beginning, not with each task; one that comes later, or whose copy Dask has
+            dropped while nobody waited for it, fetches them from another.
         patience: seconds for which a scheduler, or all its workers, may stay away during the search.
 
     Raises:

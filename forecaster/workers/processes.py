@@ -1,12 +1,11 @@
 """Tasks in processes of this machine.
 
-Threads would share the data, since the kernels let go of the interpreter's lock, and on two cores they are as quick
-(40 trainings of 40 updates, random genomes on the reference readings: 5.2 s one after the other, 2.9 s in four threads
-and in four processes). But 8 to 26 % of an update (24 units to 8) holds that lock, so that four to ten threads are all
-it serves; and a training that takes too much memory would take the search with it.
+Threads would share the data, since the kernels let go of the interpreter's lock, and on two cores they are as quick.
+But what an update does around its kernels holds that lock, more of it the smaller the network, so that a few threads
+are all it serves; and a training that takes too much memory would take the search with it.
 
-They are forked by a server that has imported the libraries: a worker begins in 0.02 CPU seconds with 17 MB of its own,
-where one that is spawned takes 0.48 and 54 MB. Forking this process is no way: TensorFlow's and ZenML's threads may
+They are forked by a server that has imported the libraries, so that a worker begins in a fraction of the time and with
+a fraction of the memory of one that is spawned. Forking this process is no way: TensorFlow's and ZenML's threads may
 hold locks.
 """
 
@@ -47,12 +46,13 @@ class Processes:
     A pool for each process, not one for all: a pool does not say which task ended it, and loses all its processes.
 
     Args:
-        count: of the processes; each is started with its first task.
+        count: of the processes at most; each is started with its first task. There are no more of them than cores:
+            trainings that share a core take more of it than one after the other, and their rung ends later.
         folds: sent to each process once.
     """
 
     def __init__(self, count: int, folds: Sequence[Fold]) -> None:
-        self.count = count
+        self.count = count = min(count, len(os.sched_getaffinity(0)))
         self._pickled = pickle.dumps(list(folds))
         self._context = get_context("forkserver")
         self._read, self._write = self._context.Pipe(duplex=False)

@@ -29,7 +29,7 @@ def test_two_folds_judge_on_two_stretches() -> None:
 def test_persistence_is_the_unit() -> None:
     fold = folds(dataset(), 1)[0]
     space = Space(SpaceConfig(units=(4,), steps=(32,), burn_in=(4,), batch=(4,)), fold.names, 1, 32)
-    result = fold.trial(space.decode(space.usual()), seed=1)
+    result, _ = fold.trained(space.decode(space.usual()), seed=1)
     assert result.ratio == pytest.approx(result.rmse / fold.persistence)
     assert result.ratio == pytest.approx(1, abs=0.2), "one update from a small output layer is still near persistence"
     assert result.blocks.shape == (4,)

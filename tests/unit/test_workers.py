@@ -78,11 +78,21 @@ def test_what_is_neither_is_refused_with_what_is_expected(where: str) -> None:
         open_workers(where, [])
 
 
-def test_one_is_this_process_and_more_are_others() -> None:
+def test_one_is_this_process_and_more_are_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes.os, "sched_getaffinity", lambda _: {0, 1, 2})
     with open_workers("1", []) as one, open_workers("2", []) as two:
         assert isinstance(one, Here)
         assert isinstance(two, Processes)
         assert (one.count, two.count) == (1, 2)
+
+
+def test_there_are_no_more_processes_than_cores(judges, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes.os, "sched_getaffinity", lambda _: {3, 5})
+    with open_workers("7", judges) as workers:
+        assert workers.count == 2
+        all_of(workers, tasks(judges, 6))
+        assert isinstance(workers, Processes)
+        assert len(workers._pools) == 2  # noqa: SLF001 - how many were started
 
 
 def test_this_process_does_its_tasks_in_turn_when_asked(judges) -> None:
@@ -155,6 +165,8 @@ def test_a_task_that_has_ended_three_processes_is_named_and_the_others_go_on(tmp
         with pytest.raises(ServiceUnavailable, match=r'"units": 8.*task 1\) has ended its worker 3 times: give the wo'):
             workers.next()
         assert workers.next().number == 2
+        with pytest.raises(IndexError):
+            workers.next()  # nobody does the lost one any more
     assert len(fold.noted("trained 1")) == report.DEATHS
 
 

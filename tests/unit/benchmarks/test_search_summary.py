@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from benchmarks import search_summary
-from benchmarks.search_summary import KINDS, curves, estimate, interval, longer, shortfalls, speedups, table
+from benchmarks.search_summary import KINDS, curves, difference, estimate, interval, longer, shortfalls, speedups, table
 
 NOTHING = {"mean": None, "low": None, "high": None}
 VALIDATION = 0.4
@@ -43,16 +43,15 @@ def _as_found(more: dict[str, Any]) -> dict[str, Any]:
     if "found" not in more:
         return {}
     rmse = more.pop("found")
-    own = {} if "found_cpu" not in more else {"as_found_cpu_seconds": more.pop("found_cpu")}
-    return {"test_as_found": {"rmse": rmse, "mae": more.pop("found_mae", rmse / 2)}, **own}
+    return {"test_as_found": {"rmse": rmse, "mae": more.pop("found_mae", rmse / 2)}}
 
 
 def plain(seed: int, rmse: float, *, found: float = 9.0, cpu: float = 800.0, **more: Any) -> dict[str, Any]:
     return result("plain", seed, rmse, budget=0.0, cpu=cpu, found=found, **{**SEARCHED, **more})
 
 
-def ours(seed: int, rmse: float, *, found: float = 8.0, found_cpu: float = 0.0, **more: Any) -> dict[str, Any]:
-    return result("ours", seed, rmse, found=found, found_cpu=found_cpu, **{**SEARCHED, **more})
+def ours(seed: int, rmse: float, *, found: float = 8.0, **more: Any) -> dict[str, Any]:
+    return result("ours", seed, rmse, found=found, **{**SEARCHED, **more})
 
 
 def test_an_interval_holds_the_mean_and_narrows_with_more_seeds() -> None:
@@ -226,15 +225,15 @@ def test_each_kind_has_its_own_target_and_our_errors_of_that_kind() -> None:
     assert (line["as_found"]["budget"], line["retrained"]["budget"]) == (10.0, 5.0)
 
 
-def test_the_trainings_after_a_search_count_but_what_plain_found_is_ready() -> None:
+def test_the_training_after_a_search_counts_but_what_a_search_left_is_ready() -> None:
     runs = [
         plain(1, 0.30, found=0.30, cpu=800.0, final=40.0),
-        ours(1, 0.29, found=0.29, budget=10.0, cpu=10.0, final=4.0, found_cpu=6.0),
+        ours(1, 0.29, found=0.29, budget=10.0, cpu=10.0, final=4.0),
     ]
     line = speedups(runs, compilation=0.0)["attic"]
-    assert (line["as_found"]["plain_cpu_seconds"], line["as_found"]["cpu_seconds"]) == (800.0, 16.0)
+    assert (line["as_found"]["plain_cpu_seconds"], line["as_found"]["cpu_seconds"]) == (800.0, 10.0)
     assert (line["retrained"]["plain_cpu_seconds"], line["retrained"]["cpu_seconds"]) == (840.0, 14.0)
-    assert line["speedup"] == pytest.approx(800 / 16)
+    assert line["speedup"] == pytest.approx(840 / 14)
 
 
 @pytest.mark.parametrize(("found", "retrained"), [(10.0, 20.0), (20.0, 10.0)])
@@ -275,6 +274,38 @@ def test_both_errors_must_be_reached(kind: str) -> None:
     for budget, rmse, mae in ((5.0, 0.25, 0.16), (10.0, 0.31, 0.1), (20.0, 0.30, 0.15)):
         runs.append(ours(1, **{"rmse": 9.0, **dict(zip(names, (rmse, mae), strict=True))}, budget=budget))
     assert speedups(runs, 0.0)["attic"][kind]["budget"] == 20.0
+
+
+@pytest.mark.parametrize(
+    ("spread", "reached"), [(0.02, True), (0.001, False)], ids=["within the interval", "clearly worse"]
+)
+@pytest.mark.parametrize("kind", list(KINDS))
+def test_test_errors_may_be_above_plains_by_what_the_seeds_differ(kind: str, spread: float, *, reached: bool) -> None:
+    seeds = (-1, 0, 1)
+    name = "found" if kind == "as_found" else "rmse"
+    runs = [plain(seed, **{"rmse": 0.30, "found": 0.30, name: 0.30 + seed * spread}) for seed in seeds]
+    runs += [ours(seed, **{"rmse": 0.30, "found": 0.30, name: 0.305 + seed * spread}) for seed in seeds]
+    line = speedups(runs, 0.0)["attic"]
+    assert ("speedup" in line) == ("speedup" in line[kind]) == reached
+    if reached:
+        above = line[kind]["above"]
+        assert above["rmse"]["mean"] == pytest.approx(0.005)
+        assert above["rmse"]["low"] < 0 < above["rmse"]["high"]
+        assert above["mae"]["mean"] == pytest.approx(0.0025)
+
+
+def test_on_the_validation_part_nothing_is_given_to_the_seeds() -> None:
+    seeds = (-1, 0, 1)
+    runs = [plain(seed, 0.3, found=0.3, trace=[(4.0, VALIDATION + seed / 10)]) for seed in seeds]
+    runs += [ours(seed, 0.3, found=0.3, trace=[(4.0, VALIDATION + 1e-6 + seed / 10)]) for seed in seeds]
+    assert "speedup" not in speedups(runs, 0.0)["attic"]
+
+
+def test_a_difference_has_an_interval_from_two_seeds_on() -> None:
+    assert difference([0.3], [0.1, 0.2]) == {"mean": pytest.approx(0.15), "low": None, "high": None}
+    found = difference([0.3, 0.3], [0.1, 0.2])
+    assert (found["low"], found["high"]) == (pytest.approx(0.1), pytest.approx(0.2))
+    assert difference([0.3, 0.4], [0.3, 0.4])["mean"] == 0.0
 
 
 def test_scratch_does_not_count_as_ours() -> None:

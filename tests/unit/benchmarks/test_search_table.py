@@ -26,11 +26,13 @@ def line(method: str, **more: Any) -> dict[str, Any]:
 TARGET = {"rmse": 0.28, "mae": 0.13, "validation_rmse": 0.27}
 FOUND = {
     "target": TARGET, "plain_cpu_seconds": 812.3, "budget": 10.0, "cpu_seconds": 10.4, "speedup": 78.1,
+    "above": {"rmse": estimate(-0.003, 0.001)},
     "speedup_with_compilation": 44.2,
 }  # fmt: skip
 AGAIN = {
     "plain_cpu_seconds": 832.4,
     "target": {"rmse": 0.27, "mae": 0.12, "validation_rmse": 0.27}, "budget": 5.0, "cpu_seconds": 5.1, "speedup": 159.3,
+    "above": {"rmse": {"mean": 0.001, "low": None, "high": None}},
     "speedup_with_compilation": 62.0,
 }  # fmt: skip
 REACHED = {"as_found": FOUND, "retrained": AGAIN, "speedup": 78.1}
@@ -86,7 +88,19 @@ def test_one_seed_has_a_mean_alone() -> None:
 def test_the_speed_up_is_said_with_and_without_compilation() -> None:
     text = markdown(summary(speedup_vs_plain={"smallest": 78.1, "sensors": {"attic": REACHED}}))
     assert tables(text)[1][2:] == [
-        ["attic", "as the search left it", "812", "0.2800", "0.1300", "0.2700", "10", "10.4", "78.1", "44.2"],
+        [
+            "attic",
+            "as the search left it",
+            "812",
+            "0.2800",
+            "0.1300",
+            "0.2700",
+            "10",
+            "-0.0030 [-0.0040, -0.0020]",
+            "10.4",
+            "78.1",
+            "44.2",
+        ],
         [
             "attic",
             "trained again on the validation part too",
@@ -95,6 +109,7 @@ def test_the_speed_up_is_said_with_and_without_compilation() -> None:
             "0.1200",
             "0.2700",
             "5",
+            "0.0010",
             "5.1",
             "159.3",
             "62.0",
@@ -108,8 +123,8 @@ def test_a_target_that_is_not_reached_is_said_so() -> None:
     missed = {"as_found": FOUND, "retrained": {"target": TARGET, "plain_cpu_seconds": 832.4}}
     text = markdown(summary(speedup_vs_plain={"smallest": None, "sensors": {"attic": REACHED, "hall": missed}}))
     again = "trained again on the validation part too"
-    assert tables(text)[1][4][7] == "10.4"
-    assert tables(text)[1][5] == ["hall", again, "832", "0.2800", "0.1300", "0.2700", "not reached", "", "", ""]
+    assert tables(text)[1][4][8] == "10.4"
+    assert tables(text)[1][5] == ["hall", again, "832", "0.2800", "0.1300", "0.2700", "not reached", "", "", "", ""]
     assert "of both kinds: not reached on every sensor" in text
 
 
@@ -124,10 +139,12 @@ def test_the_gain_of_a_longer_search_is_in_percent() -> None:
 
 
 def test_what_several_processes_gain_is_a_table() -> None:
-    lines = [{"workers": 1, "median": 9.0, "speedup": 1.0}, {"workers": 4, "median": 5.0, "speedup": 1.8}]
-    text = markdown(summary(workers={"user": "attic", "workers": lines, "speedup": 1.8}))
+    lines = [{"workers": 1, "lowest": 9.0, "speedup": 1.0}, {"workers": 4, "lowest": 5.0, "speedup": 1.8}]
+    aside = {"searches": 2, "lowest": 9.5, "speedup": 1.9}
+    text = markdown(summary(workers={"user": "attic", "workers": lines, "speedup": 1.8, "side_by_side": aside}))
     assert tables(text)[1][2:] == [["1", "9.0", "1.00"], ["4", "5.0", "1.80"]]
     assert "The same search on attic" in text
+    assert "2 independent searches side by side, all that the cores give: 1.90" in text
 
 
 @pytest.mark.parametrize(

@@ -11,13 +11,14 @@ from pydantic import ValidationError
 
 from forecaster.errors import ConfigError
 from forecaster.genome import SpaceConfig
-from forecaster.records import Record, SearchResult
+from forecaster.records import Record, SearchResult, unpacked
 from forecaster.search import chosen, engine, search, winner
 from forecaster.search.journal import Journal
 from forecaster.search_config import SearchConfig
 from tests.synthetic import dataset
 
 if TYPE_CHECKING:
+    from forecaster.search.courses import Wanted
     from forecaster.tasks import Outcome, Task
 
 SPACE = SpaceConfig(units=(4, 6, 8), steps=(32,), burn_in=(4, 8), batch=(4, 8))
@@ -38,7 +39,10 @@ def result(data) -> SearchResult:
 
 def outcome(found: SearchResult) -> list[object]:
     """What must repeat: everything but the clock."""
-    return [(r.genome, r.parents, r.generation, r.validation_rmse, r.fitness) for r in found.records] + [found.winner]
+    return [(r.genome, r.parents, r.generation, r.validation_rmse, r.fitness) for r in found.records] + [
+        found.winner,
+        found.weights,
+    ]
 
 
 def test_the_same_seed_gives_the_same_result(data, result: SearchResult) -> None:
@@ -132,6 +136,27 @@ def test_a_record_says_whose_weights_it_began_with(data) -> None:
     records = search(data, alike(), seed=1).records
     assert all(record.inherited == (record.parents[0] if record.parents else None) for record in records)
     assert any(record.inherited is not None for record in records)
+
+
+def test_the_longest_of_the_trainings_asked_for_together_begins_first(data, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the end of a rung, and of the finals, fewer workers wait for one."""
+    begin, outcome_of = engine._Loop._begin, engine._Loop._outcome  # noqa: SLF001 - the order is nobody else's business
+    rounds = list[list[int]]([[]])
+
+    def noted(loop: engine._Loop, wanted: Wanted) -> int:
+        rounds[-1].append(wanted.cost(data.program.horizon))
+        return begin(loop, wanted)
+
+    def told(loop: engine._Loop, number: int) -> Outcome:
+        rounds.append([])
+        return outcome_of(loop, number)
+
+    monkeypatch.setattr(engine._Loop, "_begin", noted)  # noqa: SLF001
+    monkeypatch.setattr(engine._Loop, "_outcome", told)  # noqa: SLF001
+    search(data, QUICK, seed=1)
+    together = [costs for costs in rounds if len(set(costs)) > 1]
+    assert len(together) > QUICK.generations
+    assert all(costs == sorted(costs, reverse=True) for costs in rounds)
 
 
 def test_a_child_begins_anew_where_nothing_is_inherited(data, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -265,6 +290,17 @@ def test_the_usual_recipe_stays_unless_it_is_clearly_beaten(
     assert found.winner == (0 if expected == "usual" else leader)
 
 
+def test_the_search_leaves_the_winners_best_weights(data, monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[tuple[Task, Outcome]] = []
+    monkeypatch.setattr(Journal, "write", lambda _, task, outcome: done.append((task, outcome)))
+    found = search(data, QUICK, seed=1)
+    picked = winner(found, QUICK, data)
+    own = [outcome for task, outcome in done if task.candidate == picked and task.fold == 0]
+    best = min(own, key=lambda outcome: outcome.trial.rmse)
+    assert len(own) >= len(QUICK.rung_updates) + QUICK.finalist_seeds - 1
+    assert unpacked(found.weights).tolist() == best.weights.tolist()
+
+
 def test_any_candidate_may_be_chosen(data, result: SearchResult) -> None:
     for final in result.finals:
         candidate, updates = chosen(result, QUICK, data, final["index"])
@@ -285,6 +321,12 @@ def test_the_result_survives_json(data, result: SearchResult) -> None:
     assert outcome(again) == outcome(result)
     assert winner(again, QUICK, data).as_dict() == result.records[result.winner].candidate
     assert again.summary()["evaluations"] == len(result.records)
+
+
+def test_a_result_of_before_weights_were_kept_is_read(data, result: SearchResult) -> None:
+    """A pipeline's cache may hold one."""
+    fields = {name: value for name, value in result.as_dict().items() if name != "weights"}
+    assert winner(SearchResult.from_dict(fields), QUICK, data) == winner(result, QUICK, data)
 
 
 def test_the_module_generator_is_left_as_it_was(data) -> None:
