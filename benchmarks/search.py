@@ -20,9 +20,9 @@ kernels are compiled once a checkout; what that costs is measured, and the speed
 The speed-up over plain compares like with like: the network that its search left, its best one on the validation part,
 with the one that ours left, and its winner trained again on the validation part too with our pick trained so. Of each
 kind it is plain's CPU seconds over those of our smallest budget whose search found at most plain's lowest validation
-RMSE (means over seeds), and whose test RMSE and MAE are no worse within the 95 % interval of the difference; a sensor's
-is the smaller of the two, and there is none unless both are reached. The CPU seconds are those of the searches and,
-where a winner is trained again, of that training.
+RMSE and whose test RMSE and MAE are at most plain's, all means over seeds; a sensor's is the smaller of the two, and
+there is none unless both are reached. The CPU seconds are those of the searches and, where a winner is trained again,
+of that training.
 
 What several processes gain is measured at the end, by benchmarks.search_workers.
 

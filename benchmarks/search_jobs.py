@@ -144,9 +144,9 @@ def _shared_space(job: Job, dataset: Dataset) -> dict[str, Any]:
     """Ours, with inherited weights or without, or a rival on the same space and trainer."""
     config, meter = job.search_config, Meter()
     if job.method in (OURS, SCRATCH):
-        pick, left, trace = _ours(dataset, config, job, meter)
+        pick, network, trace = _ours(dataset, config, job, meter)
     else:
-        left = None
+        network = None
         judge = Judge(dataset, config, job.seed, meter)
         RIVALS[job.method](judge)
         pick, trace = judge.finish(), judge.trace
@@ -160,7 +160,7 @@ def _shared_space(job: Job, dataset: Dataset) -> dict[str, Any]:
         "pick": {**pick.candidate.as_dict(), "best_update": pick.best_update, "fitness": pick.fitness},
         "final_cpu_seconds": final.seconds,
         "test": errors_on_test(dataset, model.forecasts(dataset.grid)),
-        **({} if left is None else {"test_as_found": errors_on_test(dataset, left.forecasts(dataset.grid))}),
+        **({} if network is None else {"test_as_found": errors_on_test(dataset, network.forecasts(dataset.grid))}),
     }
 
 
@@ -180,8 +180,8 @@ def _ours(
     fitness = next(final["fitness"] for final in found.finals if final["index"] == found.winner)
     pick = Pick(winner(found, config, dataset), found.best_update, fitness)
     program = dataset.program.select(pick.candidate.features)
-    left = Forecaster(pick.candidate.architecture(program.horizon), program, unpacked(found.weights), {})
-    return pick, left, trace
+    network = Forecaster(pick.candidate.architecture(program.horizon), program, unpacked(found.weights), {})
+    return pick, network, trace
 
 
 def _plain(job: Job, dataset: Dataset) -> dict[str, Any]:

@@ -20,20 +20,18 @@ SAMPLES, LEVEL = 10_000, 0.95
 POINTS = 120  # of a curve
 # Figures to reach.
 LEAST_SPEEDUP = 25.0
-# Networks of a winner, and where a result has their errors.
-TEST_ERRORS = ("rmse", "mae")
+LONGER, LARGEST_GAIN = 10.0, 0.01  # ten times the CPU seconds may lower the test RMSE by at most this share
+ERRORS = ("validation_rmse", "rmse", "mae")
+# Networks of a winner, and where a result has their errors on the test part.
 KINDS = {"as_found": "test_as_found", "retrained": "test"}
 KIND_LABELS = {"as_found": "as the search left it", "retrained": "trained again on the validation part too"}
-LONGER, LARGEST_GAIN = 10.0, 0.01  # ten times the CPU seconds may lower the test RMSE by at most this share
 
 
 def interval(values: Sequence[float], of: Callable[..., Any] = np.mean) -> tuple[float, float] | tuple[None, None]:
     """Bootstrap over seeds (percentiles, Efron 1979) of a mean or median; none from a single seed."""
     if len(values) < 2:
         return (None, None)
-    drawn = np.random.default_rng(0).integers(0, len(values), (SAMPLES, len(values)))
-    low, high = np.quantile(of(np.asarray(values, float)[drawn], axis=1), ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
-    return (float(low), float(high))
+    return _middle(_drawn(values, np.random.default_rng(0), of))
 
 
 def difference(ours: Sequence[float], others: Sequence[float]) -> dict[str, float | None]:
@@ -42,12 +40,20 @@ def difference(ours: Sequence[float], others: Sequence[float]) -> dict[str, floa
     if min(len(ours), len(others)) < 2:
         return {"mean": mean, "low": None, "high": None}
     rng = np.random.default_rng(0)
-    drawn = [
-        np.asarray(each, float)[rng.integers(0, len(each), (SAMPLES, len(each)))].mean(axis=1)
-        for each in (ours, others)
-    ]
-    low, high = np.quantile(drawn[0] - drawn[1], ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
-    return {"mean": mean, "low": float(low), "high": float(high)}
+    low, high = _middle(_drawn(ours, rng, np.mean) - _drawn(others, rng, np.mean))
+    return {"mean": mean, "low": low, "high": high}
+
+
+def _drawn(values: Sequence[float], rng: np.random.Generator, of: Callable[..., Any]) -> Doubles:
+    """A statistic of SAMPLES samples with replacement."""
+    drawn = rng.integers(0, len(values), (SAMPLES, len(values)))
+    return np.asarray(of(np.asarray(values, float)[drawn], axis=1))
+
+
+def _middle(drawn: Doubles) -> tuple[float, float]:
+    """The interval that holds LEVEL of them."""
+    low, high = np.quantile(drawn, ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
+    return (float(low), float(high))
 
 
 def estimate(values: Sequence[float]) -> dict[str, float | None]:
@@ -113,21 +119,21 @@ def speedups(results: Sequence[Result], compilation: float) -> dict[str, dict[st
 
     Like is compared with like: the network that plain's search left, its best one on the validation part, with the one
     that ours left; plain's winner trained again on the validation part too with our pick trained so. What
-    the validation part adds as readings to learn from is then no merit or fault of either search. Plain's quality is
-    reached where the mean over seeds of the lowest validation RMSE that the search found, which is what a search
-    lowers, is at most plain's, and RMSE and MAE of that kind on the test part are no worse within the interval of the
-    difference (with one seed: at most plain's). Not by the test part alone: there the recipe known to work, which ours
-    begins with and plain does not know, is as good before anything was searched. Nothing is interpolated: a budget was
-    run or it does not count. The CPU seconds are those of the search and, where it is trained again, of that training.
+    the validation part adds as readings to learn from is then no merit or fault of either search. Reached is what is at
+    most plain's RMSE and MAE of that kind on the test part, and at most the lowest validation RMSE its search found,
+    all means over seeds: the recipe known to work, which ours begins with and plain does not know, is as good on the
+    test part before anything was searched. Nothing is interpolated: a budget was run or it does not count. The CPU
+    seconds are those of the search and, where it is trained again, of that training.
 
     Args:
         results: of single searches.
         compilation: CPU seconds of compiling the trainer where nothing is cached yet.
 
     Returns:
-        For each sensor `plain_seeds`, for each of KINDS its `target` in °C, `plain_cpu_seconds` and, where reached, the
-        budget, by how much its test errors are `above` the target, and its speed-up; `speedup` is the smaller of the
-        two, and there only if both kinds are reached.
+        For each sensor `plain_seeds`, for each of KINDS its `target` in °C, `plain_cpu_seconds` (mean, lowest and
+        highest), our `budgets` as `_budget` says, rising, and, where one reaches the target, its `speedup` and
+        `speedup_with_compilation`; `speedup` of the sensor is the smaller of the two kinds', and there only if both are
+        reached.
     """
     found = {}
     for user in dict.fromkeys(r["user"] for r in results if r["method"] == PLAIN):
@@ -141,21 +147,30 @@ def speedups(results: Sequence[Result], compilation: float) -> dict[str, dict[st
 
 
 def _speedup(plain: Sequence[Result], ours: Sequence[Sequence[Result]], kind: str, compilation: float) -> Result:
-    """The speed-up of one kind; only what plain did where none of our budgets, rising, reaches it."""
-    target, seconds = _mean_errors(plain, kind), _mean_seconds(plain, kind)
-    line = {"target": target, "plain_cpu_seconds": seconds}
-    reached = next((same for same in ours if _reaches(same, plain, kind)), None)
-    if reached is None:
-        return line
-    own = _mean_seconds(reached, kind)
+    """The speed-up of one kind: that of the first of our budgets, rising, that reaches plain's errors."""
+    seconds = [_seconds(r, kind) for r in plain]
+    budgets = [_budget(same, plain, kind, compilation) for same in ours]
+    line = {
+        "target": {error: statistics.fmean(_error(r, kind, error) for r in plain) for error in ERRORS},
+        "plain_cpu_seconds": {"mean": statistics.fmean(seconds), "lowest": min(seconds), "highest": max(seconds)},
+        "budgets": budgets,
+    }
+    reached = next((budget for budget in budgets if budget["is_reached"]), None)
+    return line if reached is None else line | {name: reached[name] for name in ("speedup", "speedup_with_compilation")}
+
+
+def _budget(same: Sequence[Result], plain: Sequence[Result], kind: str, compilation: float) -> Result:
+    """What one of our budgets comes to: CPU seconds, how far each error is above plain's, and how many times less."""
+    above = {error: difference(*([_error(r, kind, error) for r in each] for each in (same, plain))) for error in ERRORS}
+    own, target = (statistics.fmean(_seconds(r, kind) for r in each) for each in (same, plain))
     return {
-        **line,
-        "budget": reached[0]["budget"],
-        "seeds": len(reached),
+        "budget": same[0]["budget"],
+        "seeds": len(same),
         "cpu_seconds": own,
-        "above": {error: _above(reached, plain, kind, error) for error in TEST_ERRORS},
-        "speedup": seconds / own,
-        "speedup_with_compilation": seconds / (own + compilation),
+        "above": above,
+        "is_reached": all((each["mean"] or 0.0) <= 0 for each in above.values()),
+        "speedup": target / own,
+        "speedup_with_compilation": target / (own + compilation),
     }
 
 
@@ -233,29 +248,13 @@ def _ours_by_budget(results: Sequence[Result], user: str) -> list[list[Result]]:
     return [_chosen(results, user, OURS, budget) for budget in budgets]
 
 
-def _mean_errors(same: Sequence[Result], kind: str) -> dict[str, float]:
-    test = {error: statistics.fmean(r[KINDS[kind]][error] for r in same) for error in TEST_ERRORS}
-    return {**test, "validation_rmse": statistics.fmean(_best_validation(r) for r in same)}
+def _error(result: Result, kind: str, error: str) -> float:
+    return _best_validation(result) if error == "validation_rmse" else float(result[KINDS[kind]][error])
 
 
-def _above(same: Sequence[Result], plain: Sequence[Result], kind: str, error: str) -> dict[str, float | None]:
-    return difference([r[KINDS[kind]][error] for r in same], [r[KINDS[kind]][error] for r in plain])
-
-
-def _mean_seconds(same: Sequence[Result], kind: str) -> float:
+def _seconds(result: Result, kind: str) -> float:
     """CPU seconds of a search, with the training after it if there is one."""
-    return statistics.fmean(r["cpu_seconds"] + (r["final_cpu_seconds"] if kind == "retrained" else 0.0) for r in same)
-
-
-def _reaches(same: Sequence[Result], plain: Sequence[Result], kind: str) -> bool:
-    found, target = (statistics.fmean(_best_validation(r) for r in each) for each in (same, plain))
-    return found <= target and not any(_is_worse(_above(same, plain, kind, error)) for error in TEST_ERRORS)
-
-
-def _is_worse(above: dict[str, float | None]) -> bool:
-    """Beyond the interval; where a single seed has none, at all."""
-    least = above["mean"] if above["low"] is None else above["low"]
-    return least is not None and least > 0
+    return float(result["cpu_seconds"] + (result["final_cpu_seconds"] if kind == "retrained" else 0.0))
 
 
 def _too_slow(line: dict[str, Any]) -> str:

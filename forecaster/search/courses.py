@@ -119,6 +119,7 @@ class Courses:
 
     Attributes:
         all, records: candidates, and what is known of them, by index.
+        rungs, last: updates after which each rung judges, and the index of the last one.
         usual: index of the recipe known to work; None if it is too large.
         stopped: the bound that ended the search; nothing if none did.
     """
@@ -135,6 +136,7 @@ class Courses:
         self.breeder, self.config, self.seed, self.folds, self.scale = breeder, config, seed, folds, scale
         self.progress = progress
         self.rungs = config.rung_updates
+        self.last = len(self.rungs) - 1
         self.budget = Budget(config.max_cpu_seconds)
         self.all: dict[int, Course] = {}
         self.records: dict[int, Record] = {}
@@ -168,19 +170,18 @@ class Courses:
         That is the usual recipe to its end, and the finals of it, of whoever else is at the last rung by now, and of
         one more: a small budget is not kept for finalists that it does not bring so far.
         """
-        last = len(self.rungs) - 1
         usual = [] if self.usual is None else [self.all[self.usual]]
-        way = sum(self._updates(each) for course in usual for each in range(course.rung + 1, last + 1))
-        others = sum(course.rung == last for index, course in self.all.items() if index != self.usual)
+        way = sum(sum(self._lengths(each)) for course in usual for each in range(course.rung + 1, self.last + 1))
+        others = sum(course.rung == self.last for index, course in self.all.items() if index != self.usual)
         finalists = min(others + 1, self.config.finalists) + len(usual)
         finals = finalists * (self.config.finalist_seeds - 1) * self.folds * self.config.updates
-        return self.budget.suffices(self._updates(rung) + way + finals)
+        return self.budget.suffices(sum(self._lengths(rung)) + way + finals)
 
-    def _updates(self, rung: int) -> int:
-        """Of all trainings of a candidate at a rung."""
+    def _lengths(self, rung: int) -> list[int]:
+        """Updates of a candidate's training at a rung on each fold; the others judge at the last one only, anew."""
         before = self.rungs[rung - 1] if rung else 0
-        others = self.folds - 1 if rung == len(self.rungs) - 1 else 0
-        return self.rungs[rung] - before + others * self.config.updates
+        others = self.folds - 1 if rung == self.last else 0
+        return [self.rungs[rung] - before, *[self.config.updates] * others]
 
     def bound_reached(self) -> bool:
         """Whether no further training may begin."""
@@ -192,11 +193,10 @@ class Courses:
 
     def _enter(self, course: Course) -> None:
         """Plan the trainings of the rung that a candidate is at."""
-        before = self.rungs[course.rung - 1] if course.rung else 0
-        own = Wanted(course.candidate, 0, self.rungs[course.rung] - before, self.seed + course.rung, course.weights)
+        length, *others = self._lengths(course.rung)
+        own = Wanted(course.candidate, 0, length, self.seed + course.rung, course.weights)
         # The other folds' networks have not seen what the validation part's have: they begin anew.
-        others = range(1, self.folds) if course.rung == len(self.rungs) - 1 else ()
-        wanted = [own, *(Wanted(course.candidate, fold, self.config.updates, self.seed) for fold in others)]
+        wanted = [own, *(Wanted(course.candidate, fold, each, self.seed) for fold, each in enumerate(others, 1))]
         course.waits = len(wanted)
         for each in wanted:
             self._planned.append((course, each))
@@ -272,7 +272,7 @@ class Courses:
 
     def is_complete(self, course: Course) -> bool:
         """Whether a candidate has been through all rungs."""
-        return course.rung == len(self.rungs) - 1 and not course.waits and len(course.trials) == self.folds
+        return course.rung == self.last and not course.waits and len(course.trials) == self.folds
 
     @property
     def complete(self) -> Sequence[Record]:

@@ -68,7 +68,7 @@ class Generations:
 
     @property
     def _is_last(self) -> bool:
-        return self._rung == len(self._courses.rungs) - 1
+        return self._rung == self._courses.last
 
     def _breed(self) -> None:
         """The next generation begins; the elite of the last one and all that came new to it are its parents."""
@@ -167,7 +167,7 @@ class Steady:
 
     def _promotable(self) -> Course | None:
         """The best one of the highest rung that may go on; the usual recipe may in any case."""
-        for rung in reversed(range(len(self._courses.rungs) - 1)):
+        for rung in reversed(range(self._courses.last)):
             there = self._judged[rung]
             order = sorted(there, key=lambda index: there[index])
             best = order[: int(len(order) * self._config.keep)]

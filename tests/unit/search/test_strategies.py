@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ import pytest
 from forecaster.genome import Space, SpaceConfig
 from forecaster.search.breeding import Breeder
 from forecaster.search.courses import Courses, Wanted
-from forecaster.search.strategies import Generations
+from forecaster.search.strategies import Generations, Steady
 from forecaster.search_config import SearchConfig
 from forecaster.tasks import Outcome
 from forecaster.trials import Trial
@@ -27,6 +27,7 @@ CONFIG = SearchConfig(
     population=8, generations=3, updates=40, rungs=(0.25, 0.5), space=SPACE, max_cpu_seconds=1e9, inherit=False
 )
 HORIZON, FOLDS = 3, 2
+UNBOUNDED = 1 << 30
 
 
 @pytest.fixture(scope="module")
@@ -37,18 +38,19 @@ def data() -> Dataset:
 class Told:
     """A search whose updates cost a CPU second each, with outcomes drawn from the seed, many of them alike."""
 
-    def __init__(self, data: Dataset, config: SearchConfig, seed: int) -> None:
+    def __init__(self, data: Dataset, config: SearchConfig, seed: int, strategy: Any = Generations) -> None:
         space = Space(config.space, data.program.names, config.updates, 32)
         self.courses = Courses(Breeder(space, config, HORIZON), config, seed, FOLDS, 1.0, None)
-        self.strategy, self.seed = Generations(self.courses), seed
+        self.strategy, self.seed = strategy(self.courses), seed
         self.asked: list[Wanted] = []
         self.ahead = 0
+        self.window = config.in_flight if strategy is Steady else UNBOUNDED
 
     def run(self) -> Told:
         """Until nothing more is wanted; counts who went on while others of the rung were outstanding."""
         waiting = deque[Wanted]()
         while True:
-            while (wanted := self.strategy.next()) is not None:
+            while len(waiting) < self.window and (wanted := self.strategy.next()) is not None:
                 self.ahead += any(
                     wanted.updates != other.updates and wanted.fold == other.fold == 0 for other in waiting
                 )
@@ -118,3 +120,30 @@ def test_a_small_budget_is_spent_to_the_last_finalist_that_it_has_room_for(
     finals = whole * (CONFIG.finalist_seeds - 1) * FOLDS * CONFIG.updates
     assert whole == finalists
     assert courses.budget.cpu_seconds + finals <= seconds
+
+
+@pytest.mark.parametrize(("seconds", "more"), [(300, 0), (700, 1), (900, 2)])
+def test_a_small_budget_is_not_exceeded_without_barriers_either(data: Dataset, seconds: float, more: int) -> None:
+    """Nobody goes on, and nobody is bred, for whom the finals leave nothing."""
+    config = CONFIG.model_copy(update={"mode": "steady", "max_cpu_seconds": float(seconds)})
+    told = Told(data, config, seed=3, strategy=Steady).run()
+    whole = sum(told.courses.is_complete(course) for course in told.courses.all.values())
+    finalists = min(whole, CONFIG.finalists + 1)
+    assert whole > more
+    assert told.courses.stopped == f"{seconds} CPU seconds"
+    assert told.courses.budget.cpu_seconds + finalists * (CONFIG.finalist_seeds - 1) * FOLDS * CONFIG.updates <= seconds
+
+
+@pytest.mark.parametrize(("told", "kept"), [([0.5, 0.4, 0.6], 1), ([math.inf, 0.9], 1), ([math.inf], 0)])
+def test_the_best_weights_are_kept_and_those_that_diverged_if_there_are_no_others(
+    data: Dataset, told: list[float], kept: int
+) -> None:
+    courses = Told(data, CONFIG, seed=1).courses
+    course = courses.begin(courses.breeder.first(random.Random(1)), 0)
+    assert course is not None
+    for number, rmse in enumerate(told):
+        trial = Trial(0, rmse, rmse, np.full(4, rmse), 1)
+        course.compare(Outcome(number, trial, np.full(1, number, np.float32), 1.0))
+    other = Trial(1, 0.0, 0.0, np.zeros(4), 1)
+    course.compare(Outcome(9, other, np.full(1, 9, np.float32), 1.0))
+    assert (course.best_rmse, list(course.best_weights)) == (told[kept], [kept])
