@@ -28,9 +28,10 @@ What several processes gain is measured at the end, by benchmarks.search_workers
 
 A search's figures stay in build/bench/search/ and are not worked out again; what was not run is not judged. The whole
 takes about five hours on two cores: run it in parts, by --methods, --users, --seeds, and put them together by --kept.
-All goes to build/bench/search.json, the table and two plots to docs/search/. Exit code 1 where a figure falls short or
-a search failed, 130 where it was interrupted. The machine should do nothing else: the same work costs more CPU seconds
-where others want the same cores and caches.
+All goes to build/bench/search.json, the table, two plots and the figures behind them to docs/search/; --published takes
+those for run, which were taken on another machine perhaps. Exit code 1 where a figure falls short or a search failed,
+130 where it was interrupted. The machine should do nothing else: the same work costs more CPU seconds where others want
+the same cores and caches.
 """
 
 from __future__ import annotations
@@ -50,6 +51,7 @@ from benchmarks.accuracy import SOURCE, USERS
 from benchmarks.search_compile import compilation_seconds
 from benchmarks.search_figure import draw
 from benchmarks.search_jobs import METHODS, OURS, PLAIN, Job, kept, run_and_keep
+from benchmarks.search_published import NOTHING, publish, published, taken
 from benchmarks.search_summary import curves, longer, shortfalls, speedups, table
 from benchmarks.search_table import markdown, page
 from pipelines.config import load_config
@@ -67,22 +69,32 @@ def main(arguments: list[str] | None = None) -> int:
     options = _options(arguments)
     bench = ROOT / "build" / "bench"
     jobs = planned(options)
+    before = published(options.docs) if options.published else NOTHING
+
+    def known(job: Job) -> dict[str, Any] | None:
+        return kept(job, bench / "search") or taken(job, before)
+
     try:
-        missing = [] if options.kept else [job for job in jobs if kept(job, bench / "search") is None]
+        missing = [] if options.kept else [job for job in jobs if known(job) is None]
         failed = run_all(missing, bench / "search", options)
-        results = [found for job in jobs if (found := kept(job, bench / "search")) is not None]
+        results = [found for job in jobs if (found := known(job)) is not None]
         if not results:
             print("search: no search came to its end", file=sys.stderr)
             return 1
-        workers = speedup_of_workers(bench / "search_workers.json", options) if OURS in options.methods else None
-        summary = summarise(results, options.budget, compilation(bench / "search"), workers)
+        workers = before["workers"]
+        if workers is None and OURS in options.methods:
+            workers = speedup_of_workers(bench / "search_workers.json", options)
+        compiling = before["compilation_cpu_seconds"] or compilation(bench / "search")
+        summary = summarise(results, options.budget, compiling, workers)
     except KeyboardInterrupt:
         print("search: interrupted; what came to its end is kept", file=sys.stderr)
         return INTERRUPTED
+    bench.mkdir(parents=True, exist_ok=True)
     (bench / "search.json").write_text(json.dumps({**summary, "runs": results}), encoding="utf-8")
     print(markdown(summary))
     draw(summary, options.budget, options.docs)
     (options.docs / "README.md").write_text(page(summary, arguments or sys.argv[1:]), encoding="utf-8")
+    publish(options.docs, results, compiling, workers)
     short = [f"{job.name} failed" for job in failed] + summary["shortfalls"]
     for sentence in short:
         print(f"search: {sentence}", file=sys.stderr)
@@ -205,6 +217,7 @@ def _options(arguments: list[str] | None) -> Any:
     parser.add_argument("--further", type=_list(float), default=[20, 28, 400], help="CPU seconds, of ours alone")
     parser.add_argument("--methods", type=_list(_method), default=list(METHODS), help=", ".join(METHODS))
     parser.add_argument("--kept", action="store_true", help="run nothing, judge what was run before")
+    parser.add_argument("--published", action="store_true", help="take the searches of the docs' page for run")
     parser.add_argument("--processes", type=int, choices=(1, 2), default=2)
     parser.add_argument("--docs", type=Path, default=ROOT / "docs" / "search", help="folder of the table and the plots")
     return parser.parse_args(arguments)

@@ -69,7 +69,8 @@ class Job:
     def digest(self) -> str:
         """SHA-256 over all settings, so that figures of other settings are not taken for its own."""
         own = asdict(self.scale) if self.method == PLAIN else self._settings()
-        return hashlib.sha256(json.dumps([self.name, self.source, own], sort_keys=True).encode()).hexdigest()
+        source = self.source.rpartition("/")[2]  # wherever the file lies
+        return hashlib.sha256(json.dumps([self.name, source, own], sort_keys=True).encode()).hexdigest()
 
     @property
     def search_config(self) -> SearchConfig:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -215,6 +216,23 @@ def test_kept_figures_are_judged_without_running_what_is_missing(place: Path, st
     assert started == []
     written = json.loads((place / "build" / "bench" / "search.json").read_text(encoding="utf-8"))
     assert {run["seed"] for run in written["runs"]} == {1}
+
+
+def test_published_searches_are_not_run_again_if_that_is_asked_for(place: Path, started: list[str]) -> None:
+    docs = ["--docs", str(place / "docs")]
+    assert search.main([*SMALL[:3], "1", *SMALL[4:], *docs]) == 0
+    page = (place / "docs" / "README.md").read_text(encoding="utf-8")
+    shutil.rmtree(place / "build")
+    started.clear()
+    assert search.main([*SMALL[:3], "1", *SMALL[4:], *docs, "--kept", "--published"]) == 0
+    assert started == []
+    assert (place / "docs" / "README.md").read_text(encoding="utf-8").splitlines()[6:] == page.splitlines()[6:]
+    assert search.main([*SMALL, *docs, "--published"]) == 0
+    assert started == ["ours-attic-2-2", "ours-attic-2-4", "random-attic-2-4", "plain-attic-2"]
+    started.clear()
+    shutil.rmtree(place / "build")
+    assert search.main([*SMALL, *docs]) == 0
+    assert len(started) == 8, "unless it is asked for, figures of another machine perhaps are not taken"
 
 
 def test_a_failed_search_is_named_and_the_others_are_kept(place: Path, monkeypatch, capsys) -> None:
