@@ -148,6 +148,7 @@ class FakeJetson(Ours):
         self.active: int | None = None
         self.ways: dict[int, int] = {}
         self.is_up, self.installed_at, self.free = True, 0, 1 << 30
+        self.monitored: dict[str, dict[str, Any]] = {}
         self.lock = threading.Lock()
         for folder in ("incoming", "data/models", "run"):
             (root / folder).mkdir(parents=True)
@@ -218,6 +219,10 @@ class FakeJetson(Ours):
         ]  # fmt: skip
         hub = {"revision": "r", "started_ms": 1}
         return {"hub": hub, "active": self.active, "active_since_ms": 2, "models": self.models(), "boards": boards}, 0
+
+    def _monitor(self, words: tuple[str, ...]) -> tuple[dict[str, Any], int]:
+        series = option(words, "--series")
+        return (self.monitored[series] if series else {"devices": list(self.monitored.values())}), 0
 
     def _install(self, words: tuple[str, ...]) -> tuple[dict[str, Any], int]:
         folder, back = Path(words[0]), option(words, "--way-back-for")

@@ -19,6 +19,7 @@ from deployers.hub.model_folder import ModelView
 from deployers.hub.settings import Settings
 from deployers.hub.stepping import EVER
 from deployers.hub.store import StoredForecast
+from deployers.hub.store.watching import Arrivals, Cursor, DaySums, Remembered
 from deployers.keeping import Counters
 from deployers.link import LinkLostError
 from deployers.protocol.messages import BoardState, Reading, SlotState
@@ -73,6 +74,20 @@ class MemoryStore:
         await self.check()
         self.made += forecasts
 
+    async def watch_cursor(self, most: int) -> Cursor:
+        return Cursor(0, 0)
+
+    async def watch_states(self) -> dict[str, str]:
+        return {}
+
+    async def watch_days(self, series: str, since: int) -> list[DaySums]:
+        return []
+
+    async def arrivals(self, after: Cursor, limit: int) -> Arrivals:
+        return Arrivals([], [])
+
+    async def remember(self, kept: Remembered) -> None: ...
+
     async def forecasts(
         self,
         series: str,
@@ -122,6 +137,12 @@ class MemoryCatalogue:
             msg = f"version {version!r} is not installed"
             raise NotFound(msg)
         return self.views[version]
+
+    def installed(self, version: int) -> Any:
+        self.view(version)
+        metrics = {"mae": 0.1, "by_horizon": [{"mae": 0.1}]}
+        fidelity = {"chosen": "float32", "types": {"float32": {"metrics": metrics}}}
+        return SimpleNamespace(fidelity=fidelity, parts=SimpleNamespace(tensors=()))
 
     def models(self) -> list[Any]:
         return [self.views[version] for version in sorted(self.views, reverse=True)]

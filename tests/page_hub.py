@@ -10,6 +10,7 @@ import socket
 import threading
 import time
 from dataclasses import dataclass, field, replace
+from functools import cache
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -18,9 +19,12 @@ from fastapi import FastAPI, HTTPException
 
 from deployers.hub import problems
 from deployers.hub.auth import PRINCIPAL, Token, Tokens, bearer, require
-from deployers.hub.routes import page
+from deployers.hub.monitor import told
+from deployers.hub.monitor.watch import Model, Watch
+from deployers.hub.routes import monitor, page
 from deployers.hub.store import SeriesView, StoredForecast
 from deployers.protocol.messages import BoardState, Hello, Reading, SlotState
+from tests.monitoring import CADENCE_MS, RULES, Site, watched
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -132,6 +136,30 @@ class FakeCatalogue:
 
 
 @dataclass
+class FakeMonitor:
+    """What the monitor says: nothing, until it is given watches and their days."""
+
+    watches: dict[str, Watch] = field(default_factory=dict)
+    days: dict[str, Any] = field(default_factory=dict)
+
+    async def devices(self) -> list[dict[str, Any]]:
+        return sorted((told.row(name, watch, 0) for name, watch in self.watches.items()), key=told.order)
+
+    async def device(self, series: str) -> dict[str, Any]:
+        if series not in self.watches:
+            raise HTTPException(404, f"series {series!r} is not watched")
+        return told.detail(series, self.watches[series], self.days[series], 0, None)
+
+
+@cache
+def decayed() -> FakeMonitor:
+    """Two series; the first one's model has decayed. It takes a second, so a server must not wait for it."""
+    sites = {"board-1": Site(days=30, worse=1.2, worse_from=20), "board-2": Site(days=20)}
+    watches = {name: watched(Watch(RULES, lambda _: Model(CADENCE_MS)), site.events()) for name, site in sites.items()}
+    return FakeMonitor(watches, {name: watch.take_changed() for name, watch in watches.items()})
+
+
+@dataclass
 class FakeHub:
     """What the page's routes ask for; `jobs_asked` is what was asked of it."""
 
@@ -142,6 +170,7 @@ class FakeHub:
     jobs_asked: list[tuple[str, Any]] = field(default_factory=list)
     refuses: str = ""
     viewing: Any = None
+    monitor: FakeMonitor = field(default_factory=FakeMonitor)
 
     @property
     def boards(self) -> SimpleNamespace:
@@ -196,6 +225,7 @@ def application(hub: Any) -> FastAPI:
     app.state.hub = hub
     problems.install(app)
     app.include_router(page.router)
+    app.include_router(monitor.router)
 
     @app.post("/deploy", status_code=202, dependencies=[require("deploy")])
     async def deploy(body: dict[str, Any]) -> dict[str, Any]:

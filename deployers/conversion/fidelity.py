@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     Doubles = NDArray[np.float64]
     Floats = NDArray[np.float32]
 
+DAY_US = 86_400_000_000
 DRIFT_STEPS = 10_000
 DRIFT_WINDOW = 250
 # Operators whose results may lie at a limit without anything being cut off.
@@ -107,6 +108,26 @@ def errors_against_truth(residuals: Doubles, truth: Doubles) -> dict[str, Any]:
     difference, known = residuals - truth, np.isfinite(truth)
     columns = [column[rows] for column, rows in zip(difference.T, known.T, strict=True)]
     return {**_mae_rmse(difference[known]), "by_horizon": [_mae_rmse(column) for column in columns]}
+
+
+def errors_by_day(residuals: Doubles, part: TestPart) -> list[dict[str, Any]]:
+    """Mean absolute errors of the test part in °C day by day, beside persistence's at the same readings.
+
+    Args:
+        residuals: forecast changes in °C, `(rows, horizon)`.
+        part: the test part; a day is one of its own time.
+    """
+    days = part.time // DAY_US
+    known = np.isfinite(part.truth)
+    rows = []
+    for day in np.unique(days):
+        wanted = known & (days == day)[:, None]
+        if wanted.any():
+            truth = part.truth[wanted]
+            model, persistence = (float(np.abs(each).mean()) for each in (residuals[wanted] - truth, truth))
+            figures = {"model": model, "persistence": persistence, "count": len(truth)}
+            rows.append({"day": str(day.astype("datetime64[D]")), **figures})
+    return rows
 
 
 def _mae_rmse(difference: Doubles) -> dict[str, Any]:

@@ -13,7 +13,15 @@ import numpy as np
 from deployers.conversion import budget
 from deployers.conversion.converter import Process, convert
 from deployers.conversion.cost import instructions
-from deployers.conversion.fidelity import Fidelity, PartRun, TestPart, compared, errors_against_truth, run_part
+from deployers.conversion.fidelity import (
+    Fidelity,
+    PartRun,
+    TestPart,
+    compared,
+    errors_against_truth,
+    errors_by_day,
+    run_part,
+)
 from deployers.conversion.report import fidelity_page
 from deployers.exceptions import GateFailed, ReleaseError
 from deployers.protocol.manifest import ManifestError, verify_manifest
@@ -148,6 +156,8 @@ def _proof(  # noqa: PLR0913, PLR0917 - everything that a report is made of
         "conditions": {kind: condition.as_dict() for kind, condition in conditions.items()},
         "test_part": {"steps": len(part.time), "segments": len(part.starts), "horizon": part.program.horizon},
         "keras": errors_against_truth(reference, part.truth),
+        "persistence": errors_against_truth(np.zeros_like(part.truth), part.truth),
+        "days": errors_by_day(reference, part),
         "macs": int(facts["macs_per_forecast"]),
         "types": types,
     }

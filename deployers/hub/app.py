@@ -31,6 +31,7 @@ from deployers.hub.keys import KeyFolder
 from deployers.hub.limits import Door
 from deployers.hub.live import Live
 from deployers.hub.metrics import Metrics
+from deployers.hub.monitor.service import Monitor
 from deployers.hub.rollout import ConfirmedSince, Rollout
 from deployers.hub.sink import HubSink
 from deployers.hub.store import Retention, Store
@@ -56,7 +57,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-ROUTES = ("page", "predict", "temperatures", "forecasts", "models", "devices", "deploy", "train", "health")
+ROUTES = ("page", "predict", "temperatures", "forecasts", "models", "devices", "deploy", "train", "monitor", "health")
 # Parts that start at once are up before the first request is read.
 PROMPT_SECONDS = 1.0
 RETRY_SECONDS, RETRY_SECONDS_MAX = 1.0, 30.0
@@ -106,6 +107,7 @@ def assemble(settings: Settings, **parts: Unpack[Parts]) -> Hub:
         sink=sink,
         rollout=Rollout(catalogue, boards, store, live, confirmed, settings.boards.test_seconds),
         training=parts.get("training") or Training(settings),
+        monitor=Monitor(store, catalogue, settings.monitor),
         started_ms=time.time_ns() // 1_000_000,
     )
 
@@ -174,12 +176,14 @@ def _starts(hub: Hub) -> list[tuple[str, Callable[[], Awaitable[Any]]]]:
         ("models", hub.catalogue.open),
         ("forecasts", hub.live.start),
         ("boards", hub.boards.start),
+        ("monitor", hub.monitor.start),
     ]
 
 
 def _stops(hub: Hub) -> list[tuple[str, Callable[[], Awaitable[Any]]]]:
     return [
         ("jobs", hub.jobs.close),
+        ("monitor", hub.monitor.stop),
         ("boards", hub.boards.stop),
         ("forecasts", hub.live.stop),
         ("models", hub.catalogue.close),

@@ -160,6 +160,14 @@ class Catalogue:
         """
         return self._entry(version)[0].image()
 
+    def installed(self, version: int) -> Installable:
+        """What a version was verified to be.
+
+        Raises:
+            NotFound: it is not installed.
+        """
+        return self._entry(version)[0]
+
     async def model(self, version: int) -> Model:
         """A version to ask, loaded if it is not.
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from deployers.hub.jobs import Jobs
     from deployers.hub.live import Live
     from deployers.hub.metrics import Metrics
+    from deployers.hub.monitor.service import Monitor
     from deployers.hub.rollout import Rollout
     from deployers.hub.settings import Settings
     from deployers.hub.sink import HubSink
@@ -34,6 +35,7 @@ class Hub:
         sink: where readings and forecasts of boards go.
         rollout: brings versions to boards.
         training: asks the training side to run.
+        monitor: watches errors and sensors.
         viewing: what viewers of the page are shown; made when the first one comes.
         started_ms: when the process began, ms since 1970-01-01.
         fatal: why the hub cannot start, whoever waits.
@@ -51,6 +53,7 @@ class Hub:
     sink: HubSink
     rollout: Rollout
     training: Training
+    monitor: Monitor
     viewing: Viewing | None = None
     started_ms: int = 0
     states: dict[str, str] = field(default_factory=dict)

@@ -7,6 +7,7 @@ import json
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import quote
 
 import click
 
@@ -213,6 +214,14 @@ def rollback(client: HubClient, boards: tuple[str, ...]) -> dict[str, Any]:
 def log(client: HubClient, board: str) -> dict[str, Any]:
     """What a board has logged."""
     return client.get(f"/devices/{board}/log")
+
+
+@ctl.command()
+@click.option("--series", default="", help="One series with its days; all of them without, those in trouble first.")
+@printed
+def monitor(client: HubClient, series: str) -> dict[str, Any]:
+    """What the monitor says."""
+    return client.get(f"/monitor/{quote(series)}" if series else "/monitor")
 
 
 @ctl.command()

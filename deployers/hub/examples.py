@@ -74,6 +74,22 @@ LIVE = {
     "models": [],
     "jobs": [],
 }
+MONITORED = {
+    "series": "board-1",
+    "state": "warning",
+    "test": "skill",
+    "part": "skill",
+    "since_ms": 1714521600000,
+    "reason": "skill 0.221 of version 3 on the board, 0.371 expected; deficit 2.61, threshold 2.38",
+    "source": "board",
+    "version": 3,
+    "skill": 0.2213,
+    "skill_expected": 0.3712,
+    "reference": "release",
+    "model": 0.1611,
+    "persistence": 0.2069,
+    "last_ms": 1714564800000,
+}
 METRICS = 'edgeloop_requests_total{method="POST",route="/predict",status="200"} 1523.0\nedgeloop_boards_online 2.0\n'
 ONE_BOARD = {**JOB, "kind": "forward", "about": {"board": "board-1", "version": 3}}
 
@@ -93,6 +109,8 @@ ANSWERS: dict[tuple[str, str], Any] = {
     ("/devices/{board}/forward", "post"): ONE_BOARD,
     ("/devices/{board}/confirm", "post"): {**ONE_BOARD, "kind": "confirm"},
     ("/devices/{board}/revert", "post"): {**ONE_BOARD, "kind": "revert"},
+    ("/monitor", "get"): {"devices": [MONITORED]},
+    ("/monitor/{series}", "get"): {**MONITORED, "findings": [], "steps": {"board": [], "hub": []}, "days": []},
     ("/deploy", "post"): JOB,
     ("/rollback", "post"): {**JOB, "kind": "rollback"},
     ("/train", "post"): {**JOB, "kind": "train", "about": {"parameters": {"horizon": 6}}},

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
 from prometheus_client.core import CounterMetricFamily
 
+from deployers.hub.monitor.levels import LEVELS
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from deployers.hub.context import Hub
     from deployers.protocol.messages import Reading
@@ -107,9 +109,18 @@ class Metrics:
             self.registry.register(counted)
         self._live = Gauge("live", "State of the hub's own forecasts.", ["figure"], **given)
         self._jobs = Gauge("jobs_running", "Jobs under way.", **given)
+        self._state = Gauge("monitor_state", "0 ok, 1 warning, 2 alarm.", ["series"], **given)
+        self._skill = Gauge("monitor_skill", "1 - error / persistence's, last days.", ["series", "kind"], **given)
+        self._live_error = Gauge("monitor_error_celsius", "MAE of the last days.", ["series", "of"], **given)
 
-    def exposition(self, hub: Hub) -> bytes:
-        """All figures in Prometheus' text format; those of other parts are asked for now."""
+    def exposition(self, hub: Hub, watched: Sequence[dict[str, Any]] = ()) -> bytes:
+        """All figures in Prometheus' text format; those of other parts are asked for now.
+
+        Args:
+            hub: whose.
+            watched: rows of the monitor, those in trouble first.
+        """
+        self._watch(watched[:SERIES_MAX])
         devices = hub.boards.devices()
         self._boards.set(len(devices))
         self._online.set(sum(device.online for device in devices))
@@ -122,6 +133,19 @@ class Metrics:
             for figure, value in hub.live.figures().items():
                 self._live.labels(figure).set(value)
         return generate_latest(self.registry)
+
+    def _watch(self, rows: Sequence[dict[str, Any]]) -> None:
+        for gauge in (self._state, self._skill, self._live_error):
+            gauge.clear()
+        for row in rows:
+            name = row["series"]
+            self._state.labels(name).set(LEVELS.index(row["state"]))
+            for kind, value in (("live", row["skill"]), ("expected", row["skill_expected"])):
+                if value is not None:
+                    self._skill.labels(name, kind).set(value)
+            for of in ("model", "persistence"):
+                if row[of] is not None:
+                    self._live_error.labels(name, of).set(row[of])
 
 
 def _fields(counters: Any) -> dict[str, float]:

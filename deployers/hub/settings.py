@@ -133,6 +133,28 @@ class TrainSection(_Section):
         return self
 
 
+class MonitorSection(_Section):
+    """When the monitor warns and alarms."""
+
+    enabled: bool = Field(default=True, description="watch errors and sensors of all series")
+    warning_days: Annotated[float, Field(ge=2, le=36_500)] = Field(
+        60.0, description="false warnings of decayed skill are so many days apart on average, for one device"
+    )
+    alarm_days: Annotated[float, Field(ge=2, le=36_500)] = Field(365.0, description="false alarms, likewise")
+    reference_days: Annotated[int, Field(ge=7, le=60)] = Field(
+        14, description="first days in the field that later ones are compared with, where the release has no days"
+    )
+    lowest_celsius: float = Field(-40.0, description="a sensor that measures less is at fault")
+    highest_celsius: float = Field(85.0, description="a sensor that measures more is at fault")
+
+    @model_validator(mode="after")
+    def _rising(self) -> Self:
+        if self.warning_days >= self.alarm_days:
+            msg = f"warning_days {self.warning_days:g} is not below alarm_days {self.alarm_days:g}"
+            raise ValueError(msg)
+        return self
+
+
 class AuthSection(_Section):
     """Who may do what."""
 
@@ -149,6 +171,7 @@ class Settings(_Section):
     store: StoreSection = StoreSection()
     models: ModelsSection = ModelsSection()
     train: TrainSection = TrainSection()
+    monitor: MonitorSection = MonitorSection()
     auth: AuthSection = AuthSection()
 
     @classmethod

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from deployers.hub.routes import page
-from tests.page_hub import HOSTILE, FakeHub, Server, application, celsius, serving
+from tests.page_hub import HOSTILE, FakeHub, Server, application, celsius, decayed, serving
 from tests.page_visits import SHOWN, STEPS, look, visit
 
 if TYPE_CHECKING:
@@ -267,6 +267,7 @@ def test_waits_grow_while_the_hub_is_away_and_a_click_ends_them(tab: Tab, server
 @pytest.mark.parametrize(("width", "height"), [(360, 740), (1280, 900)])
 def test_the_page_fits_and_can_be_read(tab: Tab, server: Server, hub: FakeHub, width: int, height: int) -> None:
     hub.begin("deploy", {"version": 9, "boards": ["board-1", "board-2"]})
+    hub.monitor = decayed()
     tab.size(width, height, mobile=width < 500)
     visit(tab, server, "deployer")
     tab.wait(f"innerWidth === {width}")
@@ -303,3 +304,24 @@ def test_a_hub_without_readings_says_so(tab: Tab) -> None:
         assert "No board has a key" in tab.text("#devices-note")
         assert not tab.run("document.querySelector('#chart-box').checkVisibility()")
         assert tab.complaints == []
+
+
+def test_the_monitor_names_trouble_first_and_draws_skill_day_by_day(tab: Tab, server: Server, hub: FakeHub) -> None:
+    hub.monitor = decayed()
+    visit(tab, server, "reader")
+    tab.wait("!document.querySelector('#skill-box').hidden")
+    rows = tab.run("[...document.querySelectorAll('#monitor tbody tr')].map((row) => row.innerText)")
+    assert len(rows) == 2
+    assert "board-1" in rows[0]
+    assert "alarm" in rows[0]
+    assert "deficit" in rows[0]
+    assert "ok" in rows[1]
+    assert tab.run("document.querySelector('#monitor-note').innerText").startswith("1 of 2 series in trouble")
+    assert "Tests of board-1" in tab.run("document.querySelector('#findings').innerText")
+    assert tab.run("document.querySelector('#skill').getAttribute('aria-label')").startswith("Skill of 30 days")
+    assert tab.run(INK.replace("#chart", "#skill")) > 1000
+    assert "e+" not in tab.run("document.querySelector('#skill').innerText"), "days are written as dates"
+    tab.run("document.querySelector('#series').value = 'board-2'")
+    tab.run("document.querySelector('#series').dispatchEvent(new Event('change'))")
+    tab.wait("document.querySelector('#findings').innerText.includes('Tests of board-2')")
+    assert tab.complaints == []

@@ -61,6 +61,16 @@ export function live(wanted) {
   return ask(`/live?${query}`);
 }
 
+/** Every series with its state, those in trouble first. */
+export function monitored() {
+  return ask("/monitor");
+}
+
+/** One series with its tests and its last days. */
+export function monitoredSeries(series) {
+  return ask(`/monitor/${series.split("/").map(encodeURIComponent).join("/")}`);
+}
+
 /** Start a deployment of an installed version to every board; the job. */
 export function deploy(version) {
   return ask("/deploy", {

@@ -4,6 +4,7 @@ import * as api from "./api.js";
 import { Actions } from "./actions.js";
 import { Chart, chartText, loadLibrary } from "./chart.js";
 import { lastRows, merged } from "./lines.js";
+import { Monitor } from "./monitor.js";
 import { element, say } from "./table.js";
 import { devicesTable, jobsTable, lastTable, leadsTable, modelsTable, versionsTable } from "./tables.js";
 import { celsius, clock, degrees, moment, span } from "./words.js";
@@ -32,6 +33,7 @@ const page = {
 
 const now = () => page.answer.now_ms;
 const actions = new Actions(tell, () => ask());
+const monitor = new Monitor();
 const tables = {
   devices: devicesTable(now),
   models: modelsTable(mayDeploy, (version) => actions.deploy(version, page.answer.devices_online)),
@@ -138,6 +140,7 @@ function show(answer, since) {
   actions.follow(answer.jobs);
   showTables(answer);
   showNames(answer);
+  monitor.follow(answer.chosen?.series ?? null);
   return showSeries(answer.chosen, since);
 }
 
@@ -278,6 +281,7 @@ if (library === null) {
   by("no-chart").hidden = false;
   by("last-box").open = true;
 } else {
+  monitor.library = library;
   page.chart = new Chart(library, by("chart"), by("point"), by("unzoom"));
 }
 if (api.takeToken()) start();

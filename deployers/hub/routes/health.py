@@ -42,7 +42,7 @@ async def ready(hub: TheHub) -> JSONResponse:
 @router.get("/metrics", tags=["state"], dependencies=[require("read")])
 async def figures(hub: TheHub) -> Response:
     """Everything that is counted, for Prometheus."""
-    return Response(hub.metrics.exposition(hub), media_type=metrics.MEDIA)
+    return Response(hub.metrics.exposition(hub, await hub.monitor.devices()), media_type=metrics.MEDIA)
 
 
 @router.get("/jobs", tags=["jobs"], dependencies=[require("read")])

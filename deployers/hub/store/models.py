@@ -62,3 +62,32 @@ forecast = Table(
     Unique("series_id", "source", "time_ms", "version"),
     sqlite_autoincrement=True,
 )
+
+# What the monitor remembers: of each series the state of its tests as JSON, its errors by day, and the last reading and
+# forecast that it has looked at.
+watch = Table(
+    "watch",
+    metadata,
+    Column("series_id", BigInteger, ForeignKey("series.id"), primary_key=True, autoincrement=False),
+    Column("content", Text, nullable=False),
+)
+
+# Of one step ahead each, little-endian float64: pairs, and the sums of the model's and of persistence's errors in °C.
+watch_day = Table(
+    "watch_day",
+    metadata,
+    Column("series_id", BigInteger, ForeignKey("series.id"), primary_key=True, autoincrement=False),
+    Column("day", Integer, primary_key=True, autoincrement=False),
+    Column("source", SmallInteger, primary_key=True, autoincrement=False),
+    Column("version", BigInteger, primary_key=True, autoincrement=False),
+    Column("is_masked", SmallInteger, nullable=False),
+    Column("sums", LargeBinary, nullable=False),
+)
+
+watch_cursor = Table(
+    "watch_cursor",
+    metadata,
+    Column("id", SmallInteger, primary_key=True, autoincrement=False),
+    Column("reading_id", BigInteger, nullable=False),
+    Column("forecast_id", BigInteger, nullable=False),
+)

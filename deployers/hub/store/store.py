@@ -10,7 +10,7 @@ from dataclasses import astuple
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from deployers.exceptions import ServiceUnavailable
-from deployers.hub.store import queries, writes
+from deployers.hub.store import queries, watching, writes
 from deployers.hub.store.database import Database
 from deployers.hub.store.records import Expired, Filter, Retention
 from deployers.hub.store.writer import Writer
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from deployers.hub.store.records import Kept, Place, SeriesView, StoredForecast, StoredReading
+    from deployers.hub.store.watching import Arrivals, Cursor, DaySums, Remembered
     from deployers.hub.store.writer import Counters
     from deployers.protocol.messages import Reading
 
@@ -241,6 +242,30 @@ class Store:
             NotFound: no such reading.
         """
         return await self._read(lambda found: queries.reading_at(found, series, time_ms))
+
+    async def watch_cursor(self, most: int) -> Cursor:
+        """Where the monitor has stopped; at most the newest `most` readings follow where it never ran."""
+        return await self._read(lambda found: watching.cursor(found, most))
+
+    async def arrivals(self, after: Cursor, limit: int) -> Arrivals:
+        """Readings and forecasts of all series behind a cursor in the order of arrival, at most `limit` of each."""
+        return await self._read(lambda found: watching.arrivals(found, after, limit))
+
+    async def watch_states(self) -> dict[str, str]:
+        """What the monitor keeps of each series."""
+        return await self._read(watching.states)
+
+    async def watch_days(self, series: str, since: int) -> list[DaySums]:
+        """Errors by day of one series, from one day since 1970 on."""
+        return await self._read(lambda found: watching.days(found, series, since))
+
+    async def remember(self, kept: Remembered) -> None:
+        """Keep what the monitor has worked out, all of it or nothing.
+
+        Raises:
+            ServiceUnavailable: as `keep_readings` does.
+        """
+        await self._write(writes.Execute(lambda connection: watching.remember(connection, kept)))
 
     def _open_writer(self) -> Writer:
         if self._writer is None:

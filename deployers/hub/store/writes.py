@@ -143,6 +143,13 @@ class Expire(Work):
         return EXPIRE_ROWS
 
 
+@dataclass(frozen=True, slots=True)
+class Execute(Work):
+    """Statements of a part that keeps tables of its own."""
+
+    statements: Callable[[Connection], Any]
+
+
 @dataclass
 class Cache:
     """What the writer need not ask the database again: ids of series, and the latest time that it stamped."""
@@ -331,6 +338,8 @@ def _single(connection: Connection, work: Work) -> Any:
             return _remove(connection, work)
         if isinstance(work, Expire):
             return _expire(connection, work)
+        if isinstance(work, Execute):
+            return work.statements(connection)
     except DeployerError as refusal:
         return refusal
     return None

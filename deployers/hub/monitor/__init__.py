@@ -1,0 +1,13 @@
+"""Whether what runs in the field still forecasts well, and whether its sensors still measure.
+
+pairing.py      forecasts and the readings that come true of them
+skill.py        errors by day; what a day says beside what was to be expected
+sequential.py   a one-sided CUSUM and its thresholds for a stated false-alarm rate
+sensors.py      stuck, out of range, gaps, clock
+models.py       saturation, board and hub that differ
+levels.py       ok, warning, alarm
+drift.py        readings beside a reference, without their daily cycle
+watch.py        all of it for one series
+service.py      for all series of a hub: what arrives, in the order in which it arrived
+told.py         what people and programs are told
+"""

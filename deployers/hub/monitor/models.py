@@ -1,0 +1,151 @@
+"""What goes wrong with a model where it runs: a board that says something else than the hub, and outputs at a limit."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from deployers.hub.monitor.levels import Finding, Level, moved
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from deployers.hub.store import StoredForecast
+
+HELD = 40  # forecasts that await that of the other one
+MEMORY = 144  # forecasts over which a share is weighed
+
+
+@dataclass
+class Agreement:
+    """Forecasts of board and hub at the same reading by the same version.
+
+    A board that has just started lacks history that the hub has: what counts are many in a row.
+
+    Attributes:
+        apart: in a row that differ by more than allowed.
+        agreed: in a row that do not.
+        celsius: the largest difference of the last ones in a row that differ.
+        compared: so far.
+    """
+
+    apart: int = 0
+    agreed: int = 0
+    celsius: float = 0.0
+    allowed: float | None = None
+    compared: int = 0
+    level: Level = "ok"
+    changed_ms: int | None = None
+
+    WARNING, ALARM, WELL_AGAIN = 6, 24, 12
+
+    def compare(self, first: StoredForecast, second: StoredForecast, allowed: float) -> None:
+        """Two forecasts of one reading."""
+        off = max(abs(one - other) for one, other in zip(first.celsius, second.celsius, strict=False))
+        self.compared, self.allowed = self.compared + 1, allowed
+        if off <= allowed:
+            self.apart, self.agreed = 0, self.agreed + 1
+        else:
+            self.celsius = off if self.agreed else max(off, self.celsius)
+            self.apart, self.agreed = self.apart + 1, 0
+        self._move(first.time_ms)
+
+    def finding(self) -> Finding:
+        """What it says now."""
+        allowed = self.allowed or 0.0
+        reason = f"board and hub differ by {self.celsius:.3g} °C, allowed are {allowed:.3g} °C, {self.apart} in a row"
+        numbers = {"apart": self.apart, "compared": self.compared, "celsius": self.celsius, "allowed": self.allowed}
+        shown = reason if self.level != "ok" else ""
+        return Finding("agreement", "model", self.level, self.changed_ms, shown, {**numbers})
+
+    def _move(self, now_ms: int) -> None:
+        level = self.level
+        if self.apart >= self.ALARM:
+            level = "alarm"
+        elif self.apart >= self.WARNING:
+            level = "alarm" if self.level == "alarm" else "warning"
+        elif self.agreed >= self.WELL_AGAIN:
+            level = "ok"
+        if level != self.level:
+            self.level, self.changed_ms = level, now_ms
+
+
+@dataclass
+class Saturation:
+    """Values of forecasts at the limit of their integers: the model would have said more if it could.
+
+    Attributes:
+        share: of the last values, each weighing less the longer ago.
+    """
+
+    share: float = 0.0
+    level: Level = "ok"
+    changed_ms: int | None = None
+
+    WARNING, ALARM = 0.02, 0.1
+    WITHIN = 1e-3  # °C: a forecast of 32 bits is no nearer to its integer
+
+    def forecast(self, made: StoredForecast, base: float, limits: tuple[float, float]) -> None:
+        """A forecast.
+
+        Args:
+            made: it.
+            base: the reading that it was made at, in °C.
+            limits: the lowest and the highest change in °C that the model can say.
+        """
+        at = sum(not limits[0] + self.WITHIN < value - base < limits[1] - self.WITHIN for value in made.celsius)
+        self.share += (at / len(made.celsius) - self.share) / MEMORY
+        level = moved(self.level, self.share, self.WARNING, self.ALARM)
+        if level != self.level:
+            self.level, self.changed_ms = level, made.time_ms
+
+    def finding(self) -> Finding:
+        """What it says now."""
+        reason = f"{self.share:.1%} of the forecasts are at the limit of the model's type" if self.level != "ok" else ""
+        return Finding("saturation", "model", self.level, self.changed_ms, reason, {"share": round(self.share, 4)})
+
+
+@dataclass
+class Faults:
+    """All tests of the models of one series."""
+
+    agreement: Agreement = field(default_factory=Agreement)
+    saturation: Saturation = field(default_factory=Saturation)
+
+    @property
+    def findings(self) -> list[Finding]:
+        """What they say now."""
+        return [self.agreement.finding(), self.saturation.finding()]
+
+
+class Others:
+    """The last forecasts of one series, each until that of the other one at the same reading has come."""
+
+    def __init__(self) -> None:
+        self._held: OrderedDict[tuple[int, int], StoredForecast] = OrderedDict()
+
+    def match(self, made: StoredForecast) -> StoredForecast | None:
+        """The forecast of the other one, board or hub, at the same reading by the same version."""
+        key = (made.time_ms, made.version)
+        other = self._held.get(key)
+        if other is None or other.source == made.source:
+            self._held[key] = made
+            while len(self._held) > HELD:
+                self._held.popitem(last=False)
+            return None
+        del self._held[key]
+        return other
+
+
+def limits_of(scale: float, zero_point: int, bits: int, celsius: float) -> tuple[float, float]:
+    """The lowest and the highest change in °C that integer outputs stand for.
+
+    Args:
+        scale, zero_point: of the output tensor.
+        bits: of its integers.
+        celsius: °C of one unit of the output.
+    """
+    lowest, highest = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
+    bounds: Sequence[float] = [(limit - zero_point) * scale * celsius for limit in (lowest, highest)]
+    return bounds[0], bounds[1]

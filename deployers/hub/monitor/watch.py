@@ -1,0 +1,228 @@
+"""One series: what was seen of it, and what its tests say. A reading costs the same however many came before it."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+from pydantic import TypeAdapter, ValidationError
+
+from deployers.hub.monitor.decay import Decay
+from deployers.hub.monitor.drift import Drift
+from deployers.hub.monitor.models import Faults, Others
+from deployers.hub.monitor.pairing import Pairing
+from deployers.hub.monitor.sensors import Sensor
+from deployers.hub.monitor.skill import DAY_MS, add, joined, skill
+from deployers.hub.store.watching import DaySums
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from deployers.hub.monitor.decay import Thresholds
+    from deployers.hub.monitor.levels import Finding
+    from deployers.hub.monitor.pairing import Pair
+    from deployers.hub.monitor.sensors import Limits
+    from deployers.hub.monitor.skill import Expected
+    from deployers.hub.store import StoredForecast, StoredReading
+    from deployers.protocol.messages import Reading
+
+_log = logging.getLogger(__name__)
+
+WINDOW_DAYS = 7
+
+
+class Model(NamedTuple):
+    """What is known of the model of a version.
+
+    Attributes:
+        cadence_ms: one step.
+        expected: of its release; None if it is not told.
+        agreement: how far forecasts of board and hub may be apart, in °C.
+        limits: the lowest and the highest change in °C that it can say; None if there are none.
+    """
+
+    cadence_ms: int
+    expected: Expected | None = None
+    agreement: float = float("inf")
+    limits: tuple[float, float] | None = None
+
+
+class Rules(NamedTuple):
+    """When there is trouble: of the test of skill, and what a sensor may measure."""
+
+    thresholds: Thresholds
+    sensor: Limits
+
+
+@dataclass
+class State:
+    """What is kept of one series.
+
+    Attributes:
+        last_ms: time of the newest reading.
+        made_ms, versions: time and version of the newest forecast of each source.
+        cadence_ms: one step, as it was last known; 0 before that.
+        open: the day under way, of each source.
+        recent: days before it, at most `WINDOW_DAYS` of each source.
+        decay: the test of its skill.
+        sensor, faults, drift: the tests of its sensor, of its models, and of its readings.
+    """
+
+    last_ms: int | None = None
+    made_ms: dict[str, int] = field(default_factory=dict)
+    versions: dict[str, int] = field(default_factory=dict)
+    cadence_ms: int = 0
+    open: dict[str, DaySums] = field(default_factory=dict)
+    recent: dict[str, list[DaySums]] = field(default_factory=dict)
+    decay: Decay = field(default_factory=Decay)
+    sensor: Sensor = field(default_factory=Sensor)
+    faults: Faults = field(default_factory=Faults)
+    drift: Drift = field(default_factory=Drift)
+
+
+STATE = TypeAdapter(State)
+
+
+class Watch:
+    """What is seen of one series.
+
+    Args:
+        rules: when there is trouble.
+        model_of: what is known of a version.
+        state: as `dump` gave it; none of a new series.
+        begun_ms: when the hub began to look, by its clock.
+    """
+
+    def __init__(
+        self, rules: Rules, model_of: Callable[[int], Model | None], state: str = "", begun_ms: int = 0
+    ) -> None:
+        self._rules, self._model_of, self._begun_ms = rules, model_of, begun_ms
+        self.state = _loaded(state)
+        self.changed: dict[tuple[str, int, int], DaySums] = {}
+        self._pairing, self._others = Pairing(), Others()
+        self.is_recalled = self.state.last_ms is None
+
+    def dump(self) -> str:
+        """The state as JSON."""
+        return STATE.dump_json(self.state).decode()
+
+    def take_changed(self) -> list[DaySums]:
+        """Days that have changed since this was last asked."""
+        changed, self.changed = list(self.changed.values()), {}
+        return changed
+
+    def recall(self, readings: Iterable[Reading], forecasts: Iterable[StoredForecast]) -> None:
+        """After a start: readings and forecasts from the store, of which those that were seen before are paired again.
+
+        Their pairs are in the sums already.
+        """
+        last, cadence = self.state.last_ms, self.state.cadence_ms
+        self.is_recalled = True
+        if last is None or not cadence:
+            return
+        for each in readings:
+            if each.time_ms <= last:
+                self._pairing.reading(each.time_ms, each.celsius, cadence)
+        for made in forecasts:
+            if made.time_ms <= self.state.made_ms.get(made.source, -1):
+                self._others.match(made)
+                self._pairing.forecast(made.source, made.version, made.time_ms, made.celsius, cadence)
+
+    def reading(self, reading: StoredReading) -> None:
+        """A reading has arrived."""
+        state = self.state
+        state.last_ms = max(reading.time_ms, state.last_ms or 0)
+        state.sensor.reading(reading, state.cadence_ms, self._rules.sensor)
+        # Before the first forecast there is no cadence, and nothing that it would be needed for.
+        self._count(self._pairing.reading(reading.time_ms, reading.celsius, state.cadence_ms))
+        days, at_fault = self._rules.thresholds.reference_days, state.sensor.is_at_fault
+        if state.cadence_ms:
+            state.drift.reading(reading.time_ms, reading.celsius, state.cadence_ms, days, is_masked=at_fault)
+        if at_fault:
+            for sums in state.open.values():
+                sums.is_masked = True
+                self.changed[sums.source, sums.day, sums.version] = sums
+
+    def forecast(self, made: StoredForecast) -> None:
+        """A forecast has arrived."""
+        model = self._model_of(made.version)
+        if model is not None:
+            self.state.cadence_ms = model.cadence_ms
+        cadence = self.state.cadence_ms
+        if made.time_ms >= self.state.made_ms.get(made.source, 0):
+            self.state.made_ms[made.source], self.state.versions[made.source] = made.time_ms, made.version
+        if model is not None:
+            self._look_for_faults(made, model)
+        if cadence:
+            self._count(self._pairing.forecast(made.source, made.version, made.time_ms, made.celsius, cadence))
+
+    def window(self, source: str) -> DaySums | None:
+        """The last days of a source as one, of the version that it runs now; None if there is nothing."""
+        now = self.state.open.get(source)
+        if now is None:
+            return None
+        before = [each for each in self.state.recent.get(source, []) if each.version == now.version]
+        return joined([*(each for each in before if not each.is_masked), now])
+
+    @property
+    def judged(self) -> str:
+        """Whose forecasts are judged: the board's as long as it makes some, else the hub's own."""
+        board, hub = (self.state.open.get(source) for source in ("board", "hub"))
+        return "board" if board is not None and (hub is None or board.day >= hub.day - 1) else "hub"
+
+    def findings(self, now_ms: int) -> list[Finding]:
+        """What every test says now, by the hub's clock."""
+        window = self.window(self.judged)
+        now = skill(sum(window.model), sum(window.persistence)) if window is not None else None
+        # Of a series that nobody forecasts, such as one that was imported, no readings are awaited.
+        cadence = self.state.cadence_ms if self.state.made_ms else 0
+        sensor = self.state.sensor.findings(self._rules.sensor, cadence, now_ms, self._begun_ms)
+        decay = self.state.decay.finding(self._rules.thresholds, now)
+        drift = self.state.drift.finding(self._rules.thresholds.reference_days)
+        return [*sensor, *self.state.faults.findings, decay, drift]
+
+    def _look_for_faults(self, made: StoredForecast, model: Model) -> None:
+        other, base = self._others.match(made), self._pairing.at(made.time_ms)
+        if other is not None:
+            self.state.faults.agreement.compare(other, made, model.agreement)
+        if model.limits is not None and base is not None:
+            self.state.faults.saturation.forecast(made, base, model.limits)
+
+    def _count(self, pairs: Sequence[Pair]) -> None:
+        for pair in pairs:
+            sums = self._open_day(pair)
+            if sums is not None:
+                add(sums, pair)
+                self.changed[sums.source, sums.day, sums.version] = sums
+
+    def _open_day(self, pair: Pair) -> DaySums | None:
+        """The day of a pair, begun if it is the first; None if the day has ended or the version has gone."""
+        day, now = pair.time_ms // DAY_MS, self.state.open.get(pair.source)
+        if pair.version != self.state.versions.get(pair.source) or (now is not None and now.day > day):
+            return None
+        if now is None or (now.day, now.version) != (day, pair.version):
+            if now is not None:
+                self._close(now)
+            now = self.state.open[pair.source] = DaySums(day, pair.source, pair.version)
+        return now
+
+    def _close(self, sums: DaySums) -> None:
+        recent = self.state.recent.setdefault(sums.source, [])
+        recent.append(sums)
+        del recent[:-WINDOW_DAYS]
+        if sums.source == self.judged and self.state.cadence_ms:
+            if (sums.version, sums.source) != (self.state.decay.version, self.state.decay.source):
+                self.state.decay = Decay(sums.version, sums.source)
+            model = self._model_of(sums.version)
+            expected = model.expected if model is not None else None
+            self.state.decay.close(sums, self.state.cadence_ms, expected, self._rules.thresholds)
+
+
+def _loaded(state: str) -> State:
+    """The state; a new one where nothing is kept, or where another edgeloop has kept something else."""
+    try:
+        return STATE.validate_json(state) if state else State()
+    except ValidationError as error:
+        _log.warning("a state of the monitor cannot be read (%s): its series begins anew", error.errors()[0]["msg"])
+        return State()

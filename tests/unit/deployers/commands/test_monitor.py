@@ -1,0 +1,89 @@
+"""`python -m deployers monitor` on fake Jetsons."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from deployers import __main__ as main
+from deployers.commands import monitor
+from deployers.hub.monitor import told
+from deployers.hub.monitor.watch import Model, Watch
+from tests.monitoring import CADENCE_MS, RULES, Site, watched
+from tests.unit.deployers.deployment.conftest import World, make_world
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+INVENTORY = """
+signing_key = "signing.key"
+[[jetson]]
+name = "kitchen"
+root = "{root}"
+user = "jetson"
+connection = "local"
+"""
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    made = make_world(tmp_path / "world")
+    monkeypatch.setattr(monitor, "reach", lambda: made.reach)
+    path = made.folder / "inventory.toml"
+    path.write_text(INVENTORY.format(root=made.folder / "kitchen"))
+    monkeypatch.setenv("EDGELOOP_INVENTORY", str(path))
+    site = Site(days=40, worse=1.2, worse_from=30)
+    watch = watched(Watch(RULES, lambda _: Model(CADENCE_MS)), site.events())
+    days = watch.take_changed()
+    made.jetson.monitored = {"board-1": told.detail("board-1", watch, days, (watch.state.last_ms or 0) + 1000, None)}
+    return made
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    def call(*words: str) -> tuple[int, str, str]:
+        code = main.main(["monitor", *words])
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return call
+
+
+def test_states_are_shown_with_their_reason(world: World, run: Any) -> None:
+    code, out, _ = run()
+    assert code == 0
+    assert "board-1" in out
+    assert "alarm" in out
+    assert "deficit" in " ".join(out.split())
+
+
+def test_json_is_one_object_with_every_field(world: World, run: Any) -> None:
+    code, out, _ = run("kitchen", "--json")
+    found = json.loads(out)
+    assert (code, found["schema"], found["hubs"][0]["hub"], found["hubs"][0]["error"]) == (0, 1, "kitchen", None)
+    (device,) = found["hubs"][0]["devices"]
+    assert (device["series"], device["state"], device["test"]) == ("board-1", "alarm", "skill")
+
+
+def test_one_series_is_shown_with_its_tests_and_days(world: World, run: Any) -> None:
+    code, out, _ = run("--series", "board-1")
+    assert code == 0
+    assert len([line for line in out.splitlines() if line.startswith("2024-")]) == 14
+    assert any(line.startswith("skill ") and "alarm" in line for line in out.splitlines())
+
+
+def test_a_hub_that_is_away_is_said_and_is_exit_code_5(world: World, run: Any) -> None:
+    world.jetson.is_up = False
+    code, out, err = run("--json")
+    assert code == 5
+    assert json.loads(out)["hubs"][0]["devices"] == []
+    assert err.startswith("error: kitchen:")
+
+
+def test_a_hub_that_is_not_in_the_inventory_is_bad_input(world: World, run: Any) -> None:
+    code, _, err = run("attic")
+    assert code == 2
+    assert "'attic'" in err

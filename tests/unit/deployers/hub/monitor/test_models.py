@@ -1,0 +1,114 @@
+"""Board and hub that differ, and outputs at a limit."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import islice
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deployers.hub.monitor.models import HELD, Agreement, Others, Saturation, limits_of
+from deployers.hub.monitor.watch import Model, Watch
+from deployers.hub.store import StoredForecast
+from tests.monitoring import CADENCE_MS, RULES, STEPS_A_DAY, Site, watched
+
+
+def made(at: int, source: str = "hub", celsius: tuple[float, ...] = (20.0, 20.5), version: int = 1) -> StoredForecast:
+    return StoredForecast("a", source, at * CADENCE_MS, version, 0, celsius, 0)
+
+
+def test_forecasts_of_board_and_hub_at_one_reading_are_matched_whichever_comes_first() -> None:
+    others = Others()
+    assert others.match(made(0, "board")) is None
+    assert others.match(made(0, "board")) is None, "sent again"
+    found = others.match(made(0, "hub"))
+    assert found is not None
+    assert found.source == "board"
+    assert others.match(made(1, "hub")) is None
+    assert others.match(made(1, "board", version=2)) is None, "another version says something else"
+    assert others.match(made(1, "board")) is not None
+
+
+def test_what_is_held_is_bounded() -> None:
+    others = Others()
+    for at in range(1000):
+        others.match(made(at))
+    assert others.match(made(1000 - HELD - 1, "board")) is None
+    assert others.match(made(999, "board")) is not None
+
+
+@pytest.mark.parametrize(("count", "level"), [(5, "ok"), (6, "warning"), (23, "warning"), (24, "alarm")])
+def test_many_in_a_row_that_differ_are_a_fault(count: int, level: str) -> None:
+    test = Agreement()
+    test.compare(made(0), made(0, "board"), 0.01)
+    for at in range(count):
+        test.compare(made(at), made(at, "board", (20.0, 20.52 + at / 1000)), 0.01)
+    finding = test.finding()
+    assert finding.level == level
+    if level != "ok":
+        off = 0.02 + (count - 1) / 1000
+        assert finding.reason == f"board and hub differ by {off:.3g} °C, allowed are 0.01 °C, {count} in a row"
+    for at in range(11):
+        test.compare(made(at), made(at, "board"), 0.01)
+    assert test.level == level
+    test.compare(made(11), made(11, "board"), 0.01)
+    assert test.level == "ok"
+
+
+@given(st.lists(st.booleans(), max_size=200))
+def test_differences_that_do_not_last_are_no_fault(apart: list[bool]) -> None:
+    test, run = Agreement(), 0
+    for at, is_apart in enumerate(apart):
+        run = run + 1 if is_apart else 0
+        test.compare(made(at), made(at, "board", (20.0, 21.0 if is_apart else 20.5)), 0.01)
+        if run >= Agreement.WARNING:
+            assert test.level != "ok"
+    if not any(all(apart[at : at + Agreement.WARNING]) for at in range(len(apart) - Agreement.WARNING + 1)):
+        assert test.level == "ok"
+
+
+def test_the_limits_of_integers_are_those_of_their_scale() -> None:
+    assert limits_of(0.5, 0, 8, 0.1) == pytest.approx((-6.4, 6.35))
+    assert limits_of(0.5, 28, 8, 0.1) == pytest.approx((-7.8, 4.95))
+    assert limits_of(1 / 32768, 0, 16, 2.0) == pytest.approx((-2.0, 2.0), rel=1e-4)
+
+
+def test_forecasts_at_a_limit_warn_and_then_alarm_and_end() -> None:
+    test, levels = Saturation(), []
+    for at in range(1000):
+        change = 1.0 if 100 <= at < 200 else 0.9
+        test.forecast(made(at, celsius=(20.0, 20.0 + change)), 20.0, (-1.0, 1.0))
+        levels.append(test.level)
+    changes = [level for at, level in enumerate(levels) if not at or level != levels[at - 1]]
+    assert changes == ["ok", "warning", "alarm", "warning", "ok"]
+    assert levels.index("warning") == 105
+    assert test.finding().reason == ""
+
+
+def test_a_watch_names_both() -> None:
+    site = Site(days=3)
+    model = Model(CADENCE_MS, agreement=0.01, limits=(-0.05, 0.05))
+    watch = Watch(RULES, lambda _: model)
+    for each in site.events():
+        watched(watch, iter([each]))
+        if isinstance(each, StoredForecast):
+            watched(watch, iter([replace(each, source="board", celsius=tuple(value + 0.5 for value in each.celsius))]))
+    found = {each.test: each for each in watch.findings(0)}
+    assert found["agreement"].level == "alarm"
+    assert found["agreement"].numbers["compared"] == 3 * STEPS_A_DAY - 3
+    assert found["saturation"].level == "alarm"
+    well = watched(Watch(RULES, lambda _: Model(CADENCE_MS, agreement=0.01, limits=(-5, 5))), site.events())
+    assert {each.level for each in well.findings(0)} == {"ok"}
+
+
+def test_what_was_not_matched_before_a_restart_is_matched_after_it() -> None:
+    events = list(islice(Site(days=1).events(), 40))
+    model = Model(CADENCE_MS, agreement=0.01)
+    first = watched(Watch(RULES, lambda _: model), iter(events))
+    second = Watch(RULES, lambda _: model, first.dump())
+    forecasts = [each for each in events if isinstance(each, StoredForecast)]
+    second.recall([], forecasts)
+    watched(second, iter([replace(forecasts[-1], source="board")]))
+    assert second.state.faults.agreement.compared == 1

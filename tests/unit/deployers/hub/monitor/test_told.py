@@ -1,0 +1,82 @@
+"""What people are told: trouble first, and a faulty sensor before what it spoils."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from deployers.hub.monitor import told
+from deployers.hub.monitor.levels import Finding, Level, Part
+from deployers.hub.monitor.watch import Model, Watch
+from deployers.hub.store import StoredReading
+from tests.monitoring import CADENCE_MS, RULES, STEPS_A_DAY, Site, watched
+
+
+def finding(test: str, part: Part, level: Level) -> Finding:
+    return Finding(test, part, level, 5, f"{test} is {level}")
+
+
+@pytest.mark.parametrize(
+    ("findings", "level", "named"),
+    [
+        ([finding("stuck", "sensor", "ok"), finding("skill", "skill", "ok")], "ok", None),
+        ([finding("stuck", "sensor", "ok"), finding("skill", "skill", "alarm")], "alarm", "skill"),
+        ([finding("stuck", "sensor", "warning"), finding("skill", "skill", "alarm")], "warning", "stuck"),
+        ([finding("skill", "skill", "warning"), finding("agreement", "model", "warning")], "warning", "agreement"),
+        ([finding("gaps", "sensor", "warning"), finding("agreement", "model", "alarm")], "alarm", "agreement"),
+        ([finding("gaps", "sensor", "warning"), finding("drift", "data", "warning")], "warning", "gaps"),
+    ],
+)
+def test_a_series_is_as_bad_as_its_worst_test_but_for_what_a_sensor_spoils(
+    findings: list[Finding], level: str, named: str | None
+) -> None:
+    found, cause = told.standing(findings)
+    assert found == level
+    assert (cause.test if cause is not None else None) == named
+
+
+def test_a_fault_of_the_sensor_masks_a_decay_and_its_days_are_not_judged() -> None:
+    site = Site(days=40, worse=1.2, worse_from=25)
+    celsius = site.celsius()
+    watch = Watch(RULES, lambda _: Model(CADENCE_MS))
+    events = list(site.events(celsius))
+    half = 32 * STEPS_A_DAY * 2
+    watched(watch, iter(events[:half]))
+    now = watch.state.last_ms or 0
+    before = watch.state.decay.judged
+    assert told.row("a", watch, now)["test"] == "skill"
+    wire_off = (
+        replace(each, microcelsius=-127_000_000) if isinstance(each, StoredReading) else each
+        for each in events[half : half + 4 * STEPS_A_DAY]
+    )
+    watched(watch, wire_off)
+    row = told.row("a", watch, watch.state.last_ms or 0)
+    assert (row["state"], row["test"], row["part"]) == ("alarm", "range", "sensor")
+    assert row["reason"] == "-127.0 °C, expected -40 to 85 °C"
+    assert watch.state.decay.level == "alarm", "it is kept, for when the sensor measures again"
+    assert watch.state.decay.judged == before + 1, "of the day that had ended well"
+    shown = told.detail("a", watch, watch.take_changed(), 0, None)
+    assert {each["test"]: each["is_masked"] for each in shown["findings"]} == {
+        "range": False, "stuck": False, "gaps": False, "clock": False, "agreement": False, "saturation": False,
+        "skill": True, "drift": True,
+    }  # fmt: skip
+    assert [day["is_masked"] for day in shown["days"]][-2:] == [True, True]
+
+
+def test_rows_are_told_with_trouble_first() -> None:
+    rows = [{"state": "ok", "series": "a"}, {"state": "warning", "series": "c"}, {"state": "alarm", "series": "z"}]
+    rows.append({"state": "warning", "series": "b"})
+    assert [row["series"] for row in sorted(rows, key=told.order)] == ["z", "b", "c", "a"]
+
+
+def test_of_a_series_without_forecasts_nothing_is_claimed() -> None:
+    watch = Watch(RULES, lambda _: None)
+    watched(watch, (each for each in Site(days=2).events() if isinstance(each, StoredReading)))
+    row = told.row("a", watch, (watch.state.last_ms or 0) + 10**9)
+    assert (row["state"], row["skill"], row["version"], row["skill_expected"]) == ("ok", None, None, None)
+    shown = told.detail("a", watch, [], 0, None)
+    assert shown["steps"] == {"board": [], "hub": []}
+    assert next(each for each in shown["findings"] if each["test"] == "skill")["reason"] == (
+        "no complete day with forecasts yet"
+    )
