@@ -68,6 +68,14 @@ class Tab:
         elif event.get("method") == "Runtime.exceptionThrown":
             self.complaints.append(str(given["exceptionDetails"].get("exception", {}).get("description", given)))
 
+    def frame(self) -> Tab | None:
+        """The page's frame of an origin of its own, as a sandboxed one has; None while there is none."""
+        for found in self.call("Target.getTargets")["targetInfos"]:
+            if found["type"] == "iframe" and found.get("parentFrameId") == self._target:
+                answer = self.call("Target.attachToTarget", targetId=found["targetId"], flatten=True)
+                return Tab(self._socket, answer["sessionId"], found["targetId"])
+        return None
+
     def close(self) -> None:
         """Close the tab."""
         self.call("Target.closeTarget", targetId=self._target)

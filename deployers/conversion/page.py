@@ -18,16 +18,29 @@ if TYPE_CHECKING:
 
     from deployers.conversion.conditions import Condition
 
+# Ink on paper; on a screen that wants it dark the colours are turned, the charts with them (their hues stay). On paper
+# nothing is cut between two pages that could stay on one, and a table's head is repeated.
 STYLE = """
-body{font:15px/1.5 system-ui,sans-serif;color:#1d2733;background:#fff;margin:2rem auto;max-width:66rem;padding:0 1rem}
-h1{font-size:1.6rem;margin:0}h2{font-size:1.15rem;margin:2rem 0 .5rem;border-bottom:1px solid #d5dbe1}
-.lead{color:#55606c;margin:.25rem 0 1rem}
+:root{color-scheme:light dark;--ink:#1d2733;--paper:#fff;--soft:#55606c;--rule:#d5dbe1;--line:#e4e8ec;--band:#f4f6f8;
+--ok:#116633;--bad:#b3261e;--part:#7a4b00}
+body{font:15px/1.5 system-ui,sans-serif;color:var(--ink);background:var(--paper);margin:2rem auto;max-width:66rem;
+padding:0 1rem}
+h1{font-size:1.6rem;margin:0}h2{font-size:1.15rem;margin:2rem 0 .5rem;border-bottom:1px solid var(--rule)}
+.lead{color:var(--soft);margin:.25rem 0 1rem}
 table{border-collapse:collapse;margin:.5rem 0;font-variant-numeric:tabular-nums}
-th,td{padding:.25rem .75rem;border-bottom:1px solid #e4e8ec;text-align:left}td.n{text-align:right;white-space:nowrap}
-th{background:#f4f6f8}figure{margin:1rem 0}img{max-width:100%}figcaption{color:#55606c;font-size:.9rem}
-.ok{color:#116633;font-weight:600}.bad{color:#b3261e;font-weight:600}.part{color:#7a4b00;font-weight:600}td.w{white-space:nowrap}
-.verdict{padding:.6rem 1rem;border-left:.3rem solid;margin:1rem 0;background:#f4f6f8}
-@media print{body{margin:0;max-width:none}h2,figure,tr{break-inside:avoid}}
+th,td{padding:.25rem .75rem;border-bottom:1px solid var(--line);text-align:left}
+td.n{text-align:right;white-space:nowrap}th{background:var(--band)}
+figure{margin:1rem 0}img{max-width:100%}figcaption{color:var(--soft);font-size:.9rem}
+.ok{color:var(--ok);font-weight:600}.bad{color:var(--bad);font-weight:600}.part{color:var(--part);font-weight:600}
+td.w{white-space:nowrap}td:last-child:not(.n){min-width:14rem}
+.verdict{padding:.6rem 1rem;border-left:.3rem solid;margin:1rem 0;background:var(--band)}
+@media screen{table{display:block;overflow-x:auto}}
+@media screen and (prefers-color-scheme:dark){:root{--ink:#dde3e9;--paper:#14191f;--soft:#9aa6b2;--rule:#3a444e;
+--line:#2a323a;--band:#1e252c;--ok:#6cc98f;--bad:#ff8a80;--part:#e0b35c}img{filter:invert(.92) hue-rotate(180deg)}}
+@media print{@page{margin:15mm}:root{color-scheme:light}body{font-size:10pt;margin:0;max-width:none;padding:0}
+h2,h2+p{break-after:avoid}tr,figure,.verdict{break-inside:avoid}thead{display:table-header-group}img{max-height:22cm}
+table{font-size:8.5pt}th,td{padding:.15rem .3rem;overflow-wrap:anywhere}td.n,td.w{white-space:normal}
+td:last-child:not(.n){min-width:0}}
 """
 
 

@@ -55,6 +55,11 @@ class ValidationReport:
         """Whether every condition is met."""
         return not failures(self.conditions)
 
+    def headline(self) -> dict[str, Any]:
+        """The verdict in a few values: passed, conditions (their number), failed (their names)."""
+        failed = [condition.name for condition in failures(self.conditions)]
+        return {"passed": self.passed, "conditions": len(self.conditions), "failed": failed}
+
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON, with the verdict."""
         return {

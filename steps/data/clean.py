@@ -3,10 +3,11 @@
 from typing import Annotated, Any
 
 import pandas as pd
-from zenml import log_metadata, step
+from zenml import step
 
 from forecaster import cleaning
 from steps.caching import PURE
+from steps.metadata import beside
 
 
 @step(cache_policy=PURE)
@@ -23,5 +24,5 @@ def clean(
         Grid frame and the counts.
     """
     grid, report = cleaning.clean(readings, config)
-    log_metadata(metadata=report.as_dict(), artifact_name="grid", infer_artifact=True)
+    beside(report.as_dict(), "grid", "cleaning_report")
     return grid, report.as_dict()

@@ -3,10 +3,11 @@
 from typing import Annotated
 
 import pandas as pd
-from zenml import log_metadata, step
+from zenml import step
 
 from forecaster.sources import Selection, read_readings
 from steps.caching import PURE
+from steps.metadata import beside
 
 
 @step(cache_policy=PURE)
@@ -23,5 +24,5 @@ def collect(source: str, user: str | None, tag: str | None, fingerprint: str) ->
         Readings frame: time, value.
     """
     readings = read_readings(source, Selection(user=user, tag=tag))
-    log_metadata(metadata={"rows": len(readings), "fingerprint": fingerprint}, infer_artifact=True)
+    beside({"source": source, "rows": len(readings), "fingerprint": fingerprint}, "readings")
     return readings

@@ -7,6 +7,7 @@ from zenml import step
 
 from forecaster.features import FeatureConfig, fit_program
 from steps.caching import PURE
+from steps.metadata import beside
 
 
 @step(cache_policy=PURE)
@@ -24,4 +25,6 @@ def scale(
     Returns:
         The feature program with its scales.
     """
-    return fit_program(parts, config, cleaning_report["cadence_seconds"], horizon).as_dict()
+    program = fit_program(parts, config, cleaning_report["cadence_seconds"], horizon)
+    beside({"features": list(program.names), "horizon": horizon}, "feature_program")
+    return program.as_dict()

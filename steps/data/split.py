@@ -8,6 +8,7 @@ from zenml import step
 from forecaster import splitting
 from forecaster.dataset import SequenceConfig, minimum_steps
 from steps.caching import PURE
+from steps.metadata import beside
 
 
 @step(cache_policy=PURE)
@@ -24,4 +25,6 @@ def split(
     Returns:
         Grid frame with `part`.
     """
-    return splitting.split(grid, config, minimum_steps=minimum_steps(sequences))
+    parts = splitting.split(grid, config, minimum_steps=minimum_steps(sequences))
+    beside({f"rows_{part}": int(rows) for part, rows in parts["part"].value_counts().items()}, "parts")
+    return parts

@@ -9,12 +9,13 @@ from forecaster.dataset import Dataset, SequenceConfig, build_dataset
 from forecaster.features import FeatureProgram
 from steps.caching import PURE
 from steps.materializers import DATASET
+from steps.metadata import DATASET_TAG
 
 
 @step(cache_policy=PURE, output_materializers=DATASET)
 def store(
     parts: pd.DataFrame, program: dict[str, Any], config: SequenceConfig, description: dict[str, Any]
-) -> Annotated[Dataset, ArtifactConfig(name="{dataset}", tags=["dataset"])]:
+) -> Annotated[Dataset, ArtifactConfig(name="{dataset}", tags=[DATASET_TAG])]:
     """Cut the sequences and keep the dataset as a new version of its artifact.
 
     Args:

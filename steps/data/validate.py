@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 
 import pandas as pd
-from zenml import log_metadata, step
+from zenml import ArtifactConfig, step
 from zenml.types import HTMLString
 
 from forecaster.reports.data_quality import data_quality_page
@@ -11,6 +11,7 @@ from forecaster.splitting import SplitConfig, split
 from forecaster.validation import ValidationConfig
 from forecaster.validation import validate as check
 from steps.caching import PURE
+from steps.metadata import REPORT_TAG, beside
 
 
 @step(cache_policy=PURE)
@@ -21,7 +22,10 @@ def validate(
     split_config: SplitConfig,
     config: ValidationConfig,
     source: str,
-) -> tuple[Annotated[dict[str, Any], "validation"], Annotated[HTMLString, "data_quality_report"]]:
+) -> tuple[
+    Annotated[dict[str, Any], "validation"],
+    Annotated[HTMLString, ArtifactConfig(name="data_quality_report", tags=[REPORT_TAG])],
+]:
     """Measure every condition a dataset must meet, with Deepchecks and with checks for time series.
 
     Args:
@@ -37,5 +41,5 @@ def validate(
     """
     parts = split(grid, split_config)
     result = check(readings, grid, cleaning_report, parts["part"], config)
-    log_metadata(metadata={"passed": result.passed}, artifact_name="validation", infer_artifact=True)
+    beside(result.headline(), "validation", "data_quality_report")
     return result.as_dict(), HTMLString(data_quality_page(readings, parts, cleaning_report, result, source))

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from zenml import get_step_context, log_metadata
+from zenml import add_tags, get_step_context, log_metadata
 from zenml.client import Client
 from zenml.exceptions import EntityExistsError
 from zenml.metadata.metadata_types import Uri
 from zenml.model.utils import link_artifact_version_to_model_version
+from zenml.models import ModelVersionPipelineRunRequest
+
+from steps.metadata import beside
+from steps.promotion.links import mlflow_run_url, mlflow_version_url, zenml_run_url
+from steps.promotion.registry import CREDENTIALS
 
 if TYPE_CHECKING:
-    from steps.promotion.registry import Registration
+    from collections.abc import Mapping
+
+    from steps.promotion.registry import Registration, TrackedRun
 
 REPORT = "data_quality_report"
+DESCRIPTION = "A streaming GRU forecaster of temperature. Version vN is version N of the MLflow model of this name."
 
 
 def data_report(dataset_version: str) -> str | None:
@@ -32,28 +41,73 @@ def version_name(version: str) -> str:
     return f"v{version}"
 
 
-def link_version(registration: Registration, tags: list[str]) -> None:
-    """Give ZenML's Model Control Plane the version MLflow registered, with this run's artifacts linked to it."""
+def run_tags(name: str) -> dict[str, str]:
+    """The id and the page of a ZenML run; nothing if somebody has deleted it."""
+    found = Client().list_pipeline_runs(name=name).items
+    return {"zenml_run_id": str(found[0].id), "zenml_run_url": zenml_run_url(found[0])} if found else {}
+
+
+def link_version(uri: str, registration: Registration, tracked: TrackedRun) -> None:
+    """Tie a version that MLflow registered to ZenML.
+
+    The Model Control Plane gets the version, with this run and its artifacts. This run, and the one that made the
+    release if it was another, tell where MLflow's run and version are.
+
+    Args:
+        uri: MLflow's tracking URI.
+        registration: the version.
+        tracked: what was written to MLflow about it.
+    """
     client, run = Client(), get_step_context().pipeline_run
-    model, name = _model(client, registration.model), version_name(registration.version)
-    try:
-        version = client.create_model_version(model.id, name=name, tags=tags)
-    except EntityExistsError:
-        version = client.get_model_version(model.id, name)
+    version = _model_version(client, registration, tracked)
     for step in run.steps.values():
-        for artifact in [a for found in step.outputs.values() for a in found] + [
-            i for n in step.inputs.values() for i in n
-        ]:
+        for artifact in chain(*step.outputs.values(), *step.inputs.values()):
             link_artifact_version_to_model_version(artifact, version)
-    log_metadata(
-        metadata={
-            "mlflow_model": registration.model_uri,
-            "mlflow_run_id": registration.run_id,
-            "release": Uri(registration.release),
-        },
-        model_name=registration.model,
-        model_version=name,
+    client.zen_store.create_model_version_pipeline_run_link(
+        ModelVersionPipelineRunRequest(model_version=version.id, pipeline_run=run.id)
     )
+    figures = shown(uri, registration, tracked)
+    log_metadata(metadata=figures, model_name=registration.model, model_version=version.name)
+    for each in {str(run.id), tracked.tags.get("zenml_run_id", str(run.id))}:
+        log_metadata(metadata=figures, run_id_name_or_prefix=each)
+    beside(registration.as_dict(), "registration")
+    add_tags(tags=[registration.model, tracked.tags["dataset_version"]], run=run.id)
+
+
+def show_outcome(outcome: Mapping[str, Any]) -> None:
+    """Show what became of a challenger beside the artifact and the run; the run of a new champion is tagged."""
+    run = get_step_context().pipeline_run
+    told = {name: value for name, value in outcome.items() if value is not None}  # ZenML refuses None inside a dict
+    beside(told, "promotion")
+    log_metadata(metadata={"promotion": told}, run_id_name_or_prefix=str(run.id))
+    if outcome["promoted"]:
+        add_tags(tags=["promoted"], run=run.id)
+
+
+def shown(uri: str, registration: Registration, tracked: TrackedRun) -> dict[str, Any]:
+    """What ZenML tells about a version: its dataset, its errors on the test part, and where MLflow has it."""
+    dataset, _, version = tracked.tags["dataset_version"].partition(":")  # together they would read as an address
+    return {
+        "dataset": dataset,
+        "dataset_version": version,
+        "deployed_type": tracked.tags["deployed_type"],
+        "mlflow_model": registration.model_uri,
+        "mlflow_run": Uri(mlflow_run_url(uri, registration)),
+        "mlflow_run_id": registration.run_id,
+        "mlflow_uri": CREDENTIALS.sub(r"\1***@", uri),
+        "mlflow_version": Uri(mlflow_version_url(uri, registration)),
+        "release": Uri(registration.release),
+        **{name: value for name, value in tracked.metrics.items() if name.startswith("test_")},
+    }
+
+
+def _model_version(client: Client, registration: Registration, tracked: TrackedRun) -> Any:
+    model, name = _model(client, registration.model), version_name(registration.version)
+    tags = [tracked.tags["dataset_version"]]
+    try:
+        return client.create_model_version(model.id, name=name, description=tracked.note, tags=tags)
+    except EntityExistsError:
+        return client.get_model_version(model.id, name)
 
 
 def mark_champion(model: str, version: str) -> None:
@@ -65,6 +119,6 @@ def mark_champion(model: str, version: str) -> None:
 
 def _model(client: Client, name: str) -> Any:
     try:
-        return client.create_model(name)
+        return client.create_model(name, description=DESCRIPTION)
     except EntityExistsError:
         return client.get_model(name)

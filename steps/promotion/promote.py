@@ -2,13 +2,13 @@
 
 from typing import Annotated, Any
 
-from zenml import log_metadata, step
+from zenml import step
 
 from forecaster.dataset import Dataset
 from forecaster.promotion import PromotionConfig
 from steps.promotion.active import active_registry
 from steps.promotion.contest import contest
-from steps.promotion.lineage import mark_champion
+from steps.promotion.lineage import mark_champion, show_outcome
 
 
 @step(enable_cache=False)
@@ -29,5 +29,5 @@ def promote(
     outcome = contest(active_registry(), registration, dataset, config, force=force)
     if outcome["alias"] == "champion":
         mark_champion(registration["model"], registration["version"])
-    log_metadata(metadata=outcome)
+    show_outcome(outcome)
     return outcome

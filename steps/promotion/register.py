@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from zenml import log_metadata, step
+from zenml import step
 from zenml.types import HTMLString
 
 from forecaster.release import Release
@@ -39,7 +39,7 @@ def register(
     """
     pages = {"search": search_report, "evaluation": evaluation_report, "fidelity": fidelity_report}
     run = tracked_run(release, evaluation, search_result, fidelity, pages)
-    registration = active_registry().register(model, release.path, identity(release, fidelity), run)
-    link_version(registration, [run.tags["dataset_version"]])
-    log_metadata(metadata=registration.as_dict())
+    registry = active_registry()
+    registration = registry.register(model, release.path, identity(release, fidelity), run)
+    link_version(registry.uri, registration, run)
     return registration.as_dict()

@@ -34,6 +34,8 @@ CREDENTIALS = re.compile(r"(://[^:/@\s]*:)[^@\s]*@")
 # How MLflow words a request that got no answer, or an answer of a server in trouble; a 4xx is a refusal.
 _UNREACHED = re.compile(r"API request to .* failed with (exception|error code 5)", re.DOTALL)
 DIGEST_TAG = "edgeloop.digest"
+# MLflow shows the experiment with its pages for trained models, not with those for prompts and traces.
+TRAINING_PAGES = {"mlflow.experimentKind": "custom_model_development"}
 ROOT = Path(__file__).resolve().parents[2]
 # What `forecaster.serving` needs on a server; the versions are those in use.
 SERVING_PACKAGES = ("numpy", "pandas", "pydantic", "onnxruntime", "SQLAlchemy")
@@ -73,6 +75,7 @@ class TrackedRun:
         params, metrics, tags: of the run; the tags also of the version.
         evaluations: the search's records, each a nested run.
         pages: HTML reports by file name.
+        note: Markdown above the run and its version on MLflow's pages.
     """
 
     name: str
@@ -81,6 +84,7 @@ class TrackedRun:
     tags: dict[str, str]
     evaluations: list[dict[str, Any]]
     pages: dict[str, str]
+    note: str = ""
 
 
 class Registry:
@@ -209,16 +213,16 @@ class Registry:
 
     def _create(self, model: str, release: Path, digest: str, run: TrackedRun) -> ModelVersion:
         experiment = self._experiment(model)
-        with mlflow.start_run(
-            experiment_id=experiment, run_name=run.name, tags={**run.tags, DIGEST_TAG: digest}
-        ) as active:
+        tags = {**run.tags, DIGEST_TAG: digest}
+        with mlflow.start_run(experiment_id=experiment, run_name=run.name, tags=tags, description=run.note) as active:
             mlflow.log_params(run.params)
             mlflow.log_metrics(run.metrics)
             for name, page in run.pages.items():
                 mlflow.log_text(page, f"reports/{name}")
             self._log_evaluations(experiment, active.info.run_id, run.evaluations)
             logged = _log_model(release)
-            registered = mlflow.register_model(logged.model_uri, model, tags={**run.tags, DIGEST_TAG: digest})
+            registered = mlflow.register_model(logged.model_uri, model, tags=tags)
+            self.client.update_model_version(model, registered.version, description=run.note)
         return self.client.get_model_version(model, registered.version)
 
     def _experiment(self, name: str) -> str:
@@ -226,7 +230,7 @@ class Registry:
         if known is not None:
             return str(known.experiment_id)
         location = (self.artifacts / name).as_uri() if self.artifacts is not None else None
-        return str(self.client.create_experiment(name, artifact_location=location))
+        return str(self.client.create_experiment(name, artifact_location=location, tags=TRAINING_PAGES))
 
     def _log_evaluations(self, experiment: str, parent: str, evaluations: list[dict[str, Any]]) -> None:
         for record in evaluations:

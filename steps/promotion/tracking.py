@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from forecaster.conversion import headline
 from steps.caching import code_digest
-from steps.promotion.lineage import data_report
+from steps.promotion.lineage import data_report, run_tags
 from steps.promotion.registry import TrackedRun
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ def tracked_run(
     found = data_report(origin["dataset_version"])
     reports = {**pages, **({"data-quality": found} if found is not None else {})}
     names = ("dataset_version", "code_revision", "zenml_run")
+    tags = {name: str(origin[name]) for name in names} | run_tags(origin["zenml_run"])
     return TrackedRun(
         name=origin["zenml_run"],
         params={
@@ -48,10 +49,18 @@ def tracked_run(
             "macs_per_forecast": facts["macs_per_forecast"],
             **headline(fidelity),
         },
-        tags={**{name: str(origin[name]) for name in names}, "deployed_type": str(fidelity["chosen"])},
+        tags={**tags, "deployed_type": str(fidelity["chosen"])},
         evaluations=search_result["records"],
         pages={f"{name}.html": str(page) for name, page in reports.items()},
+        note=_note(tags, str(fidelity["chosen"])),
     )
+
+
+def _note(tags: Mapping[str, str], chosen: str) -> str:
+    """Where a version comes from, with a link to the run on ZenML's dashboard where the run is still there."""
+    run, url = tags["zenml_run"], tags.get("zenml_run_url")
+    made = f"[{run}]({url})" if url else run
+    return f"Trained on dataset {tags['dataset_version']} by ZenML run {made}; deployed as {chosen}."
 
 
 def identity(release: Release, fidelity: dict[str, Any]) -> str:

@@ -6,6 +6,7 @@ from zenml import step
 
 from forecaster.dataset import Dataset
 from steps.caching import PURE
+from steps.metadata import beside
 
 
 @step(cache_policy=PURE)
@@ -19,4 +20,5 @@ def load(dataset: Dataset) -> Annotated[dict[str, Any], "dataset_summary"]:
         Its figures: rows, parts, shapes.
     """
     dataset.training_sequences()
+    beside(dataset.summary(), "dataset_summary")
     return dataset.summary()

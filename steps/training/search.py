@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from zenml import get_step_context, log_metadata, step
+from zenml import ArtifactConfig, get_step_context, step
 from zenml.types import HTMLString
 
 from forecaster import search as genetic
@@ -10,6 +10,7 @@ from forecaster.dataset import Dataset
 from forecaster.reports.search import search_page
 from forecaster.search_config import SearchConfig
 from steps.caching import PURE
+from steps.metadata import REPORT_TAG, beside
 from steps.training.checkpoint import checkpoint
 from steps.training.progress import SearchProgress
 
@@ -20,7 +21,10 @@ WORKERS = "workers"
 @step(cache_policy=PURE)
 def search(
     dataset: Dataset, config: SearchConfig, seed: int
-) -> tuple[Annotated[dict[str, Any], "search_result"], Annotated[HTMLString, "search_report"]]:
+) -> tuple[
+    Annotated[dict[str, Any], "search_result"],
+    Annotated[HTMLString, ArtifactConfig(name="search_report", tags=[REPORT_TAG])],
+]:
     """Search features, form, size and training genetically; a killed search goes on where it was.
 
     Args:
@@ -35,5 +39,5 @@ def search(
     with SearchProgress(config.max_evaluations) as progress:
         result = genetic.search(dataset, config, seed, checkpoint(dataset.digest, seed), progress.show, workers)
     summary = result.summary()
-    log_metadata(metadata=summary, artifact_name="search_result", infer_artifact=True)
+    beside(summary, "search_result", "search_report")
     return result.as_dict(), HTMLString(search_page(result.as_dict()["records"], summary))

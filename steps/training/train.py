@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from zenml import step
+from zenml import ArtifactConfig, step
 
 from forecaster import model
 from forecaster.dataset import Dataset
@@ -11,6 +11,7 @@ from forecaster.search import chosen
 from forecaster.search_config import SearchConfig
 from steps.caching import PURE
 from steps.materializers import FORECASTER
+from steps.metadata import MODEL_TAG
 
 
 @step(cache_policy=PURE, output_materializers=FORECASTER)
@@ -22,7 +23,7 @@ def train(
     seed: int,
     refit: bool,
     seeds: int,
-) -> Annotated[model.Forecaster, "forecaster"]:
+) -> Annotated[model.Forecaster, ArtifactConfig(name="forecaster", tags=[MODEL_TAG])]:
     """Train the search's winner, or another candidate of it, for good.
 
     Args:

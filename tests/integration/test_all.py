@@ -20,6 +20,7 @@ TRAINING_STEPS = ["load", "search", "train", "evaluate", "package", "convert", "
 REPORTS = ["data-quality.html", "evaluation.html", "fidelity.html", "search.html"]
 LOOK = """
 import mlflow
+from zenml.models import ModelVersionPipelineRunFilter
 mlflow.set_tracking_uri(home.mlflow_uri)
 tracker = mlflow.MlflowClient()
 model, run_id, training = sys.argv[1:]
@@ -39,9 +40,20 @@ answer = {
     "stage": linked.stage, "zenml_tags": [tag.name for tag in linked.tags],
     "artifacts": sorted({*linked.data_artifacts, *linked.model_artifacts}), "metadata": linked.run_metadata,
     "outputs": {
-        f"{step}/{name}": {"class": made[0].data_type.attribute, "metadata": sorted(made[0].run_metadata)}
+        f"{step}/{name}": {
+            "class": made[0].data_type.attribute, "metadata": sorted(made[0].run_metadata),
+            "tags": [tag.name for tag in made[0].tags],
+        }
         for each in runs for step, found in each.steps.items() for name, made in found.outputs.items()
     },
+    "run_metadata": [dict(each.run_metadata) for each in runs], "run_ids": [str(each.id) for each in runs],
+    "run_tags": [sorted(tag.name for tag in each.tags) for each in runs], "description": version.description,
+    "linked_runs": [
+        str(found.pipeline_run.id)
+        for found in client.zen_store.list_model_version_pipeline_run_links(
+            ModelVersionPipelineRunFilter(model_version_id=linked.id)
+        )
+    ],
     "dataset_tags": [t.name for t in client.get_artifact_version("smoke").tags],
 }
 """
@@ -145,9 +157,18 @@ def test_zenml_has_the_version_with_its_artifacts_in_production(smoke: Any, seen
 @pytest.mark.parametrize(
     ("output", "metadata"),
     [
-        ("collect/readings", {"rows", "fingerprint"}),
+        ("collect/readings", {"rows", "fingerprint", "source"}),
+        ("clean/cleaning_report", {"missing", "gaps_long", "segments"}),
+        ("validate/data_quality_report", {"passed", "conditions", "failed"}),
+        ("split/parts", {"rows_train", "rows_validation", "rows_test"}),
+        ("scale/feature_program", {"features", "horizon"}),
+        ("load/dataset_summary", {"rows", "digest"}),
+        ("search/search_report", {"evaluations", "validation_rmse"}),
+        ("evaluate/evaluation_report", {"test_rmse", "ridge_rmse"}),
+        ("register/registration", {"model", "version", "run_id"}),
+        ("promote/promotion", {"alias", "reason", "promoted"}),
         ("clean/grid", {"cadence_seconds", "rows_in", "rows_out", "held"}),
-        ("validate/validation", {"passed"}),
+        ("validate/validation", {"passed", "conditions", "failed"}),
         ("store/smoke", {"digest", "rows_train", "features"}),
         ("search/search_result", {"evaluations", "validation_rmse", "stopped"}),
         ("train/forecaster", {"digest", "parameters", "form"}),
@@ -159,6 +180,45 @@ def test_zenml_has_the_version_with_its_artifacts_in_production(smoke: Any, seen
 )
 def test_zenml_shows_figures_beside_an_artifact(seen: dict[str, Any], output: str, metadata: set[str]) -> None:
     assert metadata <= set(seen["outputs"][output]["metadata"])
+
+
+def test_zenml_shows_the_bytes_of_every_artifact(seen: dict[str, Any]) -> None:
+    assert len(seen["outputs"]) == 19
+    assert [name for name, made in seen["outputs"].items() if "storage_size" not in made["metadata"]] == []
+
+
+def test_zenml_tags_runs_reports_models_and_datasets(smoke: Any, seen: dict[str, Any]) -> None:
+    tagged = {name: made["tags"] for name, made in seen["outputs"].items() if made["tags"]}
+    reports = ["validate/data_quality_report", "search/search_report", "evaluate/evaluation_report"]
+    assert tagged == {report: ["report"] for report in [*reports, "convert/fidelity_report"]} | {
+        "train/forecaster": ["model"],
+        "package/release": ["model"],
+        "store/smoke": ["dataset"],
+    }
+    assert seen["run_tags"] == [["promoted", "smoke-forecaster", "smoke:1"], ["smoke:1"]]
+
+
+def test_the_runs_say_what_came_of_them(smoke: Any, seen: dict[str, Any]) -> None:
+    training, data = seen["run_metadata"]
+    assert training["promotion"]["alias"] == "champion"
+    assert training["test_rmse"] == pytest.approx(smoke.result["test"]["rmse"])
+    assert all((page["dataset"], page["dataset_version"]) == ("smoke", "1") for page in (training, data))
+    assert (data["rows_in"], data["gaps_long"]) == (8640, 0)
+    assert (
+        data["conditions_passed"]
+        == f"{len(smoke.result['data']['conditions'])} of {len(smoke.result['data']['conditions'])}"
+    )
+
+
+def test_links_lead_from_zenml_to_mlflow_and_back(smoke: Any, seen: dict[str, Any]) -> None:
+    training, _ = seen["run_metadata"]
+    assert training["mlflow_run_id"] == seen["metadata"]["mlflow_run_id"] == smoke.result["mlflow_run"]
+    assert training["mlflow_run"] == f"http://127.0.0.1:8238/#/runs/{smoke.result['mlflow_run']}"
+    assert training["mlflow_version"] == "http://127.0.0.1:8238/#/models/smoke-forecaster/versions/1"
+    address = f"http://127.0.0.1:8237/projects/default/runs/{seen['run_ids'][0]}"
+    assert (seen["tags"]["zenml_run_id"], seen["tags"]["zenml_run_url"]) == (seen["run_ids"][0], address)
+    assert f"[{smoke.result['zenml_run']}]({address})" in seen["description"]
+    assert seen["linked_runs"] == [seen["run_ids"][0]]
 
 
 @pytest.mark.parametrize(

@@ -52,6 +52,7 @@ RUN = TrackedRun(
     tags=TAGS,
     evaluations=RECORDS,
     pages={"data-quality.html": "<p>20 °C</p>", "evaluation.html": "<p>good</p>"},
+    note="Made by [nightly](http://127.0.0.1:8237/runs/1b2c).",
 )
 BARE = TrackedRun("bare", {}, {}, {}, [], {})
 
@@ -131,6 +132,7 @@ def test_the_experiment_keeps_its_artifacts_under_the_given_root(registry: Regis
     experiment = registry.client.get_experiment_by_name(MODEL)
     assert experiment is not None
     assert experiment.artifact_location == (registry.artifacts / MODEL).as_uri()
+    assert experiment.tags["mlflow.experimentKind"] == "custom_model_development"
     assert Path(local_copy(first)).is_relative_to(registry.artifacts / MODEL)
 
 
@@ -144,6 +146,11 @@ def test_the_run_has_parameters_metrics_and_tags(registry: Registry, first: Regi
 
 def test_the_version_has_the_tags_of_the_run(registry: Registry, first: Registration) -> None:
     assert registry.client.get_model_version(MODEL, "1").tags == {**TAGS, DIGEST_TAG: "digest-1"}
+
+
+def test_run_and_version_say_where_they_come_from(registry: Registry, first: Registration) -> None:
+    assert registry.client.get_run(first.run_id).data.tags["mlflow.note.content"] == RUN.note
+    assert registry.client.get_model_version(MODEL, "1").description == RUN.note
 
 
 def test_each_evaluation_is_a_nested_run_at_its_own_time(registry: Registry, first: Registration) -> None:

@@ -37,6 +37,17 @@ def released(**facts: str) -> Any:
     return SimpleNamespace(provenance=PROVENANCE, manifest={"facts": {**FACTS, **facts}})
 
 
+ADDRESS = {"zenml_run_id": "1b2c", "zenml_run_url": "http://127.0.0.1:8237/runs/1b2c"}
+
+
+@pytest.fixture(autouse=True)
+def known_runs(monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, str]]:
+    """Runs that ZenML still has, with their tags."""
+    runs = {"train-2024": ADDRESS}
+    monkeypatch.setattr(tracking, "run_tags", lambda name: runs.get(name, {}))
+    return runs
+
+
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Dataset versions whose data report was asked for."""
@@ -56,11 +67,24 @@ def test_a_run_is_collected_from_release_evaluation_and_search(asked: list[str])
             "code_revision": "abc1234",
             "zenml_run": "train-2024",
             "deployed_type": "int8",
+            **ADDRESS,
         },
         evaluations=SEARCH["records"],
         pages={"evaluation.html": "<p>model</p>", "data-quality.html": "<p>data</p>"},
+        note="Trained on dataset readings:3 by ZenML run [train-2024](http://127.0.0.1:8237/runs/1b2c); "
+        "deployed as int8.",
     )
     assert asked == ["readings:3"]
+
+
+def test_a_run_that_zenml_has_no_more_is_named_without_a_link(
+    asked: list[str], known_runs: dict[str, dict[str, str]]
+) -> None:
+    known_runs.clear()
+    run = tracking.tracked_run(released(), EVALUATION, SEARCH, FIDELITY, {})
+    assert run.note == "Trained on dataset readings:3 by ZenML run train-2024; deployed as int8."
+    assert run.tags["zenml_run"] == "train-2024"
+    assert not run.tags.keys() & ADDRESS.keys()
 
 
 def test_a_dataset_without_a_report_adds_no_page(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -140,3 +164,48 @@ def test_the_report_is_that_of_the_run_that_made_the_dataset(
 def test_a_dataset_made_without_validation_has_no_report(monkeypatch: pytest.MonkeyPatch, zenml: Zenml) -> None:
     monkeypatch.setattr(lineage, "Client", zenml)
     assert lineage.data_report("readings:3") is None
+
+
+# The run's address, for MLflow
+
+
+def test_a_run_is_found_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = SimpleNamespace(id="1b2c", project=SimpleNamespace(name="default"))
+    client = SimpleNamespace(list_pipeline_runs=lambda name: SimpleNamespace(items=[run] * (name == "train-2024")))
+    monkeypatch.setattr(lineage, "Client", lambda: client)
+    monkeypatch.setattr(lineage, "zenml_run_url", lambda found: f"http://here/{found.id}")
+    assert lineage.run_tags("train-2024") == {"zenml_run_id": "1b2c", "zenml_run_url": "http://here/1b2c"}
+    assert lineage.run_tags("train-1999") == {}
+
+
+@pytest.mark.parametrize(("promoted", "tags"), [(True, [["promoted"]]), (False, [])])
+def test_an_outcome_is_told_without_what_there_is_not(
+    promoted: bool, tags: list[list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[Any] = []
+    tagged: list[Any] = []
+    run = SimpleNamespace(pipeline_run=SimpleNamespace(id="1b2c"))
+    monkeypatch.setattr(lineage, "get_step_context", lambda: run)
+    monkeypatch.setattr(lineage, "beside", lambda metadata, name: told.append((metadata, name)))
+    monkeypatch.setattr(lineage, "log_metadata", lambda **given: told.append(given))
+    monkeypatch.setattr(lineage, "add_tags", lambda **given: tagged.append(given["tags"]))
+    lineage.show_outcome({"promoted": promoted, "reason": "first", "champion_rmse": None})
+    expected = {"promoted": promoted, "reason": "first"}
+    assert told == [(expected, "promotion"), {"metadata": {"promotion": expected}, "run_id_name_or_prefix": "1b2c"}]
+    assert tagged == tags
+
+
+def test_what_is_shown_of_a_version_leads_to_mlflow_and_keeps_its_password() -> None:
+    from steps.promotion.registry import Registration
+
+    made = Registration("kitchen", "3", "f00d", "models:/kitchen/3", "s3://bucket/release", created=True)
+    tags = {"dataset_version": "readings:3", "deployed_type": "int8"}
+    run = tracking.TrackedRun("run", {}, {"test_rmse": 0.25, "ridge_rmse": 0.3}, tags, [], {})
+    shown = lineage.shown("postgresql://me:secret@db/mlflow", made, run)
+    assert shown["mlflow_uri"] == "postgresql://me:***@db/mlflow"
+    assert "secret" not in str(shown)
+    assert shown["mlflow_run"].endswith("/#/runs/f00d")
+    assert shown["mlflow_version"].endswith("/#/models/kitchen/versions/3")
+    assert (shown["test_rmse"], shown["mlflow_run_id"], shown["release"]) == (0.25, "f00d", "s3://bucket/release")
+    assert (shown["dataset"], shown["dataset_version"]) == ("readings", "3")
+    assert "ridge_rmse" not in shown
