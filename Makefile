@@ -14,6 +14,12 @@ FIRMWARE_PACKAGES := build-essential gcc-arm-none-eabi libnewlib-arm-none-eabi q
 # A virtual Jetson, and the charts of the hub's page.
 LAB_PACKAGES := openssh-server openssh-client libjs-dygraphs
 FUZZ_PACKAGES := clang llvm libclang-rt-14-dev
+# Containers, the base of their image where no registry is reached, a database for MLflow's server, an S3 server and a browser.
+STACK_PACKAGES := chromium docker.io debootstrap binutils postgresql radosgw ceph-mon ceph-osd ceph-common openssh-server \
+	openssh-client iproute2 cron systemd
+# Run by their names only: they are slow, and some need root.
+STACK_TESTS := tests/e2e/stacks_docker.py tests/e2e/stacks_s3.py tests/e2e/stacks_ssh.py tests/e2e/stacks_airflow.py \
+	tests/e2e/stacks_compiled.py tests/e2e/timers.py
 UV_COMPILE := $(BIN)/uv pip compile --quiet --upgrade --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--custom-compile-command 'make lock'
 
@@ -42,6 +48,10 @@ run: setup ## both pipelines, promotion, then the champion on a virtual Jetson a
 	@$(PY) run.py all $(ARGS)
 	@scripts/install-debian.sh $(FIRMWARE_PACKAGES) $(LAB_PACKAGES)
 	@$(PY) -m deployers.lab loop
+
+.PHONY: image
+image: setup ## the container image that steps run in on stacks with containers (nothing to do when it is there)
+	@scripts/image.sh
 
 .PHONY: firmware
 firmware: ## build the firmware for every board; sizes, stack and symbols within their budgets
@@ -75,6 +85,15 @@ check: setup imports ## ruff, formats, types, import contracts, clang-tidy
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
 
+.PHONY: dashboard
+dashboard: setup ## ZenML's dashboard and MLflow's pages of this home on loopback, until Ctrl-C (PORT, MLFLOW_PORT: 0 for a free one)
+	@$(PY) -m pipelines.dashboard $(if $(PORT),--port $(PORT)) $(if $(MLFLOW_PORT),--mlflow-port $(MLFLOW_PORT)) $(ARGS)
+
+.PHONY: dashboard-shots
+dashboard-shots: setup ## make the pictures of docs/dashboard/ anew, from a smoke run of their own
+	@scripts/install-debian.sh chromium
+	@$(PY) -m tests.dashboard_shots
+
 .PHONY: bench
 bench: bench-engine bench-fidelity bench-hub bench-accuracy ## run every benchmark
 
@@ -103,6 +122,11 @@ e2e-arm64: setup ## the loop on an emulated aarch64 Jetson, conversion there inc
 	@scripts/install-debian.sh $(FIRMWARE_PACKAGES) $(LAB_PACKAGES) debootstrap qemu-user-static iproute2
 	@$(PY) -m pytest --no-cov -s -q tests/e2e/arm64_jetson.py $(ARGS)
 
+.PHONY: test-stacks
+test-stacks: setup ## both pipelines on every stack that runs on one machine, with its servers; as root (ARGS go to pytest)
+	@scripts/install-debian.sh $(STACK_PACKAGES)
+	@$(PY) -m pytest --no-cov -s -q $(STACK_TESTS) $(ARGS)
+
 .PHONY: bench-search
 bench-search: setup ## the search beside random, Optuna, Keras Tuner and plain DEAP, at equal CPU seconds (ARGS go to it)
 	@scripts/install-debian.sh libgomp1
@@ -124,6 +148,9 @@ lock: setup ## resolve the dependency groups anew and write locks/
 	@$(UV_COMPILE) --constraint locks/dev.txt --group pyproject.toml:deploy -o locks/deploy.txt
 	@$(UV_COMPILE) --constraint locks/dev.txt --group pyproject.toml:hub -o locks/hub.txt
 	@$(UV_COMPILE) --constraint locks/dev.txt --group pyproject.toml:hub --group pyproject.toml:convert -o locks/hub-convert.txt
+	@$(UV_COMPILE) --group pyproject.toml:airflow -o locks/airflow.txt
+	@cp locks/dev.txt locks/stacks.txt # its pins are kept wherever the platforms' SDKs allow them
+	@$(filter-out --upgrade,$(UV_COMPILE)) --group pyproject.toml:stacks -o locks/stacks.txt
 	@echo uv | $(UV_COMPILE) --constraint locks/dev.txt - -o locks/uv.txt
 
 .PHONY: clean

@@ -1,7 +1,7 @@
-"""Command line of the project: data, train, all, promote, show.
+"""Command line of the project: data, train, all, promote, show, schedule, stacks.
 
-Exit codes: 0 done; 1 internal error; 2 bad input; 3 failed gate; 4 stack missing; 5 a service (database,
-MLflow, disk) does not answer; 6 another run holds the home folder; 7 the model cannot be converted;
+Exit codes: 0 done; 1 internal error; 2 bad input; 3 failed gate; 4 stack missing or lacking something; 5 a service
+(database, MLflow, disk) does not answer; 6 another run holds the home folder; 7 the model cannot be converted;
 130 interrupted.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from contextlib import nullcontext
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,9 @@ import click
 
 from forecaster.errors import ForecasterError
 from pipelines.home import Home
+from pipelines.options import common, sources, workers
+from pipelines.schedule_commands import schedule_group
+from stacks.commands import stacks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,74 +38,21 @@ if TYPE_CHECKING:
 INTERNAL_ERROR, INTERRUPTED = 1, 130
 EXIT_CODES = """\b
 Exit codes:
-  0 done             4 stack missing
+  0 done             4 stack missing, or lacking something
   1 internal error   5 a database, MLflow or the disk does not answer
   2 bad input        6 another run holds the home folder
   3 failed gate      7 the model cannot be converted
   130 interrupted"""
 
 
-def _help_config(context: click.Context, _parameter: click.Parameter, wanted: bool) -> None:  # noqa: FBT001
-    if not wanted or context.resilient_parsing:
-        return
-    from pipelines.config import describe  # noqa: PLC0415
-
-    section = {"data": "data", "train": "training", "promote": "training", "show": "training"}.get(
-        context.command.name or ""
-    )
-    click.echo("\n".join(describe(section)))
-    context.exit()
-
-
-def common(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Options that every command has."""
-    options = [
-        click.option("--stack", default="local", show_default=True, help="File in stacks/, or a stack ZenML knows."),
-        click.option(
-            "--config", "configs", multiple=True, type=click.Path(path_type=Path),
-            help="YAML file, may be repeated; replaces the defaults in pipelines/configs/.",
-        ),
-        click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="One setting, may be repeated."),
-        click.option("--seed", type=click.IntRange(min=0), help="Seed of search, training and bootstrap."),
-        click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else."),
-        click.option("--debug", is_flag=True, help="Show logs of ZenML and a traceback with an error."),
-        click.option(
-            "--help-config", is_flag=True, is_eager=True, expose_value=False, callback=_help_config,
-            help="List every setting with its default.",
-        ),
-    ]  # fmt: skip
-    for option in reversed(options):
-        function = option(function)
-    return function
-
-
-def sources(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Options that choose the readings."""
-    options = [
-        click.option(
-            "--source",
-            help="CSV or CSV.gz file, SQLAlchemy URL, hub://host:port/series, or simulated://lab?days=120&seed=1.",
-        ),
-        click.option("--user", help="Only this user's readings."),
-        click.option("--tag", help="Only readings with this tag."),
-    ]
-    for option in reversed(options):
-        function = option(function)
-    return function
-
-
-def workers(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The option that says who trains."""
-    return click.option(
-        "--workers",
-        metavar="N|tcp://HOST:PORT",
-        help="Train in up to N processes, one a core, or on the workers of a Dask scheduler (docs/cluster.md).",
-    )(function)
-
-
 @click.group(epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})
-def cli() -> None:
+@click.pass_context
+def cli(context: click.Context) -> None:
     """Readings in, a registered streaming GRU forecaster out."""
+    context.obj = _on_home
+
+
+cli.add_command(stacks)
 
 
 @cli.command(
@@ -220,10 +171,48 @@ def show(**options: Any) -> None:
 def _command(
     section: str | None, options: dict[str, Any], work: Callable[[Config], dict[str, Any]], *, writes: bool = True
 ) -> None:
-    """Prepare the home, run the work, print its result, and leave with the right exit code."""
+    """Run the work on its stack and print its result."""
+
+    def show(result: dict[str, Any], output: Any) -> None:
+        from pipelines.summary import print_summary  # noqa: PLC0415 - rich and nothing before it is wanted
+
+        print_summary(click.get_current_context().command.name or "", result, output)
+
+    _answered(options, lambda _tell: _run(section, options, work, writes=writes), show)
+
+
+def _on_home(
+    options: dict[str, Any],
+    work: Callable[[Path, Callable[[str], None]], dict[str, Any]],
+    show: Callable[[dict[str, Any], Any], None],
+    *,
+    writes: bool,
+) -> None:
+    """Run work that wants the home folder and nothing else; it may tell what it is about to do."""
+
+    def prepared(tell: Callable[[str], None]) -> dict[str, Any]:
+        home = Home.from_environment()
+        home.prepare(debug=options["debug"])
+        with home.held() if writes else nullcontext():
+            return work(home.root, tell)
+
+    _answered(options, prepared, show)
+
+
+def _answered(
+    options: dict[str, Any],
+    work: Callable[[Callable[[str], None]], dict[str, Any]],
+    show: Callable[[dict[str, Any], Any], None],
+) -> None:
+    """Print what the work returns, or its error on one line, and leave with the right exit code."""
     output = _reserve_output()
+
+    def tell(line: str) -> None:
+        if not options["as_json"]:
+            click.echo(line, file=output)
+
     try:
-        result = _run(section, options, work, writes=writes)
+        result = work(tell)
     except ForecasterError as error:
         _fail(output, options, error, error.exit_code)
     except KeyboardInterrupt as error:
@@ -232,10 +221,11 @@ def _command(
         _fail(output, options, error, INTERNAL_ERROR)
     if options["as_json"]:
         click.echo(json.dumps(result), file=output)
-        return
-    from pipelines.summary import print_summary  # noqa: PLC0415 - rich and nothing before it is wanted
-
-    print_summary(click.get_current_context().command.name or "", result, output)
+    else:
+        show(result, output)
+    output.flush()
+    if result.get("exit_code"):
+        sys.exit(result["exit_code"])
 
 
 def _run(
@@ -294,6 +284,9 @@ def _fail(output: Any, options: dict[str, Any], error: BaseException, code: int)
 
 def _as_json(kind: str, message: str, code: int) -> str:
     return json.dumps({"error": {"kind": kind, "message": message, "exit_code": code}})
+
+
+cli.add_command(schedule_group({name: cli.commands[name] for name in ("data", "train", "all")}, _overrides))
 
 
 def main() -> None:

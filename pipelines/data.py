@@ -11,6 +11,7 @@ from pipelines.config import DataConfig  # noqa: TC001 - ZenML reads the annotat
 from steps.data.accept import accept
 from steps.data.clean import clean
 from steps.data.collect import collect
+from steps.data.look import look
 from steps.data.scale import scale
 from steps.data.split import split
 from steps.data.store import store
@@ -18,9 +19,13 @@ from steps.data.validate import validate
 
 
 @pipeline(name="data", enable_cache=True)
-def data_pipeline(config: DataConfig) -> None:
-    """Readings become a versioned dataset."""
-    content = fingerprint(config.source, Selection(user=config.user, tag=config.tag))
+def data_pipeline(config: DataConfig, scheduled: bool = False) -> Any:
+    """Readings become a versioned dataset.
+
+    A pipeline is compiled once for all runs of a schedule: there each run looks at its source in a step of its own.
+    """
+    known = None if scheduled else fingerprint(config.source, Selection(user=config.user, tag=config.tag))
+    content = known or look(config.source, config.user, config.tag)
     readings = collect(config.source, config.user, config.tag, content)
     grid, counts = clean(readings, config.cleaning)
     validation, _ = validate(readings, grid, counts, config.split, config.validation, config.source)
@@ -31,10 +36,10 @@ def data_pipeline(config: DataConfig) -> None:
         "source": config.source,
         "user": config.user,
         "tag": config.tag,
-        "fingerprint": content,
+        "fingerprint": known,
     }
     description["cleaning"] = config.cleaning.model_dump(mode="json")
     description["dataset"] = (
         config.dataset
     )  # in the cache key: the same readings under another name are another dataset
-    store.with_options(substitutions={"dataset": config.dataset})(parts, program, config.sequences, description)
+    return store.with_options(substitutions={"dataset": config.dataset})(parts, program, config.sequences, description)

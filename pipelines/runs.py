@@ -16,6 +16,13 @@ from forecaster.errors import ConfigError, ForecasterError, InputError, restored
 from forecaster.sources import without_password
 from pipelines.data import data_pipeline
 from pipelines.home import CHECKOUT
+from pipelines.reasons import reason
+from pipelines.review import describe_data_run
+from pipelines.waiting import ended
+from stacks.following import followed
+from stacks.hosts import refusal
+from stacks.loader import run_settings, used_stack
+from stacks.refusals import require_image, require_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -45,6 +52,7 @@ def run_data(config: Config) -> dict[str, Any]:
     dataset = run.steps["store"].outputs[data.dataset][0]
     counts = _output(run, "clean", "cleaning_report")
     conditions = _output(run, "validate", "validation")["conditions"]
+    describe_data_run(run, dataset, counts, conditions)
     return {
         "dataset_version": f"{dataset.name}:{dataset.version}",
         "zenml_run": run.name,
@@ -219,17 +227,20 @@ def _password(password: str | None) -> Iterator[None]:
 
 def _launch(pipeline: Callable[..., Any], name: str, *arguments: Any) -> PipelineRunResponse:
     """Run a pipeline to its end; an error of ours inside a step comes out as itself, wherever the step ran."""
-    run_name = f"{name}-{uuid.uuid4().hex[:8]}"
+    stack, run_name = used_stack(), f"{name}-{uuid.uuid4().hex[:8]}"
+    require_image(stack)
+    require_store(Client(), stack)
     try:
-        pipeline.with_options(run_name=run_name)(*arguments)  # type: ignore[attr-defined]
+        options, lost = followed(stack, run_name, run_settings(stack))
+        pipeline.with_options(run_name=run_name, **options)(*arguments)  # type: ignore[attr-defined]
     except ForecasterError:
         raise
     except Exception as error:
-        raise _failure(run_name) or error from error
-    run = Client().get_pipeline_run(run_name)
+        raise _failure(run_name) or reason(run_name, error) or refusal(stack, error) or error from error
+    run = ended(run_name, lost)
     if run.status != ExecutionStatus.COMPLETED:
         msg = f"run {run_name!r} is {run.status.value!r} on this stack, see it on the ZenML dashboard"
-        raise _failure(run_name) or ForecasterError(msg)
+        raise _failure(run_name) or reason(run_name) or ForecasterError(msg)
     return run
 
 

@@ -8,6 +8,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from pipelines.timers import timer_text
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -18,12 +20,13 @@ def print_summary(command: str, result: Mapping[str, Any], output: IO[str]) -> N
     """Print a command's result for a person; colour only on a terminal.
 
     Args:
-        command: data, train, all, promote or show.
+        command: data, train, all, promote, show or schedule.
         result: what the command returned.
         output: where to print.
     """
     console = Console(file=output, highlight=False, soft_wrap=True, width=None if output.isatty() else WIDTH)
-    {"data": _data, "train": _train, "all": _all, "promote": _promote, "show": _show}[command](console, result)
+    commands = {"data": _data, "train": _train, "all": _all, "promote": _promote, "show": _show, "schedule": _schedule}
+    commands[command](console, result)
 
 
 def _data(console: Console, result: Mapping[str, Any]) -> None:
@@ -146,6 +149,24 @@ def _show(console: Console, result: Mapping[str, Any]) -> None:
         console, "Datasets", ("dataset", "created"), [(d["dataset_version"], d["created"]) for d in result["datasets"]]
     )
     _table(console, "Last runs", ("run", "status", "created"), [tuple(run.values()) for run in result["runs"]])
+
+
+def _schedule(console: Console, result: Mapping[str, Any]) -> None:
+    if "schedules" in result:
+        columns = ("schedule", "pipeline", "orchestrator", "cron", "active", "created")
+        rows = [[row[column] for column in columns] for row in result["schedules"]]
+        _table(console, "Schedules of ZenML", columns, rows)
+        if not rows:
+            console.print("ZenML keeps no schedules")
+    elif "removed" in result:
+        console.print(f"schedule {result['removed']} is removed", markup=False)
+        if result["by_hand"]:
+            console.print(f"  still to do: {result['by_hand']}", markup=False)
+    elif result["by"] == "zenml":
+        facts = {"orchestrator": result["orchestrator"], "cron": result["expression"], "pipeline": result["pipeline"]}
+        _facts(console, f"Schedule {result['schedule']} {result['state']}", facts)
+    else:
+        console.file.write(timer_text(result))
 
 
 def _facts(console: Console, title: str, facts: Mapping[str, Any]) -> None:

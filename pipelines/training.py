@@ -20,10 +20,14 @@ from steps.training.train import train
 
 
 @pipeline(name="training", enable_cache=True)
-def training_pipeline(config: TrainingConfig, provenance: dict[str, Any]) -> None:
-    """A dataset version becomes a registered model version."""
-    name, _, version = provenance["dataset_version"].partition(":")
-    dataset = Client().get_artifact_version(name, version)
+def training_pipeline(config: TrainingConfig, provenance: dict[str, Any], dataset: Any = None) -> None:
+    """A dataset version becomes a registered model version.
+
+    It is the one of `provenance`; without one, in a schedule, what `dataset` holds or the newest when the run begins.
+    """
+    if dataset is None:
+        name, _, version = provenance.get("dataset_version", config.dataset).partition(":")
+        dataset = Client().get_artifact_version(name, version or config.dataset_version)
     load(dataset)
     apart = search.with_options(extra={WORKERS: config.search.workers})  # as a parameter it would part the cache
     found, search_page = apart(dataset, config.search, config.seed, after="load")

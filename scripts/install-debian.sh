@@ -10,8 +10,9 @@ die() {
 
 present() {
     case $1 in
-    # The server may also come from elsewhere; the tests look in the same two places.
+    # These servers may also come from elsewhere; the tests look in the same places.
     postgresql) command -v initdb >/dev/null || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null ;;
+    docker.io) command -v dockerd >/dev/null ;;
     *) dpkg-query --show --showformat '${Status}' "$1" 2>/dev/null | grep -q ' ok installed$' ;;
     esac
 }
@@ -52,10 +53,13 @@ if [[ " ${missing[*]} " == *' postgresql '* ]]; then
         /etc/postgresql-common/createcluster.conf
 fi
 
-# The lab wants the program and keys of its own, not a server on port 22.
+# The lab wants the program and keys of its own, not a server on port 22; the tests start a Docker daemon of their own.
+units=()
+[[ " ${missing[*]} " != *' openssh-server '* ]] || units+=(ssh.service ssh.socket)
+[[ " ${missing[*]} " != *' docker.io '* ]] || units+=(docker.service docker.socket containerd.service)
 policy=/usr/sbin/policy-rc.d
-if [[ " ${missing[*]} " == *' openssh-server '* && ! -e $policy ]]; then
-    trap '"${as_root[@]}" rm -f "$policy"; "${as_root[@]}" systemctl disable ssh.service ssh.socket >/dev/null 2>&1 || true' EXIT
+if [ ${#units[@]} -gt 0 ] && [ ! -e $policy ]; then
+    trap '"${as_root[@]}" rm -f "$policy"; "${as_root[@]}" systemctl disable "${units[@]}" >/dev/null 2>&1 || true' EXIT
     printf '#!/bin/sh\nexit 101\n' | "${as_root[@]}" tee "$policy" >/dev/null
     "${as_root[@]}" chmod 755 "$policy"
 fi

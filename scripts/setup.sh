@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Make .venv hold exactly what locks/dev.txt names. A second call with the same locks does nothing.
-# Usage: scripts/setup.sh
+# Make an environment hold exactly what its lock names. A second call with the same lock does nothing.
+# Usage: scripts/setup.sh [ENVIRONMENT LOCK]     by default .venv locks/dev.txt
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -28,10 +28,12 @@ find_python() {
 exec 9<locks
 flock 9
 
-stamp=.venv/edgeloop-stamp
+environment=${1:-.venv}
+lock=${2:-locks/dev.txt}
+stamp=$environment/edgeloop-stamp
 # Scripts in the environment hold its absolute path, so a checkout that moved is set up anew.
-wanted="$PWD $(cat locks/uv.txt locks/dev.txt scripts/setup.sh | sha256sum | cut -d ' ' -f 1)"
-if [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ] && [ -x .venv/bin/python ]; then
+wanted="$PWD $(cat locks/uv.txt "$lock" scripts/setup.sh | sha256sum | cut -d ' ' -f 1)"
+if [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ] && [ -x "$environment/bin/python" ]; then
     exit 0
 fi
 
@@ -46,13 +48,13 @@ if ! python=$(find_python); then
 fi
 
 rm -f "$stamp"
-if ! usable .venv/bin/python || ! grep -qsF "$PWD/.venv/" .venv/bin/pip; then
-    say "making .venv with $(command -v "$python")"
-    rm -rf .venv
-    "$python" -m venv .venv
+if ! usable "$environment/bin/python" || ! grep -qsF "$PWD/$environment/" "$environment/bin/pip"; then
+    say "making $environment with $(command -v "$python")"
+    rm -rf "$environment"
+    "$python" -m venv "$environment"
 fi
-say 'installing what locks/ names; some minutes the first time'
-.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r locks/uv.txt
-.venv/bin/uv pip sync --quiet --python .venv/bin/python --require-hashes locks/dev.txt
+say "installing what $lock names; some minutes the first time"
+"$environment/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes -r locks/uv.txt
+"$environment/bin/uv" pip sync --quiet --python "$environment/bin/python" --require-hashes "$lock"
 echo "$wanted" >"$stamp"
 say 'done'

@@ -16,10 +16,11 @@ if TYPE_CHECKING:
 ADDRESS = "127.0.0.1"
 
 
-def certificate(folder: Path) -> tuple[Path, Path]:
-    """PEM files of a certificate for `ADDRESS` and of its key, which nobody else may read."""
+def certificate(folder: Path, *names: str) -> tuple[Path, Path]:
+    """PEM files of a certificate for `ADDRESS` and these host names, and of its key, which nobody else may read."""
     key, day = ec.generate_private_key(ec.SECP256R1()), timedelta(days=1)
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, ADDRESS)])
+    subjects = [x509.IPAddress(ipaddress.ip_address(ADDRESS)), *map(x509.DNSName, names)]
     made = (
         x509.CertificateBuilder()
         .subject_name(name)
@@ -28,7 +29,7 @@ def certificate(folder: Path) -> tuple[Path, Path]:
         .serial_number(1)
         .not_valid_before(datetime.now(UTC) - day)
         .not_valid_after(datetime.now(UTC) + day)
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(ADDRESS))]), critical=False)
+        .add_extension(x509.SubjectAlternativeName(subjects), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .sign(key, hashes.SHA256())
     )

@@ -1,189 +1,22 @@
-"""One home folder for the session, and the command line as a user starts it."""
+"""One home folder for the session, and what is run in it."""
 
 from __future__ import annotations
 
-import json
 import os
-import socket
-import sqlite3
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
-from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+from tests import workplace as workplaces
+from tests.workplace import CHECKOUT, SMOKE, Outcome, Workplace
 
-CHECKOUT = Path(__file__).resolve().parents[2]
-SMOKE = ("--config", "pipelines/configs/smoke.yaml")
-MODEL = "smoke-forecaster"
-SECONDS_OF_A_RUN, SECONDS_TO_START, SECONDS_TO_END = 280, 60, 15
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 # What is written by the tools of a developer, at any time.
 TOOLS = {".git", ".venv", "__pycache__", ".hypothesis", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".edgeloop"}
-ASK = """
-import __main__, json, os, sys
-__main__.__file__ = os.path.abspath("run.py")  # where ZenML looks for our classes
-from pipelines.home import Home
-home = Home.from_environment()
-home.prepare()
-from stacks.loader import use_stack
-use_stack("local", home.root)
-from zenml.client import Client
-client = Client()
-"""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a command left: exit code, the JSON object of its standard output, both outputs as text."""
-
-    code: int
-    result: dict[str, Any]
-    stdout: str
-    stderr: str
-
-
-@dataclass
-class Workplace:
-    """A home folder and what can be done with it."""
-
-    home: Path
-    outside: Path
-    servers: list[subprocess.Popen[bytes]] = field(default_factory=list)
-
-    def environment(self, more: Mapping[str, str] | None = None) -> dict[str, str]:
-        """Nothing of this process but where programs are found."""
-        kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
-        kept["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{kept.get('PATH', '')}"
-        return {**kept, "EDGELOOP_HOME": str(self.home), **(more or {})}
-
-    def run(self, *arguments: str, env: Mapping[str, str] | None = None) -> Outcome:
-        """Run `run.py` to its end; with --json its standard output must be exactly one JSON object."""
-        done = subprocess.run(
-            [sys.executable, "run.py", *arguments],
-            cwd=CHECKOUT, env=self.environment(env), capture_output=True, text=True, check=False,
-            timeout=SECONDS_OF_A_RUN, stdin=subprocess.DEVNULL,
-        )  # fmt: skip
-        assert "\x1b" not in done.stdout + done.stderr, "colour codes without a terminal"
-        result = {}
-        if "--json" in arguments:
-            assert done.stdout.count("\n") == 1, (done.stdout, done.stderr)
-            result = json.loads(done.stdout)
-            assert isinstance(result, dict)
-        return Outcome(done.returncode, result, done.stdout, done.stderr)
-
-    def succeed(self, *arguments: str, env: Mapping[str, str] | None = None) -> Outcome:
-        """Run `run.py ... --json`, which must succeed."""
-        outcome = self.run(*arguments, "--json", env=env)
-        assert outcome.code == 0, outcome.stderr
-        return outcome
-
-    def refuse(self, code: int, *arguments: str, env: Mapping[str, str] | None = None) -> str:
-        """Run `run.py ... --json`, which must end with this exit code; gives its message."""
-        outcome = self.run(*arguments, "--json", env=env)
-        assert outcome.code == code, outcome.stderr
-        error = outcome.result["error"]
-        assert error["exit_code"] == code
-        assert error["message"] in " ".join(outcome.stderr.split())
-        assert "Traceback" not in outcome.stderr
-        return str(error["message"])
-
-    def ask(self, code: str, *arguments: str) -> Any:
-        """Run Python in the project with a ZenML `client` of this home; its `answer` comes back."""
-        done = subprocess.run(
-            [sys.executable, "-c", f"{ASK}{code}\nprint('ANSWER' + json.dumps(answer))", *arguments],
-            cwd=CHECKOUT, env=self.environment(), capture_output=True, text=True, check=False, timeout=120,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout.rpartition("ANSWER")[2])
-
-    def mlflow(self, query: str, *values: str) -> list[tuple[Any, ...]]:
-        """Rows of MLflow's database; none while there is no database."""
-        return _rows(self.home / "mlflow" / "mlflow.db", query, values)
-
-    def zenml(self, query: str, *values: str) -> list[tuple[Any, ...]]:
-        """Rows of ZenML's database."""
-        return _rows(self.home / "zenml" / "local_stores" / "default_zen_store" / "zenml.db", query, values)
-
-    def versions(self, model: str) -> int:
-        """Versions of a model that MLflow has registered."""
-        return len(self.mlflow("select version from model_versions where name = ?", model))
-
-    def stages(self, model: str = MODEL) -> dict[str, str | None]:
-        """ZenML's stage of each version."""
-        query = "select v.name, v.stage from model_version v join model m on m.id = v.model_id where m.name = ?"
-        return dict(self.zenml(query, model))
-
-    @contextmanager
-    def serving(
-        self, *command: str, port: int, path: str, env: Mapping[str, str] | None = None
-    ) -> Iterator[Callable[..., tuple[int, Any]]]:
-        """Run a server outside the checkout until it is left; gives a function that asks it."""
-        log = self.outside / f"{port}.log"
-        with log.open("wb") as file:
-            server = subprocess.Popen(
-                command, cwd=self.outside, env=self.environment(env), stdout=file, stderr=file, start_new_session=True
-            )
-        try:
-            deadline = time.monotonic() + SECONDS_TO_START
-            while not _answers(port, path):
-                assert server.poll() is None, log.read_text()
-                assert time.monotonic() < deadline, log.read_text()
-                time.sleep(0.2)
-            yield lambda at, content=None: _request(port, at, content)
-        finally:
-            _end_group(server)
-
-
-def _rows(database: Path, query: str, values: tuple[str, ...]) -> list[tuple[Any, ...]]:
-    if not database.exists():
-        return []
-    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
-        return connection.execute(query, values).fetchall()
-
-
-def _end_group(process: subprocess.Popen[bytes]) -> None:
-    """End a server that this test started, with the workers it started."""
-    for number in (15, 9):
-        try:
-            os.killpg(process.pid, number)
-            process.wait(SECONDS_TO_END)
-        except ProcessLookupError:
-            break
-        except subprocess.TimeoutExpired:
-            continue
-    process.wait(SECONDS_TO_END)
-
-
-def _answers(port: int, path: str) -> bool:
-    try:
-        return _request(port, path)[0] == 200
-    except OSError:
-        return False
-
-
-def _request(port: int, path: str, content: Any = None) -> tuple[int, Any]:
-    data = None if content is None else json.dumps(content).encode()
-    request = urllib.request.Request(
-        f"http://127.0.0.1:{port}{path}", data=data, headers={"Content-Type": "application/json"}
-    )
-    try:
-        with urllib.request.urlopen(request, timeout=30) as response:  # noqa: S310 - loopback
-            status, text = response.status, response.read().decode()
-    except urllib.error.HTTPError as error:
-        with error:
-            status, text = error.code, error.read().decode()
-    try:
-        return status, json.loads(text)
-    except ValueError:
-        return status, text
 
 
 def listing() -> set[str]:
@@ -198,9 +31,7 @@ def listing() -> set[str]:
 @pytest.fixture(scope="session")
 def workplace(tmp_path_factory: pytest.TempPathFactory) -> Workplace:
     """An empty home folder that all integration tests share."""
-    folder = tmp_path_factory.mktemp("edgeloop")
-    (folder / "outside").mkdir()
-    return Workplace(folder / "home", folder / "outside")
+    return Workplace.under(tmp_path_factory.mktemp("edgeloop"))
 
 
 @pytest.fixture(scope="session")
@@ -218,13 +49,7 @@ def edgeloop(workplace: Workplace) -> Callable[..., Outcome]:
 @pytest.fixture(scope="session")
 def free_port() -> Callable[[], int]:
     """Finds a free port on the loopback interface."""
-
-    def find() -> int:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            return int(probe.getsockname()[1])
-
-    return find
+    return workplaces.free_port
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from zenml.enums import ExecutionStatus
 
-from forecaster.errors import ConfigError, ForecasterError, InputError, SourceError
-from pipelines import runs
+from forecaster.errors import ConfigError, ForecasterError, InputError, ServiceUnavailable, SourceError
+from pipelines import runs, waiting
 
 
 def git(folder: Path, *words: str) -> str:
@@ -65,7 +65,8 @@ def test_other_values_become_text() -> None:
 
 def client(monkeypatch: pytest.MonkeyPatch, **methods: Any) -> None:
     """A ZenML client with these methods."""
-    monkeypatch.setattr(runs, "Client", lambda: SimpleNamespace(**methods))
+    for module in (runs, waiting):
+        monkeypatch.setattr(module, "Client", lambda: SimpleNamespace(**methods))
 
 
 @pytest.mark.parametrize(("version", "wanted"), [(None, "'attic'"), ("7", "'attic:7'")])
@@ -97,6 +98,7 @@ def failed(monkeypatch: pytest.MonkeyPatch, *infos: SimpleNamespace | None, **me
         return SimpleNamespace(items=[SimpleNamespace(id="id of r")])
 
     client(monkeypatch, list_pipeline_runs=listed, list_run_steps=steps, **methods)
+    monkeypatch.setattr(runs, "reason", lambda *_: None)  # has tests of its own
 
 
 def info(source: str | None, message: str | None) -> SimpleNamespace:
@@ -132,7 +134,9 @@ class Pipeline:
     def __init__(self, error: Exception | None = None) -> None:
         self.error, self.calls = error, []
 
-    def with_options(self, run_name: str) -> Any:
+    def with_options(self, run_name: str, **options: Any) -> Any:
+        self.options = options
+
         def start(*arguments: Any) -> None:
             self.calls.append((run_name, arguments))
             if self.error:
@@ -167,9 +171,75 @@ def test_the_error_of_a_run(monkeypatch: pytest.MonkeyPatch, raised: Exception, 
 
 
 def test_a_run_that_did_not_complete_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    failed(monkeypatch, get_pipeline_run=lambda name: SimpleNamespace(status=ExecutionStatus.RUNNING))
-    with pytest.raises(ForecasterError, match="is 'running' on this stack"):
+    failed(monkeypatch, get_pipeline_run=lambda name: SimpleNamespace(status=ExecutionStatus.STOPPED))
+    with pytest.raises(ForecasterError, match="is 'stopped' on this stack"):
         runs._launch(Pipeline(), "data")  # noqa: SLF001
+
+
+def test_what_the_orchestrator_over_ssh_raises_is_told_in_our_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    failed(monkeypatch)
+    monkeypatch.setattr(runs, "refusal", lambda _stack, error: ServiceUnavailable(f"in our words: {error}"))
+    with pytest.raises(ServiceUnavailable, match="in our words: no connection"):
+        runs._launch(Pipeline(RuntimeError("no connection")), "data")  # noqa: SLF001
+
+
+def test_what_the_stack_asks_for_goes_into_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    client(monkeypatch, get_pipeline_run=lambda name: SimpleNamespace(status=ExecutionStatus.COMPLETED))
+    monkeypatch.setattr(runs, "used_stack", lambda: "the stack")
+    looked: list[str] = []
+    monkeypatch.setattr(runs, "require_image", looked.append)
+    monkeypatch.setattr(runs, "require_store", lambda client, stack: looked.append(stack))
+    monkeypatch.setattr(runs, "run_settings", lambda stack: {"settings": {"docker": {"of": stack}}})
+    pipeline = Pipeline()
+    asked = []
+
+    def followed(stack: str, run_name: str, options: dict) -> Any:
+        asked.append((stack, run_name))
+        return {**options, "tags": ["followed"]}, lambda: None
+
+    monkeypatch.setattr(runs, "followed", followed)
+    runs._launch(pipeline, "data")  # noqa: SLF001
+    assert pipeline.options == {"settings": {"docker": {"of": "the stack"}}, "tags": ["followed"]}
+    assert asked == [("the stack", pipeline.calls[0][0])]
+    assert looked == ["the stack", "the stack"]
+
+
+def test_a_run_is_waited_for_with_its_platform(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runs, "ended", lambda name, lost: SimpleNamespace(status=ExecutionStatus.COMPLETED, why=lost()))
+    monkeypatch.setattr(runs, "followed", lambda stack, run_name, options: (options, lambda: f"asked for {run_name}"))
+    pipeline = Pipeline()
+    assert runs._launch(pipeline, "data").why == f"asked for {pipeline.calls[0][0]}"  # noqa: SLF001
+
+
+@pytest.mark.parametrize("name", ["require_image", "require_store"])
+def test_a_run_that_is_refused_does_not_begin(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    def refuse(*_: Any) -> None:
+        raise ServiceUnavailable(name)
+
+    client(monkeypatch)
+    monkeypatch.setattr(runs, name, refuse)
+    pipeline = Pipeline()
+    with pytest.raises(ServiceUnavailable, match=f"^{name}$"):
+        runs._launch(pipeline, "data")  # noqa: SLF001
+    assert pipeline.calls == []
+
+
+@pytest.mark.parametrize("status", [ExecutionStatus.FAILED, None], ids=["ended badly", "raised"])
+def test_the_reason_of_a_step_elsewhere_is_the_error(
+    monkeypatch: pytest.MonkeyPatch, status: ExecutionStatus | None
+) -> None:
+    failed(monkeypatch, get_pipeline_run=lambda name: SimpleNamespace(status=status))
+    raised = RuntimeError("Pipeline run has failed") if status is None else None
+    asked: list[tuple[Any, ...]] = []
+
+    def reason(name: str, *error: Exception) -> ForecasterError:
+        asked.append(error)
+        return ServiceUnavailable(name)
+
+    monkeypatch.setattr(runs, "reason", reason)
+    with pytest.raises(ServiceUnavailable, match=r"^data-"):
+        runs._launch(Pipeline(raised), "data")  # noqa: SLF001
+    assert asked == [() if raised is None else (raised,)]
 
 
 @pytest.mark.parametrize("before", [None, "of the user"])

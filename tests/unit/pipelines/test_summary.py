@@ -261,3 +261,41 @@ def test_only_a_terminal_gets_colour_codes(command: str, result: dict[str, Any])
 def test_a_long_path_stays_on_one_line() -> None:
     path = "/" + "/".join(["folder"] * 40)
     assert fact(summary("train", {**TRAIN, "release_dir": path}), "release") == path
+
+
+SCHEDULES = {
+    "kept by ZenML": (
+        {"by": "zenml", "schedule": "nightly", "state": "updated", "orchestrator": "airflow", "pipeline": "all"}
+        | {"expression": "0 3 * * *"},
+        ["Schedule nightly updated", "orchestrator    airflow", "cron            0 3 * * *", "pipeline        all"],
+    ),
+    "removed": ({"removed": "[nightly]", "by_hand": None}, ["schedule [nightly] is removed"]),
+    "removed in part": (
+        {"removed": "nightly", "by_hand": "delete the recurring run 'nightly'"},
+        ["schedule nightly is removed", "still to do: delete the recurring run 'nightly'"],
+    ),
+    "none": ({"schedules": []}, ["ZenML keeps no schedules"]),
+    "listed": (
+        {
+            "schedules": [
+                {"schedule": "nightly", "pipeline": "all", "orchestrator": "x", "cron": "0 3 * * *"}
+                | {"active": True, "created": "2026-11-22T05:00:00"}
+            ]
+        },
+        ["Schedules of ZenML", "nightly", "0 3 * * *"],
+    ),
+    "a cron line": (
+        {"by": "cron", "files": {"n.cron": "0 3 * * * [b]x[/b]\n"}, "states": {}, "next": ["2026-11-23T03:00"]}
+        | {"commands": ["crontab -e"], "variables": [], "environment_file": "/home/schedule.env"},
+        ["# n.cron", "0 3 * * * [b]x[/b]", "# next: 2026-11-23T03:00, by this machine's clock", "#   crontab -e"],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", SCHEDULES)
+def test_schedules_are_told_as_they_are(case: str) -> None:
+    result, expected = SCHEDULES[case]
+    output = io.StringIO()
+    print_summary("schedule", result, output)
+    for text in expected:
+        assert text in output.getvalue()

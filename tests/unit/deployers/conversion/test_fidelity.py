@@ -50,6 +50,19 @@ def test_errors_are_told_by_horizon_and_over_all() -> None:
     assert [part["count"] for part in found["by_horizon"]] == [2, 1]
 
 
+def test_errors_are_told_by_day_beside_persistence() -> None:
+    day = 86_400_000_000
+    time = np.array([0, day - 1, 20_000 * day, 20_001 * day])
+    truth = np.array([[1.0, -2.0], [3.0, np.nan], [0.5, 0.5], [np.nan, np.nan]])
+    program = FeatureProgram(("difference:1",), (1.0,), 0.5, 60, 2)
+    rows = TestPart(program, time, np.zeros(4), np.zeros(1, int), np.zeros((4, 1), np.float32), truth)
+    found = fidelity.errors_by_day(np.array([[1.0, 0.0], [2.0, 9.0], [1.0, 1.0], [0.0, 0.0]]), rows)
+    assert found == [
+        {"day": "1970-01-01", "model": 1.0, "persistence": 2.0, "count": 3},
+        {"day": "2024-10-04", "model": 0.5, "persistence": 0.5, "count": 2},
+    ]
+
+
 def test_a_forecast_that_is_no_number_is_not_left_out() -> None:
     truth = np.array([[0.0, np.nan], [0.0, 1.0]])
     found = errors_against_truth(np.array([[np.nan, 9.0], [0.0, 1.5]]), truth)

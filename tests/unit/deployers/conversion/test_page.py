@@ -66,6 +66,16 @@ def test_page_needs_nothing_from_outside() -> None:
     assert html.startswith("<!doctype html>")
 
 
+def test_page_is_readable_in_the_dark_and_light_on_paper() -> None:
+    screen, _, paper = Page("t").render().partition("@media print")
+    dark = screen.partition("(prefers-color-scheme:dark)")[2]
+    named = set(re.findall(r"var\((--\w+)\)", screen + paper))
+    assert named == set(re.findall(r"(--\w+):", screen.partition("@media")[0])) == set(re.findall(r"(--\w+):", dark))
+    assert screen.endswith("}\n")
+    assert "@media screen and (prefers-color-scheme:dark)" in screen, "paper is white whatever the screen is"
+    assert "break-inside:avoid" in paper
+
+
 def test_figure_is_an_embedded_png_with_alternative_text() -> None:
     page = Page("t")
     page.figure(Figure(figsize=(1, 1)), 'a "quoted" caption')

@@ -33,6 +33,16 @@ def test_the_float_cell_is_as_good_as_keras_on_the_truth(proof: Proof) -> None:
     assert proof.figures["types"]["float32"]["metrics"]["mae"] == pytest.approx(proof.figures["keras"]["mae"], rel=1e-5)
 
 
+def test_the_days_of_the_test_part_add_up_to_it(proof: Proof) -> None:
+    days = proof.figures["days"]
+    counts = [day["count"] for day in days]
+    assert sum(counts) == proof.figures["keras"]["count"]
+    assert [day["day"] for day in days] == sorted(day["day"] for day in days)
+    for name, part in (("model", "keras"), ("persistence", "persistence")):
+        mean = sum(day[name] * day["count"] for day in days) / sum(counts)
+        assert mean == pytest.approx(proof.figures[part]["mae"])
+
+
 def test_nothing_within_budget_names_every_figure(proof: Proof) -> None:
     none = replace(proof, chosen=None)
     with pytest.raises(GateFailed) as caught:
