@@ -102,14 +102,31 @@ class Tab:
         """What an element shows."""
         return str(self.run(f"document.querySelector({json.dumps(selector)}).innerText"))
 
-    def click(self, selector: str) -> None:
-        """A click of the mouse in the middle of an element, wherever it is on the page."""
-        where = self.run(f"""(() => {{
-            const found = document.querySelector({json.dumps(selector)});
+    def click(self, selector: str, line: str | None = None, seconds: float = PATIENCE) -> None:
+        """A click of the mouse in the middle of an element, once it stands still with nothing over it.
+
+        Args:
+            selector: which elements.
+            line: take the first one whose text begins with this line; without it, the first one.
+            seconds: how long to wait for it.
+        """
+        where = self.wait(
+            f"""(async () => {{
+            const line = {json.dumps(line)};
+            const wanted = (each) => line === null || each.innerText.trim().split("\\n")[0] === line;
+            const found = [...document.querySelectorAll({json.dumps(selector)})].find(wanted);
+            if (!found) return null;
             found.scrollIntoView({{block: "center"}});
-            const {{x, y, width, height}} = found.getBoundingClientRect();
-            return [x + width / 2, y + height / 2];
-        }})()""")
+            const box = () => JSON.stringify(found.getBoundingClientRect());
+            const before = box();
+            await new Promise((later) => setTimeout(later, 50));
+            if (box() !== before) return null;
+            const {{x, y, width, height}} = JSON.parse(before);
+            const middle = [x + width / 2, y + height / 2];
+            return found.contains(document.elementFromPoint(...middle)) ? middle : null;
+        }})()""",
+            seconds,
+        )
         for kind in ("mousePressed", "mouseReleased"):
             self.call("Input.dispatchMouseEvent", type=kind, x=where[0], y=where[1], button="left", clickCount=1)
 

@@ -59,15 +59,7 @@ class ConnectedTwin:
         self.port = port
 
     async def __aenter__(self) -> Self:
-        connecting = asyncio.ensure_future(asyncio.open_connection("127.0.0.1", self.port, limit=4096))
-        try:
-            self.reader, self.writer = await asyncio.shield(connecting)
-        except asyncio.CancelledError:  # asyncio would leave the connection to the garbage collector
-            with contextlib.suppress(OSError):
-                _, writer = await connecting
-                writer.transport.abort()
-                await writer.wait_closed()
-            raise
+        self.reader, self.writer = await asyncio.open_connection("127.0.0.1", self.port, limit=4096)
         self.changed = asyncio.Condition()
         self.task = asyncio.create_task(self._serve())
         return self

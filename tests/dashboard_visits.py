@@ -53,12 +53,12 @@ class Review:
 
     def open_node(self, name: str) -> None:
         """Press a step or an artifact on the graph; its panel opens."""
-        self._press(".react-flow__node button", name)
+        self.tab.click(".react-flow__node button", name, SECONDS)
         self.shows(name)
 
     def open_tab(self, name: str, within: str = "[role=dialog]") -> None:
         """Open one tab of the panel that is open, or of the run's side."""
-        self._press(f"{within} [role=tab]", name)
+        self.tab.click(f"{within} [role=tab]", name, SECONDS)
         selected = f"{within} [role=tab][aria-selected=true]"
         chosen = f"[...document.querySelectorAll({json.dumps(selected)})].map((each) => each.innerText)"
         self.tab.wait(f"{chosen}.includes({json.dumps(name)})", SECONDS)
@@ -71,7 +71,7 @@ class Review:
     def preview(self) -> Tab:
         """Load the report of the artifact that is open; the dashboard shows it in a sandboxed frame."""
         self.open_tab("Visualization")
-        self._press("[role=dialog] button", "Load Preview")
+        self.tab.click("[role=dialog] button", "Load Preview", SECONDS)
         end = time.monotonic() + SECONDS
         while (frame := self.tab.frame()) is None:
             assert time.monotonic() < end, self.tab.run("document.body.innerText")
@@ -87,20 +87,6 @@ class Review:
         return list(
             self.tab.run(f"[...document.querySelectorAll({json.dumps(selector)})].map((e) => e.innerText.trim())")
         )
-
-    def _press(self, selector: str, name: str) -> None:
-        """A click of the mouse on the element whose first line is this."""
-        self.tab.wait(
-            f"""(() => {{
-            document.querySelector("[data-pressed]")?.removeAttribute("data-pressed");
-            const named = (each) => each.innerText.trim().split("\\n")[0] === {json.dumps(name)};
-            const found = [...document.querySelectorAll({json.dumps(selector)})].find(named);
-            found?.setAttribute("data-pressed", "");
-            return Boolean(found);
-        }})()""",
-            SECONDS,
-        )
-        self.tab.click("[data-pressed]")
 
 
 @contextlib.contextmanager
