@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 
@@ -34,7 +34,15 @@ def interval(values: Sequence[float], of: Callable[..., Any] = np.mean) -> tuple
     return _middle(_drawn(values, np.random.default_rng(0), of))
 
 
-def difference(ours: Sequence[float], others: Sequence[float]) -> dict[str, float | None]:
+class Estimate(TypedDict):
+    """A mean and its interval; one value has none."""
+
+    mean: float
+    low: float | None
+    high: float | None
+
+
+def difference(ours: Sequence[float], others: Sequence[float]) -> Estimate:
     """Mean of the one minus mean of the other, and the bootstrap interval over the seeds of both (as `interval`)."""
     mean = statistics.fmean(ours) - statistics.fmean(others)
     if min(len(ours), len(others)) < 2:
@@ -56,7 +64,7 @@ def _middle(drawn: Doubles) -> tuple[float, float]:
     return (float(low), float(high))
 
 
-def estimate(values: Sequence[float]) -> dict[str, float | None]:
+def estimate(values: Sequence[float]) -> Estimate:
     """Mean and its interval."""
     low, high = interval(values)
     return {"mean": statistics.fmean(values), "low": low, "high": high}
@@ -168,7 +176,7 @@ def _budget(same: Sequence[Result], plain: Sequence[Result], kind: str, compilat
         "seeds": len(same),
         "cpu_seconds": own,
         "above": above,
-        "is_reached": all((each["mean"] or 0.0) <= 0 for each in above.values()),
+        "is_reached": all(each["mean"] <= 0 for each in above.values()),
         "speedup": target / own,
         "speedup_with_compilation": target / (own + compilation),
     }
@@ -220,7 +228,7 @@ def _chosen(results: Sequence[Result], user: str, method: str, budget: float) ->
     return [r for r in results if (r["user"], r["method"], r["budget"]) == (user, method, budget)]
 
 
-def _above_ours(results: Sequence[Result], same: Sequence[Result]) -> dict[str, float | None]:
+def _above_ours(results: Sequence[Result], same: Sequence[Result]) -> Estimate | dict[str, None]:
     """Test RMSE minus that of our search with the same seed and budget; nothing where that was not run."""
     user, budget = same[0]["user"], same[0]["budget"]
     ours = {r["seed"]: r["test"]["rmse"] for r in _chosen(results, user, OURS, budget)}

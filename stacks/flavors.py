@@ -17,9 +17,6 @@ if TYPE_CHECKING:
 
     from stacks.schema import Component, Stack
 
-# Settings that a flavor's class reads before pydantic does, without declaring them.
-UNDECLARED = {"orchestrator.kubeflow": {"node_selectors", "node_affinity"}}
-
 
 class Flavors:
     """ZenML's flavors, each looked up once."""
@@ -147,7 +144,7 @@ class Flavors:
         fields = {"docker": set(DockerSettings.model_fields), "resources": set(ResourceSettings.model_fields)}
         for kind, component in stack.components.items():
             key = f"{kind}.{component.flavor}"
-            taken = set(self.config_class(kind, component.flavor).model_fields) | UNDECLARED.get(key, set())
+            taken = set(self.config_class(kind, component.flavor).model_fields)
             fields |= {kind: taken, key: taken, f"{kind}:{component.name}": taken}
         return fields
 

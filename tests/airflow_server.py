@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import tempfile
-import time
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import requests
 
-from tests.workplace import CHECKOUT, end_group, free_port
+from tests.programs import free_port, running
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Iterator
 
 SECONDS_TO_START = 900  # the first time its packages are installed; a busy machine takes minutes to import them
@@ -65,28 +65,14 @@ def airflow_server() -> Iterator[AirflowServer]:
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="edgeloop-airflow-", ignore_cleanup_errors=True) as name:
         home = Path(name)
-        log = home / "log"
-        wanted = {"AIRFLOW_HOME": str(home), "EDGELOOP_AIRFLOW_PORT": str(port)}
+        url = f"http://127.0.0.1:{port}"
         kept = {key: value for key, value in os.environ.items() if not key.startswith(("AIRFLOW", "PYTHON"))}
-        with log.open("wb") as file:
-            process = subprocess.Popen(
-                ["scripts/airflow.sh", "start"],
-                cwd=CHECKOUT, env={**kept, **wanted}, stdout=file, stderr=file, start_new_session=True,
-            )  # fmt: skip
-        server = AirflowServer(f"http://127.0.0.1:{port}", home, process)
-        try:
-            _wait(server, log)
-            yield server
-        finally:
-            end_group(process)
-
-
-def _wait(server: AirflowServer, log: Path) -> None:
-    deadline = time.monotonic() + SECONDS_TO_START
-    while not _at_work(server.url):
-        assert server.process.poll() is None, log.read_text()
-        assert time.monotonic() < deadline, f"Airflow did not start: {log.read_text()[-4000:]}"
-        time.sleep(1)
+        environment = {**kept, "AIRFLOW_HOME": str(home), "EDGELOOP_AIRFLOW_PORT": str(port)}
+        command = ["scripts/airflow.sh", "start"]
+        with running(
+            command, home / "log", partial(_at_work, url), environment=environment, seconds=SECONDS_TO_START
+        ) as process:
+            yield AirflowServer(url, home, process)
 
 
 def _at_work(url: str) -> bool:

@@ -15,7 +15,7 @@ import httpx
 
 from tests.certificate import certificate
 from tests.connect_proxy import connect_proxy
-from tests.zen_server import free_port
+from tests.programs import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

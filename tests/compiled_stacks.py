@@ -22,7 +22,7 @@ from tests.vertex_api import LOCATION, PROJECT, vertex_api
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tests.zen_server import ZenServer
+    from tests.servers import ZenServer
 
 PIPELINES = {"data": "data", "training": "train"}
 STORE = {"aws_access_key_id": "planted-store-key-id", "aws_secret_access_key": "planted-store-secret-key"}

@@ -13,12 +13,13 @@ import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tests.programs import CHECKOUT
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from tests.browser import Tab
 
-CHECKOUT = Path(__file__).resolve().parents[1]
 SECONDS = 120  # on a busy machine
 # What the dashboard's own pages say in the browser's console, whatever they show; everything else is an error.
 KNOWN = (

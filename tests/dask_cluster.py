@@ -12,11 +12,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tests.programs import CHECKOUT
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Self
 
-CHECKOUT = Path(__file__).resolve().parents[1]
 SECONDS_TO_START = 60
 
 

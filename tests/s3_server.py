@@ -6,8 +6,6 @@ import os
 import shutil
 import subprocess
 import tempfile
-import time
-import urllib.request
 import uuid
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -16,10 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.workplace import end_group, free_port
+from tests.programs import free_port, running
+from tests.servers import is_served
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
 
 PROGRAMS = ("ceph-mon", "ceph-osd", "ceph", "ceph-authtool", "monmaptool", "radosgw", "radosgw-admin")
 SECONDS = 240
@@ -39,7 +39,7 @@ osd objectstore = memstore
 memstore device bytes = 4294967296
 run dir = {folder}
 crash dir = {folder}
-log file = {folder}/$name.log
+log to stderr = true
 admin socket = {folder}/$name.asok
 pid file = {folder}/$name.pid
 mon data = {folder}/mon
@@ -90,9 +90,9 @@ def s3_server(host: str = "127.0.0.1") -> Iterator[S3Server]:
         with ExitStack() as servers:
             _monitor(servers, folder, identity, monitor)
             _memory(servers, folder)
-            servers.enter_context(_running(folder, "radosgw", "-n", "client.admin"))
-            _wait(lambda: _answers(f"http://{host}:{port}/"), folder)
-            yield S3Server(f"http://{host}:{port}", settings)
+            url = f"http://{host}:{port}"
+            servers.enter_context(_program(folder, "radosgw", "-n", "client.admin", ready=lambda: is_served(url)))
+            yield S3Server(url, settings)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -106,43 +106,24 @@ def _monitor(servers: ExitStack, folder: Path, identity: str, address: str) -> N
     _do("monmaptool", "--create", "--fsid", identity, "--addv", "a", address, places)
     options = ["--id", "a", "--public-addrv", address]
     _do("ceph-mon", "-c", str(folder / "ceph.conf"), *options, "--mkfs", "--monmap", places, "--keyring", keyring)
-    servers.enter_context(_running(folder, "ceph-mon", *options))
+    servers.enter_context(_program(folder, "ceph-mon", *options))
 
 
 def _memory(servers: ExitStack, folder: Path) -> None:
     settings = str(folder / "ceph.conf")
     _do("ceph", "-c", settings, "osd", "create")
     _do("ceph-osd", "-c", settings, "--id", "0", "--mkfs")
-    servers.enter_context(_running(folder, "ceph-osd", "--id", "0"))
+    servers.enter_context(_program(folder, "ceph-osd", "--id", "0"))
 
 
-@contextmanager
-def _running(folder: Path, program: str, *options: str) -> Iterator[None]:
-    with (folder / f"{program}.out").open("wb") as out:
-        command = [program, "-c", str(folder / "ceph.conf"), *options, "-f"]
-        server = subprocess.Popen(command, stdout=out, stderr=out, start_new_session=True)
-    try:
-        yield
-    finally:
-        end_group(server)
+def _program(
+    folder: Path, program: str, *options: str, ready: Callable[[], bool] = lambda: True
+) -> AbstractContextManager[Any]:
+    command = [program, "-c", str(folder / "ceph.conf"), *options, "-f"]
+    return running(command, folder / f"{program}.out", ready)
 
 
 def _do(*command: str) -> str:
     done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False, env=dict(os.environ))
     assert done.returncode == 0, f"{' '.join(command)}: {done.stderr[-2000:]}"
     return done.stdout
-
-
-def _wait(ready: Callable[[], bool], folder: Path) -> None:
-    deadline = time.monotonic() + SECONDS
-    while not ready():
-        assert time.monotonic() < deadline, "\n".join(log.read_text()[-1000:] for log in folder.glob("*.log"))
-        time.sleep(0.2)
-
-
-def _answers(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(url, timeout=5) as response:  # noqa: S310 - loopback
-            return bool(response.status == 200)
-    except OSError:
-        return False

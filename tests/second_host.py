@@ -17,15 +17,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deployers.lab.arm64 import free_network
+from deployers.lab.arm64 import KEYS_ALONE, free_network
 from deployers.lab.programs import end_of, find_program
 from deployers.processes import bound
+from tests.programs import CHECKOUT
 from tests.sshd import make_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-CHECKOUT = Path(__file__).resolve().parents[1]
 LOGIN, UID = "edgeloop", 61234
 DOCKER_GROUP = 61235
 SECONDS_TO_START = 60
@@ -56,21 +56,11 @@ wait -n
 echo "sshd or dockerd has ended"
 exit 1
 """
-SSHD = """
+SSHD = f"""
 HostKey /srv/ssh/host
 AuthorizedKeysFile /srv/ssh/authorized
-AllowUsers {login}
-AuthenticationMethods publickey
-PasswordAuthentication no
-KbdInteractiveAuthentication no
-UsePAM no
-StrictModes no
-PidFile none
-UseDNS no
-PrintMotd no
-PrintLastLog no
-Subsystem sftp internal-sftp
-"""
+AllowUsers {LOGIN}
+{KEYS_ALONE}"""
 
 
 @dataclass(frozen=True)
@@ -153,7 +143,7 @@ def _prepare(folder: Path, disk: Path, compose: Path, address: str) -> None:
     shutil.copyfile(keys / "client.pub", ssh / "authorized")
     kind, public = (ssh / "host.pub").read_text(encoding="ascii").split()[:2]
     (keys / "known_hosts").write_text(f"{address} {kind} {public}\n", encoding="ascii")
-    (ssh / "config").write_text(SSHD.format(login=LOGIN), encoding="ascii")
+    (ssh / "config").write_text(SSHD, encoding="ascii")
     shutil.copy(compose, disk / "home/.docker/cli-plugins/docker-compose")
     _accounts(disk / "etc")
     for name in ("home", "home/.docker"):

@@ -1,4 +1,4 @@
-"""What a stack needs beside this process: a Docker daemon with the image, an MLflow server, an S3 server."""
+"""A Docker daemon with the image, and what it starts."""
 
 from __future__ import annotations
 
@@ -7,22 +7,19 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 import threading
-import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.workplace import CHECKOUT, answers, end_group, free_port
+from tests.programs import CHECKOUT, running
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-SECONDS_TO_START = 240
 SECONDS_TO_MAKE_THE_IMAGE = 3000
 
 
@@ -43,7 +40,7 @@ def docker_daemon() -> Iterator[str]:
         options = ("--bridge=none", "--iptables=false", "--ip6tables=false", "--log-level=warn")
         places = {"host": address, "data-root": kept, "exec-root": folder / "run", "pidfile": folder / "pid"}
         command = ["dockerd", *options, *(f"--{name}={place}" for name, place in places.items())]
-        with _running(command, folder, lambda: docker(address, "version").returncode == 0):
+        with running(command, folder / "log", lambda: docker(address, "version").returncode == 0, home=folder):
             yield address
 
 
@@ -60,19 +57,6 @@ def pipelines_image(docker_host: str) -> str:
     from stacks.image import image_name
 
     return image_name()
-
-
-@contextmanager
-def mlflow_server(database: str) -> Iterator[str]:
-    """An MLflow server that keeps its rows in `database` and artifacts in a folder only it sees; gives its URI."""
-    port, store = free_port(), database.replace("postgresql:", "postgresql+psycopg:")  # the driver that is here
-    with _scratch("mlflow") as folder:
-        command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
-        command += ["--workers", "1", "--backend-store-uri", store]
-        command += ["--artifacts-destination", str(folder / "artifacts")]
-        quiet = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
-        with _running(command, folder, lambda: answers(port, "/health"), quiet):
-            yield f"http://127.0.0.1:{port}"
 
 
 def docker(host: str, *words: str) -> subprocess.CompletedProcess[str]:
@@ -113,24 +97,3 @@ def _scratch(name: str) -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-@contextmanager
-def _running(
-    command: list[str], folder: Path, ready: Callable[[], bool], more: dict[str, str] | None = None
-) -> Iterator[None]:
-    """A server in a process group of its own until it is left."""
-    log = folder / "log"
-    with log.open("wb") as file:
-        server = subprocess.Popen(
-            command, cwd=folder, env={**os.environ, **(more or {})}, stdout=file, stderr=file, start_new_session=True
-        )
-    try:
-        deadline = time.monotonic() + SECONDS_TO_START
-        while not ready():
-            assert server.poll() is None, log.read_text()
-            assert time.monotonic() < deadline, f"{command[0]} did not start: {log.read_text()}"
-            time.sleep(0.2)
-        yield
-    finally:
-        end_group(server)

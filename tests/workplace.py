@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import sqlite3
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from contextlib import closing, contextmanager
@@ -16,13 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tests.programs import CHECKOUT, running
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-CHECKOUT = Path(__file__).resolve().parents[1]
 SMOKE = ("--config", "pipelines/configs/smoke.yaml")
 MODEL = "smoke-forecaster"
-SECONDS_OF_A_RUN, SECONDS_TO_START, SECONDS_TO_END = 280, 60, 15
+SECONDS_OF_A_RUN, SECONDS_TO_START = 280, 60
 ASK = """
 import __main__, json, os, sys
 __main__.__file__ = os.path.abspath("run.py")  # where ZenML looks for our classes
@@ -133,20 +132,10 @@ class Workplace:
         self, *command: str, port: int, path: str, env: Mapping[str, str] | None = None
     ) -> Iterator[Callable[..., tuple[int, Any]]]:
         """Run a server outside the checkout until it is left; gives a function that asks it."""
+        environment, ready = self.environment(env), lambda: answers(port, path)
         log = self.outside / f"{port}.log"
-        with log.open("wb") as file:
-            server = subprocess.Popen(
-                command, cwd=self.outside, env=self.environment(env), stdout=file, stderr=file, start_new_session=True
-            )
-        try:
-            deadline = time.monotonic() + SECONDS_TO_START
-            while not answers(port, path):
-                assert server.poll() is None, log.read_text()
-                assert time.monotonic() < deadline, log.read_text()
-                time.sleep(0.2)
+        with running(command, log, ready, home=self.outside, environment=environment, seconds=SECONDS_TO_START):
             yield lambda at, content=None: _request(port, at, content)
-        finally:
-            end_group(server)
 
 
 def _rows(database: Path, query: str, values: tuple[str, ...]) -> list[tuple[Any, ...]]:
@@ -154,19 +143,6 @@ def _rows(database: Path, query: str, values: tuple[str, ...]) -> list[tuple[Any
         return []
     with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
         return connection.execute(query, values).fetchall()
-
-
-def end_group(process: subprocess.Popen[bytes]) -> None:
-    """End a server that this test started, with the workers it started."""
-    for number in (15, 9):
-        try:
-            os.killpg(process.pid, number)
-            process.wait(SECONDS_TO_END)
-        except ProcessLookupError:
-            break
-        except subprocess.TimeoutExpired:
-            continue
-    process.wait(SECONDS_TO_END)
 
 
 def answers(port: int, path: str) -> bool:
@@ -192,10 +168,3 @@ def _request(port: int, path: str, content: Any = None) -> tuple[int, Any]:
         return status, json.loads(text)
     except ValueError:
         return status, text
-
-
-def free_port() -> int:
-    """A port of the loopback interface that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -82,12 +82,8 @@ wait "$!"
 """
 
 
-def server_settings(mark: str) -> str:
-    """The text of the sshd_config over there: one login, by one key; the processor that is emulated."""
-    return f"""\
-HostKey /etc/ssh/lab_host
-AuthorizedKeysFile /etc/ssh/lab_authorized
-AllowUsers {LOGIN}
+# What an sshd_config says of logins by keys alone, on a machine that is made for a moment.
+KEYS_ALONE = """\
 AuthenticationMethods publickey
 PasswordAuthentication no
 KbdInteractiveAuthentication no
@@ -97,10 +93,19 @@ PidFile none
 UseDNS no
 PrintMotd no
 PrintLastLog no
-MaxSessions 100
-SetEnv QEMU_CPU={CPU} {VARIABLE}={mark}
 Subsystem sftp internal-sftp
 """
+
+
+def server_settings(mark: str) -> str:
+    """The text of the sshd_config over there: one login, by one key; the processor that is emulated."""
+    return f"""\
+HostKey /etc/ssh/lab_host
+AuthorizedKeysFile /etc/ssh/lab_authorized
+AllowUsers {LOGIN}
+MaxSessions 100
+SetEnv QEMU_CPU={CPU} {VARIABLE}={mark}
+{KEYS_ALONE}"""
 
 
 class EmulatedJetson:

@@ -22,8 +22,10 @@ import pytest
 from tests.airflow_server import AirflowServer, airflow_server
 from tests.browser import Tab, chromium, new_tab
 from tests.e2e.stacks_docker import DATA_STEPS, DIGESTS, NEVER_CACHED, STEPS, TRAINING_STEPS, kill
-from tests.stack_services import docker, docker_daemon, mlflow_server, pipelines_image, started_containers
-from tests.workplace import CHECKOUT, MODEL, SMOKE, Workplace, free_port
+from tests.programs import CHECKOUT, free_port
+from tests.servers import mlflow_server
+from tests.stack_services import docker, docker_daemon, pipelines_image, started_containers
+from tests.workplace import MODEL, SMOKE, Workplace
 
 STACK = ("--stack", "airflow")
 SECONDS_OF_A_RUN, SECONDS_OF_A_PAGE = 3000, 120
@@ -48,7 +50,7 @@ def airflow() -> Iterator[AirflowServer]:
 @pytest.fixture(scope="module")
 def services(daemon: str, airflow: AirflowServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """What the stack file wants from the environment."""
-    with mlflow_server(f"sqlite:///{tmp_path_factory.mktemp('mlflow')}/mlflow.db") as tracking:
+    with mlflow_server(tmp_path_factory.mktemp("mlflow")) as tracking:
         yield {"DOCKER_HOST": daemon, "MLFLOW_TRACKING_URI": tracking, **airflow.variables}
 
 

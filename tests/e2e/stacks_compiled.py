@@ -19,8 +19,8 @@ import pytest
 
 from tests.compiled_stacks import PIPELINES, PLANTED, VARIABLES, Compiled, platforms
 from tests.kubernetes_api import STEP
+from tests.servers import zen_server
 from tests.stack_runs import PYTHON, ROOT, install
-from tests.zen_server import zen_server
 
 pytestmark = pytest.mark.timeout(3000)  # the first time, the environment is installed
 
@@ -60,7 +60,7 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Com
     install()
     folder = tmp_path_factory.mktemp("platforms")
     server_folder = tmp_path_factory.mktemp("zenml")
-    with zen_server(PYTHON, server_folder) as server, platforms(server, folder) as each:
+    with zen_server(server_folder, python=str(PYTHON)) as server, platforms(server, folder) as each:
         yield each.everywhere()
 
 

@@ -17,8 +17,10 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.stack_services import docker, docker_daemon, mlflow_server, pipelines_image, started_containers, step_of
-from tests.workplace import CHECKOUT, MODEL, SMOKE, Workplace, free_port
+from tests.programs import CHECKOUT, free_port
+from tests.servers import mlflow_server
+from tests.stack_services import docker, docker_daemon, pipelines_image, started_containers, step_of
+from tests.workplace import MODEL, SMOKE, Workplace
 
 DATA_STEPS = ["collect", "clean", "validate", "accept", "split", "scale", "store"]
 TRAINING_STEPS = ["load", "search", "train", "evaluate", "package", "convert", "gate"]
@@ -50,8 +52,9 @@ def image(daemon: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def tracking(postgres_url: str) -> Iterator[str]:
-    with mlflow_server(postgres_url) as uri:
+def tracking(postgres_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    database = postgres_url.replace("postgresql:", "postgresql+psycopg:")  # the driver that is here
+    with mlflow_server(tmp_path_factory.mktemp("mlflow"), database=database) as uri:
         yield uri
 
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from tests.programs import free_port
 from tests.s3_server import S3Server, s3_server
-from tests.workplace import SMOKE, Workplace, free_port
+from tests.workplace import SMOKE, Workplace
 
 BUCKET = "edgeloop-artifacts"
 PATH = f"s3://{BUCKET}/house"

@@ -23,28 +23,18 @@ from typing import Any
 import pytest
 from zenml.constants import DEFAULT_ZENML_JWT_TOKEN_LEEWAY
 
-from tests.link_services import ZenServer, mlflow_server, zen_server
+from tests.e2e.stacks_docker import DATA_STEPS, DIGESTS, NEVER_CACHED, STEPS, TRAINING_STEPS
+from tests.programs import CHECKOUT
 from tests.s3_server import S3Server, s3_server
 from tests.second_host import CGROUPS, SecondHost, cable_of, second_host
+from tests.servers import ZenServer, mlflow_server, zen_server
 from tests.sshd import make_key
 from tests.stack_services import docker_daemon, pipelines_image
-from tests.workplace import CHECKOUT, MODEL, SMOKE, Workplace
+from tests.workplace import MODEL, SMOKE, Workplace
 
-DATA_STEPS = ["collect", "clean", "validate", "accept", "split", "scale", "store"]
-TRAINING_STEPS = ["load", "search", "train", "evaluate", "package", "convert", "gate"]
-NEVER_CACHED = ["register", "promote"]
 STACK = ("--stack", "ssh")
 UNCACHED = ("--source", "simulated://lab?days=30&seed=5")
 SECONDS_OF_A_RUN = 3000
-DIGESTS = """
-training, data = (client.get_pipeline_run(name) for name in sys.argv[1:])
-made = training.steps["train"].outputs["forecaster"][0].run_metadata
-answer = {"model": made["digest"], "dataset": data.steps["store"].outputs["smoke"][0].run_metadata["digest"]}
-"""
-STEPS = """
-run = client.list_pipeline_runs(sort_by="desc:created", size=1, hydrate=True).items[0]
-answer = {"status": run.status.value, "steps": {name: step.status.value for name, step in run.steps.items()}}
-"""
 HOLD = """
 import sys, time
 from pathlib import Path
@@ -90,7 +80,7 @@ def zenml(host: SecondHost, bucket: S3Server, tmp_path_factory: pytest.TempPathF
     """ZenML, whose secret store has the keys of the bucket."""
     owner = bucket.user("owner")
     bucket.client(owner).create_bucket(Bucket="edgeloop")
-    with zen_server(host.here, tmp_path_factory.mktemp("zenml")) as server:
+    with zen_server(tmp_path_factory.mktemp("zenml"), host.here) as server:
         server.keep_secret("edgeloop-s3", **{name.lower(): value for name, value in owner.items()})
         yield server
 
@@ -100,7 +90,7 @@ def services(
     host: SecondHost, image: str, zenml: ZenServer, bucket: S3Server, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[dict[str, str]]:
     """What the stack file wants from the environment."""
-    with mlflow_server(host.here, tmp_path_factory.mktemp("mlflow")) as tracking:
+    with mlflow_server(tmp_path_factory.mktemp("mlflow"), host.here) as tracking:
         yield {
             **zenml.environment,
             "EDGELOOP_SSH_HOST": host.address,

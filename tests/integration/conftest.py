@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests import workplace as workplaces
-from tests.workplace import CHECKOUT, SMOKE, Outcome, Workplace
+from tests import programs
+from tests.programs import CHECKOUT
+from tests.workplace import SMOKE, Outcome, Workplace
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,7 +50,7 @@ def edgeloop(workplace: Workplace) -> Callable[..., Outcome]:
 @pytest.fixture(scope="session")
 def free_port() -> Callable[[], int]:
     """Finds a free port on the loopback interface."""
-    return workplaces.free_port
+    return programs.free_port
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from deployers.protocol.manifest import verify_manifest
+from tests.programs import CHECKOUT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-CHECKOUT = Path(__file__).resolve().parents[2]
 SMOKE = ("--config", "pipelines/configs/smoke.yaml")
 LENIENT = ("--set", "gate.ridge_margin=-0.99", "--set", "gate.persistence_margin=-0.99")
 QUICK = ("--set", "search.max_evaluations=2", "--set", "search.updates=40", *LENIENT)

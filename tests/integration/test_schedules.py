@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-CHECKOUT = Path(__file__).resolve().parents[2]
+from tests.programs import CHECKOUT
+
 SMOKE = CHECKOUT / "pipelines" / "configs" / "smoke.yaml"
 ADDRESS = "http://127.0.0.1:1"  # of an MLflow server that is not asked: nothing runs
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from deployers.hub.monitor import sequential
-from deployers.hub.monitor.levels import Finding, Level, moved
+from deployers.hub.monitor.levels import Finding, Verdict, moved
 from deployers.hub.monitor.skill import DAY_MS, Expected, expected_of, is_complete, means
 
 if TYPE_CHECKING:
@@ -35,13 +35,12 @@ class Thresholds:
 
 
 @dataclass
-class Decay:
+class Decay(Verdict):
     """State of the test of one series.
 
     Attributes:
         version, source: whose forecasts are judged.
         total: the CUSUM.
-        level, since_ms: its state, and the end of the day that brought it.
         z: of the last day judged.
         judged: days so far.
         own: mean errors of model and persistence of the first days, where the release has no reference.
@@ -51,8 +50,6 @@ class Decay:
     version: int = 0
     source: str = ""
     total: float = 0.0
-    level: Level = "ok"
-    since_ms: int | None = None
     z: float | None = None
     judged: int = 0
     own: list[tuple[float, float]] = field(default_factory=list)
@@ -90,7 +87,7 @@ class Decay:
             "reference": None if self.expected is None else self.expected.origin,
             "reference_days": len(self.own) if self.expected is None else self.expected.days,
         }
-        return Finding("skill", "skill", self.level, self.since_ms, self._reason(thresholds, skill), numbers)
+        return Finding("skill", "skill", self.level, self.changed_ms, self._reason(thresholds, skill), numbers)
 
     def _learn(self, day: tuple[float, float], wanted: int) -> None:
         self.own.append(day)
@@ -98,9 +95,7 @@ class Decay:
             self.expected, self.own = expected_of(self.own, "own"), []
 
     def _move(self, now_ms: int, thresholds: Thresholds) -> None:
-        level = moved(self.level, self.total, thresholds.warning, thresholds.alarm)
-        if level != self.level:
-            self.level, self.since_ms = level, now_ms
+        self.become(moved(self.level, self.total, thresholds.warning, thresholds.alarm), now_ms)
 
     def _reason(self, thresholds: Thresholds, skill: float | None) -> str:
         if not self.source:

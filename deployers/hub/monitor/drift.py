@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from deployers.hub.monitor.levels import Finding, Level, moved
+from deployers.hub.monitor.levels import Finding, Verdict, moved
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -63,7 +63,7 @@ def _psi(first: Doubles, second: Doubles, cumulated: Doubles) -> float:
 
 
 @dataclass
-class Drift:
+class Drift(Verdict):
     """State of the comparison of one series.
 
     Attributes:
@@ -91,8 +91,6 @@ class Drift:
     psi: float | None = None
     ks: float | None = None
     wasserstein: float | None = None
-    level: Level = "ok"
-    changed_ms: int | None = None
 
     WARM_DAYS = 7
     PSI, KS, WASSERSTEIN = 0.6, 0.2, 0.5
@@ -156,6 +154,4 @@ class Drift:
         found = distances(self.reference, [sum(column) for column in zip(*self.week, strict=True)])
         self.psi, self.ks, self.wasserstein = found.psi, found.ks, found.wasserstein
         _, share, _ = sorted((found.psi / self.PSI, found.ks / self.KS, found.wasserstein / self.WASSERSTEIN))
-        level = moved(self.level, share, 1.0, math.inf)
-        if level != self.level:
-            self.level, self.changed_ms = level, now_ms
+        self.become(moved(self.level, share, 1.0, math.inf), now_ms)

@@ -35,6 +35,24 @@ class Finding:
     numbers: dict[str, Number] = field(default_factory=dict)
 
 
+@dataclass(kw_only=True)
+class Verdict:
+    """What every test keeps beside its own numbers.
+
+    Attributes:
+        level: its state.
+        changed_ms: since when, in the readings' own time; None if it has never been otherwise.
+    """
+
+    level: Level = "ok"
+    changed_ms: int | None = None
+
+    def become(self, level: Level, now_ms: int) -> None:
+        """Be in a state, since now if it is another one."""
+        if level != self.level:
+            self.level, self.changed_ms = level, now_ms
+
+
 def worst(levels: Iterable[Level]) -> Level:
     """The gravest of them; ok if there is none."""
     return max(levels, key=LEVELS.index, default="ok")

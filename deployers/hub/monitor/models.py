@@ -6,7 +6,7 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from deployers.hub.monitor.levels import Finding, Level, moved
+from deployers.hub.monitor.levels import Finding, Verdict, moved
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,7 +18,7 @@ MEMORY = 144  # forecasts over which a share is weighed
 
 
 @dataclass
-class Agreement:
+class Agreement(Verdict):
     """Forecasts of board and hub at the same reading by the same version.
 
     A board that has just started lacks history that the hub has: what counts are many in a row.
@@ -35,8 +35,6 @@ class Agreement:
     celsius: float = 0.0
     allowed: float | None = None
     compared: int = 0
-    level: Level = "ok"
-    changed_ms: int | None = None
 
     WARNING, ALARM, WELL_AGAIN = 6, 24, 12
 
@@ -67,12 +65,11 @@ class Agreement:
             level = "alarm" if self.level == "alarm" else "warning"
         elif self.agreed >= self.WELL_AGAIN:
             level = "ok"
-        if level != self.level:
-            self.level, self.changed_ms = level, now_ms
+        self.become(level, now_ms)
 
 
 @dataclass
-class Saturation:
+class Saturation(Verdict):
     """Values of forecasts at the limit of their integers: the model would have said more if it could.
 
     Attributes:
@@ -80,8 +77,6 @@ class Saturation:
     """
 
     share: float = 0.0
-    level: Level = "ok"
-    changed_ms: int | None = None
 
     WARNING, ALARM = 0.02, 0.1
     WITHIN = 1e-3  # °C: a forecast of 32 bits is no nearer to its integer
@@ -96,9 +91,7 @@ class Saturation:
         """
         at = sum(not limits[0] + self.WITHIN < value - base < limits[1] - self.WITHIN for value in made.celsius)
         self.share += (at / len(made.celsius) - self.share) / MEMORY
-        level = moved(self.level, self.share, self.WARNING, self.ALARM)
-        if level != self.level:
-            self.level, self.changed_ms = level, made.time_ms
+        self.become(moved(self.level, self.share, self.WARNING, self.ALARM), made.time_ms)
 
     def finding(self) -> Finding:
         """What it says now."""

@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from deployers.hub.monitor.levels import Finding, Level, moved
+from deployers.hub.monitor.levels import Finding, Level, Verdict, moved
 
 if TYPE_CHECKING:
     from deployers.hub.store import StoredReading
@@ -27,7 +27,7 @@ class Limits:
 
 
 @dataclass
-class Stuck:
+class Stuck(Verdict):
     """A value that does not change.
 
     A room may be as still as its sensor is coarse, so what is too long is learned: three times the longest that was
@@ -38,7 +38,6 @@ class Stuck:
         longest_ms: the longest that a value has held before it changed.
         first_ms: time of the first reading.
         moving: changes in a row since a fault.
-        level, changed_ms: the state, and since when.
     """
 
     microcelsius: int | None = None
@@ -47,8 +46,6 @@ class Stuck:
     longest_ms: int = 0
     first_ms: int | None = None
     moving: int = 0
-    level: Level = "ok"
-    changed_ms: int | None = None
 
     LEAST_MS, MOST_MS, LEARNED_MS = 6 * HOUR_MS, DAY_MS, 14 * DAY_MS
     LEAST_READINGS = 12
@@ -67,7 +64,7 @@ class Stuck:
         self.microcelsius, self.since_ms, self.count = reading.microcelsius, reading.time_ms, 1
         self.moving += 1
         if self.level != "ok" and self.moving >= WELL_AGAIN:
-            self.level, self.changed_ms = "ok", reading.time_ms
+            self.become("ok", reading.time_ms)
 
     def limit_ms(self, now_ms: int) -> int:
         """How long a value may hold."""
@@ -85,35 +82,29 @@ class Stuck:
         limit, held = self.limit_ms(now_ms), now_ms - self.since_ms
         if self.count < self.LEAST_READINGS or held < limit:
             return
-        level: Level = "alarm" if held >= 2 * limit else "warning"
-        if level != self.level:
-            self.level, self.changed_ms = level, now_ms
+        self.become("alarm" if held >= 2 * limit else "warning", now_ms)
 
 
 @dataclass
-class OutOfRange:
+class OutOfRange(Verdict):
     """Values that the sensor cannot mean: one warns, three in a row alarm."""
 
     outside: int = 0
     inside: int = 0
     worst: float | None = None
-    level: Level = "ok"
-    changed_ms: int | None = None
 
     ALARM = 3
 
     def reading(self, reading: StoredReading, limits: Limits) -> None:
         """A reading."""
-        before = self.level
         if limits.lowest <= reading.celsius <= limits.highest:
             self.outside, self.inside = 0, self.inside + 1
             if self.inside >= WELL_AGAIN:
-                self.level = "ok"
-        else:
-            self.outside, self.inside, self.worst = self.outside + 1, 0, reading.celsius
-            self.level = "alarm" if self.outside >= self.ALARM or self.level == "alarm" else "warning"
-        if self.level != before:
-            self.changed_ms = reading.time_ms
+                self.become("ok", reading.time_ms)
+            return
+        self.outside, self.inside, self.worst = self.outside + 1, 0, reading.celsius
+        is_alarm = self.outside >= self.ALARM or self.level == "alarm"
+        self.become("alarm" if is_alarm else "warning", reading.time_ms)
 
     def finding(self, limits: Limits) -> Finding:
         """What it says now."""
@@ -123,7 +114,7 @@ class OutOfRange:
 
 
 @dataclass
-class Gaps:
+class Gaps(Verdict):
     """Readings that lack: as a share of the last day, and none at all for longer than usual.
 
     Attributes:
@@ -133,8 +124,6 @@ class Gaps:
 
     missing: float = 0.0
     received_ms: int | None = None
-    level: Level = "ok"
-    changed_ms: int | None = None
 
     WARNING, ALARM = 0.1, 0.3
     SILENT_STEPS, SILENT_MS, SILENT_ALARM_MS = 3, 30 * MINUTE_MS, DAY_MS
@@ -146,9 +135,7 @@ class Gaps:
         a_day = DAY_MS / cadence_ms
         lacking = max(0, round(apart_ms / cadence_ms) - 1)
         self.missing = min(self.MISSING_MOST * a_day, self.missing * math.exp(-apart_ms / DAY_MS) + lacking)
-        level = moved(self.level, self.missing / a_day, self.WARNING, self.ALARM)
-        if level != self.level:
-            self.level, self.changed_ms = level, reading.time_ms
+        self.become(moved(self.level, self.missing / a_day, self.WARNING, self.ALARM), reading.time_ms)
 
     def finding(self, cadence_ms: int, now_ms: int, begun_ms: int) -> Finding:
         """What it says now.
@@ -170,7 +157,7 @@ class Gaps:
 
 
 @dataclass
-class Clock:
+class Clock(Verdict):
     """A sender's clock beside the hub's: what lies between a reading's time and its arrival.
 
     The two need not agree, for times may be local ones, and readings may wait on a board. But the least of what lies
@@ -194,8 +181,6 @@ class Clock:
     apart_ms: int = 0
     ahead: int = 0
     well: int = 0
-    level: Level = "ok"
-    changed_ms: int | None = None
     reason: str = ""
 
     TOLERATED_MS, ALARM_MS = 5 * MINUTE_MS, 30 * MINUTE_MS
@@ -233,7 +218,7 @@ class Clock:
             return
         self.ahead, self.well = 0, self.well + 1
         if self.level != "ok" and self.well >= WELL_AGAIN and self.back < 1 and abs(self.apart_ms) <= self.TOLERATED_MS:
-            self.level, self.changed_ms = "ok", time_ms
+            self.become("ok", time_ms)
 
     def _count(self, delay: int, reading: StoredReading) -> None:
         day = reading.time_ms // DAY_MS
@@ -264,8 +249,7 @@ class Clock:
 
     def _fault(self, level: Level, reason: str, time_ms: int) -> None:
         self.reason, self.well = reason, 0
-        if level != self.level:
-            self.level, self.changed_ms = level, time_ms
+        self.become(level, time_ms)
 
 
 @dataclass

@@ -33,10 +33,11 @@ def test_what_is_published_gives_the_same_page(tmp_path: Path) -> None:
     known = published(tmp_path)
     again = [taken(job(seed=seed), known) for seed in (1, 2, 3)]
     for one, other in zip(table(results), table(again), strict=True):
-        assert str(one)[:40] == str(other)[:40]
+        for key in ("user", "method", "budget", "runs", "trainings", "usual"):
+            assert one[key] == other[key]
         assert f"{one['rmse']['mean']:.6f}" == f"{other['rmse']['mean']:.6f}"
         assert one["validation_rmse"] == other["validation_rmse"]
-        assert one["trainings"] == other["trainings"] == 6
+        assert one["trainings"] == 6
     assert curves(results) == curves(again)
     assert (known["compilation_cpu_seconds"], known["workers"]) == (7.5, {"speedup": 1.8})
 

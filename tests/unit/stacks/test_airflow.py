@@ -14,7 +14,7 @@ import pytest
 from forecaster.errors import ServiceUnavailable, StackError
 from stacks.airflow import LOGIN, Airflow, at_work, followed
 from stacks.schema import Stack
-from tests.workplace import free_port
+from tests.programs import free_port
 
 DAG, RUN = "data-1", "scheduled__2026-11-15T05:59:56.615723+00:00"
 RUNS = f"/api/v2/dags/{DAG}/dagRuns"

@@ -55,10 +55,6 @@ answer["integration"] = [flavors.integration("artifact_store", "s3"), flavors.in
 answer["obstacles"] = [flavors.obstacles("orchestrator", "local"), bool(flavors.obstacles("orchestrator", "vertex"))]
 remote = stack.components["orchestrator"].model_copy(update={"flavor": "ssh", "configuration": {"hostname": "<HOST>"}})
 answer["remote"] = [flavors.is_remote("orchestrator", c) for c in (stack.components["orchestrator"], remote)]
-kubeflow = stack.components["orchestrator"].model_copy(update={"flavor": "kubeflow", "configuration": {}})
-asks = {"orchestrator.kubeflow": {"node_selectors": {}}}
-components = {**stack.components, "orchestrator": kubeflow}
-flavors.verify(stack.model_copy(update={"components": components, "settings": asks, "steps": {}}))
 """
 
 

@@ -1,62 +1,24 @@
-"""Servers that two machines share over a cable: ZenML and MLflow."""
+"""Servers that tests start, each until its block is left: MLflow, and ZenML that counts as remote."""
 
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
-import time
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from deployers.lab.programs import end_of
-from tests.workplace import free_port
+from tests.programs import free_port, running
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
-CHECKOUT = Path(__file__).resolve().parents[1]
-SECONDS_TO_START = 600.0
+    from collections.abc import Iterator
+    from pathlib import Path
 
 
-@contextmanager
-def served(
-    command: Sequence[str], url: str, log: Path, environment: Mapping[str, str] | None = None, home: Path = CHECKOUT
-) -> Iterator[str]:
-    """A server's process, from its first answer to the end of the block.
-
-    Args:
-        command: program and arguments.
-        url: what answers, with whatever status, once it serves.
-        log: takes what it prints.
-        environment: beside this process' own.
-        home: its working folder.
-    """
-    with log.open("ab") as out:
-        process = subprocess.Popen(
-            command, cwd=home, env={**os.environ, **(environment or {})}, stdout=out, stderr=out, start_new_session=True
-        )
-    try:
-        end = time.monotonic() + SECONDS_TO_START
-        while not _answers(url):
-            assert process.poll() is None, end_of(log, 2000)
-            assert time.monotonic() < end, end_of(log, 2000)
-            time.sleep(0.2)
-        yield url
-    finally:
-        process.terminate()
-        try:
-            process.wait(30)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-def _answers(url: str) -> bool:
+def is_served(url: str) -> bool:
+    """Whether something answers there, with whatever status but a server's error."""
     try:
         return httpx.get(url, timeout=5).status_code < httpx.codes.INTERNAL_SERVER_ERROR
     except httpx.TransportError:
@@ -64,17 +26,24 @@ def _answers(url: str) -> bool:
 
 
 @contextmanager
-def mlflow_server(host: str, folder: Path) -> Iterator[str]:
-    """MLflow with a database and artifacts in the folder; its address."""
-    folder.mkdir(parents=True, exist_ok=True)
-    port = free_port()
-    database, artifacts = f"sqlite:///{folder / 'mlflow.db'}", str(folder / "artifacts")
-    words = ["server", "--host", host, "--port", str(port), "--workers", "1"]
-    stores = ["--backend-store-uri", database, "--artifacts-destination", artifacts]
-    command = [sys.executable, "-m", "mlflow", *words, *stores, "--allowed-hosts", f"{host}:{port}"]
+def mlflow_server(folder: Path, host: str = "127.0.0.1", database: str = "") -> Iterator[str]:
+    """MLflow with its artifacts in a folder; gives its address.
+
+    Args:
+        folder: for the artifacts and the log, and for the database where none is given.
+        host: address it listens on.
+        database: URL of another one.
+    """
+    url = f"http://{host}:{free_port()}"
+    address = url.removeprefix("http://")
+    stores = ["--backend-store-uri", database or f"sqlite:///{folder / 'mlflow.db'}"]
+    stores += ["--artifacts-destination", str(folder / "artifacts")]
+    words = ["server", "--host", host, "--port", address.rpartition(":")[2], "--workers", "1"]
+    command = [sys.executable, "-m", "mlflow", *words, *stores, "--allowed-hosts", address]
     quiet = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
-    with served(command, f"http://{host}:{port}/health", folder / "mlflow.log", quiet):
-        yield f"http://{host}:{port}"
+    environment = {**os.environ, **quiet}
+    with running(command, folder / "mlflow.log", lambda: is_served(f"{url}/health"), environment=environment):
+        yield url
 
 
 @dataclass(frozen=True)
@@ -87,7 +56,8 @@ class ZenServer:
     @property
     def environment(self) -> dict[str, str]:
         """What makes a ZenML client use it."""
-        return {"ZENML_STORE_URL": self.url, "ZENML_STORE_API_KEY": self.key}
+        patient = {"ZENML_STORE_HTTP_TIMEOUT": "120"}
+        return {"ZENML_STORE_URL": self.url, "ZENML_STORE_API_KEY": self.key, **patient}
 
     def keep_secret(self, name: str, **values: str) -> None:
         """Put values into the server's secret store."""
@@ -103,19 +73,30 @@ class ZenServer:
             wanted = {"token_type": "generic", "expires_in": seconds}
             return str(session.get("/api_token", params=wanted).raise_for_status().json())
 
+    def end_runs(self, stack: str) -> None:
+        """Call every run of a stack failed that has not ended: what its platform tells when it lost it."""
+        with _session(self.url) as session:
+            found = session.get("/runs", params={"stack": stack, "sort_by": "desc:created"}).raise_for_status().json()
+            for run in found["items"]:
+                if run["body"]["status"] not in ("completed", "failed", "cached", "stopped"):
+                    session.put(f"/runs/{run['id']}", json={"status": "failed"}).raise_for_status()
+
 
 @contextmanager
-def zen_server(host: str, folder: Path, **settings: str) -> Iterator[ZenServer]:
+def zen_server(
+    folder: Path, host: str = "127.0.0.1", python: str = sys.executable, **settings: str
+) -> Iterator[ZenServer]:
     """ZenML with an empty database.
 
     Args:
-        host: address it listens on.
         folder: for its database and log.
+        host: address it listens on.
+        python: interpreter that has ZenML and the libraries of every flavor that will be registered.
         settings: further variables of its environment.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     port = free_port()
     environment = {
+        **os.environ,
         "ZENML_CONFIG_PATH": str(folder),
         "ZENML_STORE_URL": f"sqlite:///{folder / 'zenml.db'}",
         "ZENML_SERVER_DEPLOYMENT_TYPE": "other",
@@ -123,16 +104,16 @@ def zen_server(host: str, folder: Path, **settings: str) -> Iterator[ZenServer]:
         "ZENML_ANALYTICS_OPT_IN": "false",
         **settings,
     }
-    command = [sys.executable, "-m", "uvicorn", "zenml.zen_server.zen_server_api:app", "--host", host]
+    command = [python, "-m", "uvicorn", "zenml.zen_server.zen_server_api:app", "--host", host, "--port", str(port)]
     url = f"http://{host}:{port}"
-    with served([*command, "--port", str(port)], f"{url}/ready", folder / "zenml.log", environment):
+    with running(command, folder / "zenml.log", lambda: is_served(f"{url}/ready"), environment=environment):
         yield ZenServer(url, _key(url))
 
 
 @contextmanager
 def _session(url: str) -> Iterator[httpx.Client]:
     """The REST API as the first user, who has no password."""
-    with httpx.Client(base_url=f"{url}/api/v1", timeout=60) as session:
+    with httpx.Client(base_url=f"{url}/api/v1", timeout=120) as session:
         told = session.post("/login", data={"username": "default", "password": ""}).raise_for_status().json()
         session.headers["Authorization"] = f"Bearer {told['access_token']}"
         yield session
