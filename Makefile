@@ -112,6 +112,11 @@ bench-hub: setup ## the hub: forecasts by REST beside mlflow models serve, its o
 	@scripts/install-debian.sh $(FIRMWARE_PACKAGES) wrk
 	@$(PY) -m benchmarks.hub $(ARGS)
 
+.PHONY: bench-stacks
+bench-stacks: setup ## what each stack costs over plain Python, first and from the cache; as root (ARGS go to it)
+	@scripts/install-debian.sh $(STACK_PACKAGES)
+	@$(PY) -m benchmarks.stacks $(ARGS)
+
 .PHONY: soak
 soak: setup ## link cuts, hub kills and board resets at random moments: nothing lost, nothing doubled (ARGS go to it)
 	@scripts/install-debian.sh $(FIRMWARE_PACKAGES)

@@ -7,6 +7,7 @@ from typing import Any
 from zenml import pipeline
 
 from forecaster.sources import Selection, fingerprint
+from pipelines.carried import carried
 from pipelines.config import DataConfig  # noqa: TC001 - ZenML reads the annotation at run time
 from steps.data.accept import accept
 from steps.data.clean import clean
@@ -26,7 +27,8 @@ def data_pipeline(config: DataConfig, scheduled: bool = False) -> Any:
     """
     known = None if scheduled else fingerprint(config.source, Selection(user=config.user, tag=config.tag))
     content = known or look(config.source, config.user, config.tag)
-    readings = collect(config.source, config.user, config.tag, content)
+    copy = None if known is None else carried(config, known)
+    readings = collect(config.source, config.user, config.tag, content, copy)
     grid, counts = clean(readings, config.cleaning)
     validation, _ = validate(readings, grid, counts, config.split, config.validation, config.source)
     accept(validation)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from forecaster.errors import ConfigError
-from forecaster.sources import without_password
+from forecaster.sources import is_on_disk, without_password
 from pipelines import timers
 from pipelines.cron import parse
 from pipelines.home import CHECKOUT
@@ -45,7 +45,7 @@ def schedule(
         schedule, pipeline, stack, cron, by (zenml, systemd or cron), next, and what was made.
 
     Raises:
-        ConfigError: expression, name or a setting that a schedule cannot hold.
+        ConfigError: expression, name, a source that the stack cannot read, or a setting that a schedule cannot hold.
         StackError: the stack is unknown.
     """
     cron = parse(options["cron"])
@@ -67,6 +67,12 @@ def schedule(
             raise ConfigError(msg)
         from pipelines.zenml_schedules import put  # noqa: PLC0415 - imports ZenML and both pipelines
 
+        if is_on_disk(config.data.source):
+            msg = (
+                f"source {config.data.source!r} of schedule {name!r} is a file of this machine, and stack "
+                f"{options['stack']!r} runs elsewhere by itself: name a database or a hub, or --format systemd or cron"
+            )
+            raise ConfigError(msg)
         loader.use_stack(options["stack"], home)
         return {**found, **put(name, pipeline, cron, flavor, config)}
     command = (sys.executable, str(CHECKOUT / "run.py"), pipeline, *words)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import requests
 
@@ -54,7 +55,7 @@ class AirflowServer:
     def states(self, dag: str) -> dict[str, str]:
         """A DAG's steps and their states, in its only run."""
         (run,) = self.ask(f"dags/{dag}/dagRuns")["dag_runs"]
-        place = requests.utils.quote(run["dag_run_id"], safe="")
+        place = quote(run["dag_run_id"], safe="")
         tasks = self.ask(f"dags/{dag}/dagRuns/{place}/taskInstances")["task_instances"]
         return {task["task_id"]: task["state"] for task in tasks}
 

@@ -70,7 +70,7 @@ class ZenServer:
             given = {"grant_type": "zenml-api-key", "password": self.key}
             told = session.post("/login", data=given).raise_for_status().json()
             session.headers["Authorization"] = f"Bearer {told['access_token']}"
-            wanted = {"token_type": "generic", "expires_in": seconds}
+            wanted: dict[str, str | int] = {"token_type": "generic", "expires_in": seconds}
             return str(session.get("/api_token", params=wanted).raise_for_status().json())
 
     def end_runs(self, stack: str) -> None:

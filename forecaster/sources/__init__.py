@@ -11,7 +11,7 @@ from forecaster.sources.selection import Selection
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Selection", "fingerprint", "masked", "read_readings", "without_password"]
+__all__ = ["Selection", "fingerprint", "is_on_disk", "masked", "read_readings", "without_password"]
 
 SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 POSTGRESQL = ("postgresql://", "postgresql+psycopg://")
@@ -74,6 +74,12 @@ def without_password(source: str) -> tuple[str, str | None]:
     from forecaster.sources import sql  # noqa: PLC0415
 
     return sql.without_password(source)
+
+
+def is_on_disk(source: str) -> bool:
+    """Whether it is a file, so that only machines with this disk can read it: CSV, or SQLite."""
+    scheme = SCHEME.match(source)
+    return scheme is None or scheme[1] == "sqlite"
 
 
 def masked(source: str) -> str:

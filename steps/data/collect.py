@@ -1,9 +1,11 @@
 """Collect."""
 
+import io
 from typing import Annotated
 
 import pandas as pd
 from zenml import step
+from zenml.io import fileio
 
 from forecaster.sources import Selection, read_readings
 from steps.caching import PURE
@@ -11,7 +13,9 @@ from steps.metadata import beside
 
 
 @step(cache_policy=PURE)
-def collect(source: str, user: str | None, tag: str | None, fingerprint: str) -> Annotated[pd.DataFrame, "readings"]:
+def collect(
+    source: str, user: str | None, tag: str | None, fingerprint: str, carried: str | None = None
+) -> Annotated[pd.DataFrame, "readings"]:
     """Read the selected readings from their source.
 
     Args:
@@ -19,10 +23,16 @@ def collect(source: str, user: str | None, tag: str | None, fingerprint: str) ->
         user: only this user's readings.
         tag: only readings with this tag.
         fingerprint: of the source's content: the result is taken from the cache only while it stays.
+        carried: where the readings of a file lie that is on another machine's disk; None: read the source.
 
     Returns:
         Readings frame: time, value.
     """
-    readings = read_readings(source, Selection(user=user, tag=tag))
+    readings = read_readings(source, Selection(user=user, tag=tag)) if carried is None else _taken(carried)
     beside({"source": source, "rows": len(readings), "fingerprint": fingerprint}, "readings")
     return readings
+
+
+def _taken(uri: str) -> pd.DataFrame:
+    with fileio.open(uri, "rb") as file:
+        return pd.read_parquet(io.BytesIO(file.read()))

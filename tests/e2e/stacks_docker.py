@@ -195,6 +195,28 @@ def test_an_error_of_ours_comes_out_of_a_container_as_itself(place: Workplace, s
     assert "data gate" in place.refuse(3, *command, env=services)
 
 
+def test_a_file_of_this_machine_reaches_the_containers_through_the_artifact_store(
+    place: Workplace, services: dict[str, str], tmp_path: Path
+) -> None:
+    given = ("--source", str(month_of_readings(tmp_path)))
+    there = place.succeed("data", *SMOKE, *STACK, *given, env=services).result
+    assert there["cached"] == []
+    (tmp_path / "local").mkdir()
+    local = Workplace.under(tmp_path / "local", SECONDS)
+    here = local.succeed("data", *SMOKE, *given).result
+    assert here["dataset"]["digest"] == there["dataset"]["digest"]
+    assert len(list((place.home / "zenml").rglob("carried/*.parquet"))) == 1
+
+
+def month_of_readings(folder: Path) -> Path:
+    """A CSV file with a month of the simulated sensor."""
+    from forecaster.sources.simulated import simulated_table
+
+    file = folder / "readings.csv"
+    simulated_table("simulated://lab?days=30&seed=6").to_csv(file, index=False)
+    return file
+
+
 def test_a_missing_image_is_told_before_anything_runs(place: Workplace, services: dict[str, str]) -> None:
     message = place.refuse(4, "data", *SMOKE, *STACK, env={**services, "EDGELOOP_IMAGE": "edgeloop-pipelines:absent"})
     assert "'edgeloop-pipelines:absent'" in message

@@ -1,4 +1,4 @@
-"""The data pipeline with its artifacts in a bucket of a real S3 server: `make test-stacks`; named, or not collected."""
+"""Both pipelines with their artifacts in a bucket of a real S3 server: `make test-stacks`; named, or not collected."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.e2e.stacks_docker import DATA_STEPS, DIGESTS, TRAINING_STEPS
 from tests.programs import free_port
 from tests.s3_server import S3Server, s3_server
 from tests.workplace import SMOKE, Workplace
@@ -15,11 +16,9 @@ from tests.workplace import SMOKE, Workplace
 BUCKET = "edgeloop-artifacts"
 PATH = f"s3://{BUCKET}/house"
 STACK = ("--stack", "s3")
-STEPS = ["collect", "clean", "validate", "accept", "split", "scale", "store"]
-DIGEST = """
-run = client.get_pipeline_run(sys.argv[1])
-answer = {name: [made.uri for found in step.outputs.values() for made in found] for name, step in run.steps.items()}
-answer["digest"] = run.steps["store"].outputs["smoke"][0].run_metadata["digest"]
+URIS = """
+runs = [client.get_pipeline_run(name) for name in sys.argv[1:]]
+answer = [made.uri for run in runs for step in run.steps.values() for found in step.outputs.values() for made in found]
 """
 SECONDS = 1000  # on a machine that may be busy
 
@@ -53,7 +52,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Workplace:
 
 @pytest.fixture(scope="module")
 def first(place: Workplace, settings: dict[str, str]) -> dict[str, Any]:
-    return place.succeed("data", *SMOKE, *STACK, env=settings).result
+    return place.succeed("all", *SMOKE, *STACK, env=settings).result
 
 
 def keys(server: S3Server, user: dict[str, str]) -> list[str]:
@@ -65,9 +64,8 @@ def keys(server: S3Server, user: dict[str, str]) -> list[str]:
 def test_every_artifact_is_in_the_bucket_and_none_on_the_disk(
     place: Workplace, server: S3Server, owner: dict[str, str], first: dict[str, Any]
 ) -> None:
-    told = place.ask(DIGEST, first["zenml_run"])
-    uris = [uri for step in STEPS for uri in told[step]]
-    assert len(uris) >= len(STEPS) - 1  # accept has no output
+    uris = place.ask(URIS, first["data"]["zenml_run"], first["zenml_run"])
+    assert len(uris) >= len(DATA_STEPS) + len(TRAINING_STEPS)
     present = keys(server, owner)
     for uri in uris:
         assert uri.startswith(f"{PATH}/")
@@ -76,19 +74,26 @@ def test_every_artifact_is_in_the_bucket_and_none_on_the_disk(
     assert [path.name for path in stored if path.suffix not in (".db", ".db-wal", ".db-shm")] == []
 
 
-def test_the_dataset_is_that_of_the_local_stack(place: Workplace, first: dict[str, Any], tmp_path: Path) -> None:
+def test_dataset_and_model_are_those_of_the_local_stack(
+    place: Workplace, first: dict[str, Any], tmp_path: Path
+) -> None:
     local = Workplace.under(tmp_path, SECONDS)
-    here = local.succeed("data", *SMOKE).result
-    digests = [where.ask(DIGEST, run["zenml_run"])["digest"] for where, run in ((local, here), (place, first))]
+    here = local.succeed("all", *SMOKE).result
+    digests = [
+        where.ask(DIGESTS, told["zenml_run"], told["data"]["zenml_run"])
+        for where, told in ((local, here), (place, first))
+    ]
     assert digests[0] == digests[1]
+    assert here["test"] == first["test"]
 
 
 def test_again_everything_comes_from_the_cache(
     place: Workplace, settings: dict[str, str], first: dict[str, Any]
 ) -> None:
-    again = place.succeed("data", *SMOKE, *STACK, env=settings).result
-    assert again["cached"] == STEPS
-    assert again["dataset_version"] == first["dataset_version"]
+    again = place.succeed("all", *SMOKE, *STACK, env=settings).result
+    assert again["data"]["cached"] == DATA_STEPS
+    assert again["cached"] == TRAINING_STEPS
+    assert again["already_registered"] is True
 
 
 def test_a_bucket_without_permission_is_told(place: Workplace, server: S3Server, settings: dict[str, str]) -> None:

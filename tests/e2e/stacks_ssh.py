@@ -23,7 +23,7 @@ from typing import Any
 import pytest
 from zenml.constants import DEFAULT_ZENML_JWT_TOKEN_LEEWAY
 
-from tests.e2e.stacks_docker import DATA_STEPS, DIGESTS, NEVER_CACHED, STEPS, TRAINING_STEPS
+from tests.e2e.stacks_docker import DATA_STEPS, DIGESTS, NEVER_CACHED, STEPS, TRAINING_STEPS, month_of_readings
 from tests.programs import CHECKOUT
 from tests.s3_server import S3Server, s3_server
 from tests.second_host import CGROUPS, SecondHost, cable_of, second_host
@@ -210,6 +210,17 @@ def test_a_killed_step_fails_the_run_with_the_reason(
 def test_an_error_of_ours_comes_back_as_itself(place: Workplace, services: dict[str, str], first: Any) -> None:
     command = ("data", *SMOKE, *STACK, "--source", "simulated://lab?days=4&seed=1")
     assert "data gate" in place.refuse(3, *command, env=services)
+
+
+def test_a_file_of_this_machine_reaches_the_host_through_the_bucket(
+    place: Workplace, services: dict[str, str], tmp_path: Path
+) -> None:
+    given = ("--source", str(month_of_readings(tmp_path)))
+    there = place.succeed("data", *SMOKE, *STACK, *given, env=services).result
+    assert there["cached"] == []
+    (tmp_path / "local").mkdir()
+    here = Workplace.under(tmp_path / "local", SECONDS_OF_A_RUN).succeed("data", *SMOKE, *given).result
+    assert here["dataset"]["digest"] == there["dataset"]["digest"]
 
 
 def test_an_expired_token_is_told(place: Workplace, services: dict[str, str], zenml: ZenServer) -> None:

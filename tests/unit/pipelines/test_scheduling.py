@@ -156,3 +156,12 @@ def test_the_options_of_timers_are_refused_where_the_stack_schedules(
         scheduled(tmp_path, stack="cloud", output=tmp_path)
     made = scheduled(tmp_path, stack="cloud", kind="cron")
     assert (made["by"], made["schedule"]) == ("cron", "edgeloop-all-cloud")
+
+
+@pytest.mark.parametrize("source", ["readings.csv", "sqlite:///readings.db"])
+def test_a_file_of_this_machine_is_no_source_of_a_schedule_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str
+) -> None:
+    monkeypatch.setattr(scheduling, "orchestrator", lambda *_: "vertex")
+    with pytest.raises(ConfigError, match=f"source '{source}' of schedule 'edgeloop-all-cloud' is a file"):
+        schedule("all", (), {**WITHOUT_CHOICE, "stack": "cloud"}, load_config([], [f"data.source={source}"]), tmp_path)
