@@ -116,14 +116,15 @@ class Tab:
             const wanted = (each) => line === null || each.innerText.trim().split("\\n")[0] === line;
             const found = [...document.querySelectorAll({json.dumps(selector)})].find(wanted);
             if (!found) return null;
-            found.scrollIntoView({{block: "center"}});
             const box = () => JSON.stringify(found.getBoundingClientRect());
             const before = box();
             await new Promise((later) => setTimeout(later, 50));
             if (box() !== before) return null;
             const {{x, y, width, height}} = JSON.parse(before);
             const middle = [x + width / 2, y + height / 2];
-            return found.contains(document.elementFromPoint(...middle)) ? middle : null;
+            if (found.contains(document.elementFromPoint(...middle))) return middle;
+            found.scrollIntoView({{block: "center"}});
+            return null;
         }})()""",
             seconds,
         )

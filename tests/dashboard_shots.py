@@ -25,8 +25,12 @@ SETTLE = 3.0  # seconds in which what slides and fades comes to rest
 
 
 def main() -> None:
-    """Run, look, and write the pictures anew."""
-    environment = {**os.environ, "EDGELOOP_HOME": str(CHECKOUT / "build" / "dashboard")}
+    """Run, look, and write the pictures anew; the run's home lies where no picture tells whose machine it is."""
+    with tempfile.TemporaryDirectory(prefix="edgeloop-", ignore_cleanup_errors=True) as home:
+        _pictures({**os.environ, "EDGELOOP_HOME": home})
+
+
+def _pictures(environment: dict[str, str]) -> None:
     command = [sys.executable, "run.py", "all", "--config", "pipelines/configs/smoke.yaml", "--json"]
     done = subprocess.run(command, cwd=CHECKOUT, env=environment, check=True, stdout=subprocess.PIPE)
     result = json.loads(done.stdout)
