@@ -59,7 +59,7 @@ def connection(address: str) -> Answer:
         with socket.create_connection((host, port), timeout=SECONDS):
             return True, f"{address} takes connections"
     except OSError as error:
-        return False, f"{address} takes no connection ({error.strerror or error})"
+        return False, f"{address!r} takes no connection ({error.strerror or error})"
 
 
 def mlflow(uri: str, credentials: Mapping[str, str]) -> Answer:
@@ -156,7 +156,7 @@ def _connected(family: int, place: str, address: str) -> Answer:
         try:
             tried.connect(place)
         except OSError as error:
-            return False, f"{address} takes no connection ({error.strerror or error})"
+            return False, f"{address!r} takes no connection ({error.strerror or error})"
     return True, f"{address} takes connections"
 
 

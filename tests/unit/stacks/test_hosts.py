@@ -128,7 +128,7 @@ def test_a_host_without_docker_lacks_compose_and_image(server: Server, tmp_path:
 def test_a_port_without_a_server_is_told_at_once(server: Server) -> None:
     ((what, ok, said, how),) = hosts.findings(stack(server, port=1))
     assert (what, ok) == ("login on 127.0.0.1", False)
-    assert "127.0.0.1:1 takes no connection" in said
+    assert "'127.0.0.1:1' takes no connection" in said
     assert "EDGELOOP_SSH_HOST" in how
 
 

@@ -87,7 +87,7 @@ def test_what_is_no_address_is_refused(address: str) -> None:
 def test_a_unix_socket_takes_connections_or_not(tmp_path: Path) -> None:
     place = tmp_path / "s"
     assert probes.connection(f"unix://{place}") == (
-        False, f"unix://{place} takes no connection (No such file or directory)",
+        False, f"'unix://{place}' takes no connection (No such file or directory)",
     )  # fmt: skip
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(str(place))
@@ -233,7 +233,7 @@ def test_an_endpoint_that_is_away_is_not_waited_for(monkeypatch: pytest.MonkeyPa
     refusal = AssertionError("the store is not asked")
     ok, found = look(monkeypatch, refusal, client_kwargs={"endpoint_url": f"http://{nobody}"})
     assert ok is False
-    assert f"{nobody} takes no connection" in found
+    assert f"{nobody!r} takes no connection" in found
 
 
 def test_whether_an_endpoints_certificate_is_trusted_is_for_the_stores_client_to_say(
