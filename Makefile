@@ -75,7 +75,7 @@ imports: setup ## check which package imports which
 .PHONY: test
 test: imports firmware firmware-test ## import contracts, the firmware, then all Python tests with coverage (ARGS go to pytest)
 	@scripts/install-debian.sh postgresql chromium $(LAB_PACKAGES)
-	@$(PY) -m pytest --cov --cov-report=term $(ARGS)
+	@scripts/test.sh $(ARGS)
 
 .PHONY: check
 check: setup imports ## ruff, formats, types, import contracts, clang-tidy

@@ -25,7 +25,7 @@ FLAGS = (
     "--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
     "--remote-debugging-port=0",
 )  # fmt: skip
-PATIENCE = 20.0  # a busy machine is slow; what is true at once is waited for no longer than that
+PATIENCE = 60.0  # a busy machine is slow; what is true at once is waited for no longer than that
 MESSAGE_BYTES = 64 << 20
 
 

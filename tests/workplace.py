@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 SMOKE = ("--config", "pipelines/configs/smoke.yaml")
 MODEL = "smoke-forecaster"
-SECONDS_OF_A_RUN, SECONDS_TO_START = 280, 60
+SECONDS_OF_A_RUN, SECONDS_TO_START = 600, 180
 ASK = """
 import __main__, json, os, sys
 __main__.__file__ = os.path.abspath("run.py")  # where ZenML looks for our classes

@@ -18,13 +18,14 @@ if TYPE_CHECKING:
 
 # What is written by the tools of a developer, at any time.
 TOOLS = {".git", ".venv", "__pycache__", ".hypothesis", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".edgeloop"}
+FIRMWARE = CHECKOUT / "build" / "firmware"  # what other tests compile meanwhile
 
 
 def listing() -> set[str]:
     """Every file of the checkout but those of tools."""
     found: set[str] = set()
     for folder, names, files in os.walk(CHECKOUT):
-        names[:] = [name for name in names if name not in TOOLS]
+        names[:] = [name for name in names if name not in TOOLS and Path(folder, name) != FIRMWARE]
         found |= {os.path.relpath(os.path.join(folder, name), CHECKOUT) for name in (*names, *files)}  # noqa: PTH118
     return found
 

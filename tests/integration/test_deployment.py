@@ -51,7 +51,7 @@ CALLS = (
     (12, "after"),
     (13, "after"),
 )
-SECONDS = 240
+SECONDS = 600
 
 
 @dataclass
