@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 from contextlib import contextmanager
@@ -34,24 +35,29 @@ def _accept(listening: socket.socket, port: int) -> None:
 
 
 def _lead(client: socket.socket, port: int) -> None:
-    asked = b""
-    while b"\r\n\r\n" not in asked:
-        got = client.recv(4096)
-        if not got:
-            client.close()
-            return
-        asked += got
-    assert asked.startswith(b"CONNECT "), asked
-    client.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
-    server = socket.create_connection(("127.0.0.1", port))
-    for pair in ((client, server), (server, client)):
-        threading.Thread(target=_pipe, args=pair, daemon=True).start()
+    with client:
+        asked = b""
+        while b"\r\n\r\n" not in asked:
+            got = client.recv(4096)
+            if not got:
+                return
+            asked += got
+        assert asked.startswith(b"CONNECT "), asked
+        client.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        with socket.create_connection(("127.0.0.1", port)) as server:
+            back = threading.Thread(target=_pipe, args=(server, client), daemon=True)
+            back.start()
+            _pipe(client, server)
+            back.join()
 
 
 def _pipe(source: socket.socket, sink: socket.socket) -> None:
+    """Carry what comes until its end; where a side has gone, end the other direction, too."""
     try:
         while data := source.recv(65536):
             sink.sendall(data)
         sink.shutdown(socket.SHUT_WR)
-    except OSError:  # the other side is gone
-        source.close()
+    except OSError:
+        for each in (source, sink):
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
