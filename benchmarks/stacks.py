@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
@@ -27,8 +28,9 @@ from rich.table import Table
 
 from tests.airflow_server import airflow_server
 from tests.e2e.stacks_docker import DATA_STEPS, NEVER_CACHED, TRAINING_STEPS
+from tests.e2e.stacks_ssh import containers
 from tests.s3_server import S3Server, s3_server
-from tests.second_host import SecondHost, second_host
+from tests.second_host import second_host
 from tests.servers import mlflow_server, zen_server
 from tests.stack_services import docker_daemon, pipelines_image, started_containers
 from tests.workplace import SMOKE, Workplace
@@ -47,7 +49,7 @@ class Ready(NamedTuple):
 
     Attributes:
         environment: what its file wants.
-        containers: the steps that have had one so far, in order; None where steps have none.
+        containers: the steps that have had one so far; None where steps have none.
     """
 
     environment: dict[str, str]
@@ -106,7 +108,7 @@ def _ssh(folder: Path) -> Iterator[Ready]:
             "EDGELOOP_IMAGE": image,
             "MLFLOW_TRACKING_URI": tracking,
         }
-        yield Ready(environment, lambda: _over_there(host))
+        yield Ready(environment, lambda: containers(host))
 
 
 STACKS = {"local": _local, "s3": _s3, "docker": _docker, "airflow": _airflow, "ssh": _ssh}
@@ -117,11 +119,6 @@ def _bucket(server: S3Server) -> dict[str, str]:
     owner = server.user("owner")
     server.client(owner).create_bucket(Bucket=BUCKET)
     return owner
-
-
-def _over_there(host: SecondHost) -> list[str]:
-    names = host.run("docker ps --all --format '{{.CreatedAt}} {{.Names}}'").splitlines()
-    return [name[-1][37:] for name in sorted(line.split() for line in names)]  # behind the run's id
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -153,15 +150,15 @@ def _run(command: list[str]) -> str:
 
 
 def _measured(name: str, ready: Ready, folder: Path) -> list[dict[str, Any]]:
-    place, rows, before = Workplace.under(folder, SECONDS), [], 0
+    place, rows, seen = Workplace.under(folder, SECONDS), [], Counter[str]()
     words = (*SMOKE, "--stack", name)
     for run in ("first", "cached"):
         row: dict[str, Any] = {"stack": name, "run": run}
         row["data"], _ = _timed(partial(place.succeed, "data", *words, env=ready.environment))
         row["train"], told = _timed(partial(place.succeed, "train", *words, env=ready.environment))
-        steps = ready.containers() if ready.containers else None
-        row["containers"] = None if steps is None else steps[before:]
-        before = len(steps or [])
+        now = Counter(ready.containers()) if ready.containers else None
+        row["containers"] = None if now is None else sorted((now - seen).elements())
+        seen = now or seen
         rows.append({**row, "test": told.result["test"]})
         print(json.dumps(row), file=sys.stderr)
     return rows
@@ -187,7 +184,7 @@ def _differences(rows: list[dict[str, Any]]) -> Iterator[str]:
         if row["test"] != plain:
             yield f"{row['stack']}, {row['run']}: test error {row['test']}, plain Python's is {plain}"
         wanted = [*DATA_STEPS, *TRAINING_STEPS, *NEVER_CACHED] if row["run"] == "first" else NEVER_CACHED
-        if row["containers"] is not None and row["containers"] != wanted:
+        if row["containers"] is not None and row["containers"] != sorted(wanted):
             yield f"{row['stack']}, {row['run']}: containers for {row['containers']}, expected for {wanted}"
 
 

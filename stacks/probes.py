@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from stacks.schema import Component
 
 Answer = tuple[bool | None, str]
-SECONDS = 5
+SECONDS = 20  # a busy server takes its time; nobody there is known at once
 MANIFESTS = ", ".join(
     f"application/vnd.{kind}"
     for kind in (

@@ -211,4 +211,8 @@ def _remove(disk: Path, mark: str) -> None:
                     assert time.monotonic() < end, f"{each} is still in use"
                     time.sleep(0.1)
         group.rmdir()
-    shutil.rmtree(disk, ignore_errors=False)
+    while disk.exists():
+        try:
+            shutil.rmtree(disk)
+        except FileNotFoundError:  # what the kernel has killed was about to remove it, too
+            assert time.monotonic() < end, f"{disk} is still in use"
