@@ -11,8 +11,8 @@ BIN := .venv/bin
 PY := $(BIN)/python
 # What builds the firmware and runs it: a compiler for this machine, one for the Cortex-M7, QEMU, and a fuzzer's clang.
 FIRMWARE_PACKAGES := build-essential gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm dpkg-dev
-# A virtual Jetson, and the charts of the hub's page.
-LAB_PACKAGES := openssh-server openssh-client libjs-dygraphs
+# A virtual Jetson, the charts of the hub's page, and a broker for its alerts.
+LAB_PACKAGES := openssh-server openssh-client libjs-dygraphs mosquitto
 FUZZ_PACKAGES := clang llvm libclang-rt-14-dev
 # Containers, the base of their image where no registry is reached, a database for MLflow's server, an S3 server and a browser.
 STACK_PACKAGES := chromium docker.io debootstrap binutils postgresql radosgw ceph-mon ceph-osd ceph-common openssh-server \

@@ -29,7 +29,7 @@ INSTALL_SECONDS = 3600.0  # TensorFlow from a slow index, unpacked on a slow car
 # What the hub imports; an environment in which one of them fails never becomes current.
 MODULES = (
     "fastapi, uvicorn, uvloop, httptools, sqlalchemy, alembic, psycopg, prometheus_client, onnxruntime, cryptography, "
-    "ai_edge_litert.interpreter, numpy, httpx, pydantic, rich, click"
+    "ai_edge_litert.interpreter, numpy, httpx, aiosmtplib, aiomqtt, pydantic, rich, click"
 )
 CONVERTING = "tensorflow, keras, flatbuffers, matplotlib"
 FOLDER = 'install -d -m "$1" -o "$2" -g "$(id -gn "$4")" "$3"'

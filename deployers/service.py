@@ -27,6 +27,7 @@ Type=exec
 User={account}
 WorkingDirectory={root}
 Environment=PYTHONPATH={code} PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
+EnvironmentFile=-{root}/config/hub.env
 ExecStart={python} -P -m deployers.hub serve --config {config}
 Restart=always
 RestartSec=1

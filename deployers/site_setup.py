@@ -144,8 +144,8 @@ def plan_setup(jetson: Jetson, facts: Facts, wanted: Wanted) -> Plan:
 
 
 def _configuration(site: Site, jetson: Jetson) -> File:
-    """hub.toml; the address of a database may have a password in it."""
-    secret = "@" in str(jetson.hub.get("store", {}).get("url", ""))
+    """hub.toml; the address of a database may have a password in it, that of a webhook is one."""
+    secret = "@" in str(jetson.hub.get("store", {}).get("url", "")) or "webhook" in jetson.hub.get("alerts", {})
     return File(operations.hub_toml(site, jetson).encode(), site.config, 0o600, secret)
 
 

@@ -53,10 +53,12 @@ if [[ " ${missing[*]} " == *' postgresql '* ]]; then
         /etc/postgresql-common/createcluster.conf
 fi
 
-# The lab wants the program and keys of its own, not a server on port 22; the tests start a Docker daemon of their own.
+# The lab wants the program and keys of its own, not a server on port 22; the tests start a Docker daemon and a broker of
+# their own.
 units=()
 [[ " ${missing[*]} " != *' openssh-server '* ]] || units+=(ssh.service ssh.socket)
 [[ " ${missing[*]} " != *' docker.io '* ]] || units+=(docker.service docker.socket containerd.service)
+[[ " ${missing[*]} " != *' mosquitto '* ]] || units+=(mosquitto.service)
 policy=/usr/sbin/policy-rc.d
 if [ ${#units[@]} -gt 0 ] && [ ! -e $policy ]; then
     trap '"${as_root[@]}" rm -f "$policy"; "${as_root[@]}" systemctl disable "${units[@]}" >/dev/null 2>&1 || true' EXIT

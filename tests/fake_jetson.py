@@ -149,6 +149,7 @@ class FakeJetson(Ours):
         self.ways: dict[int, int] = {}
         self.is_up, self.installed_at, self.free = True, 0, 1 << 30
         self.monitored: dict[str, dict[str, Any]] = {}
+        self.channels: list[dict[str, Any]] = []
         self.lock = threading.Lock()
         for folder in ("incoming", "data/models", "run"):
             (root / folder).mkdir(parents=True)
@@ -204,7 +205,7 @@ class FakeJetson(Ours):
             return self._said({"error": "the hub does not answer: start it"}, AWAY)
         with self.lock:
             name, *rest = words
-            found, code = getattr(self, f"_{name}")(tuple(rest))
+            found, code = getattr(self, f"_{name.replace('-', '_')}")(tuple(rest))
         return self._said(found, code)
 
     def _said(self, found: dict[str, Any], code: int) -> Completed:
@@ -223,6 +224,13 @@ class FakeJetson(Ours):
     def _monitor(self, words: tuple[str, ...]) -> tuple[dict[str, Any], int]:
         series = option(words, "--series")
         return (self.monitored[series] if series else {"devices": list(self.monitored.values())}), 0
+
+    def _test_alert(self, _: tuple[str, ...]) -> tuple[dict[str, Any], int]:
+        if not self.channels:
+            return {"error": "no channel of alerts is there: add one"}, ERROR
+        failed = [each["error"] for each in self.channels if not each["ok"]]
+        found = {"channels": self.channels}
+        return ({**found, "error": "; ".join(failed)}, AWAY) if failed else (found, 0)
 
     def _install(self, words: tuple[str, ...]) -> tuple[dict[str, Any], int]:
         folder, back = Path(words[0]), option(words, "--way-back-for")

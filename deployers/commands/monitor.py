@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from deployers.commands.deploying import AS_JSON, INVENTORY, inventory_of, reach
-from deployers.exceptions import DeployerError
+from deployers.exceptions import DeployerError, InputError, ServiceUnavailable
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from rich.console import Console
 
-SECONDS = 30.0
+SECONDS = 90.0  # a message over a channel that hangs takes the half of it
 
 
 @click.command(
@@ -26,28 +26,37 @@ Examples:
   python -m deployers monitor kitchen
   python -m deployers monitor kitchen --series board-1
   python -m deployers monitor --json
+  python -m deployers monitor --test-alert
+  python -m deployers monitor kitchen --test-alert --json
 \b
 --json, schema 1 (fields are only ever added): schema, hubs [{hub, error, devices [{series, state, part, test, reason,
 since_ms, source, version, skill, skill_expected, reference, model, persistence, last_ms}]}]; with --series each of the
-devices also has findings, steps and days.
+devices also has findings, steps and days. With --test-alert: schema, hubs [{hub, error, channels [{channel, server, ok,
+error}]}].
 """
 )
 @click.argument("hub", required=False, metavar="[HUB]")
 @INVENTORY
 @click.option("--series", default="", help="This board, or user/tag, with each test and its last days.")
+@click.option("--test-alert", is_flag=True, help="Send a message over each channel of alerts, and show how that went.")
 @AS_JSON
-def monitor(*, hub: str | None, inventory: Path | None, series: str, as_json: bool) -> None:
+def monitor(*, hub: str | None, inventory: Path | None, series: str, test_alert: bool, as_json: bool) -> None:
     """Show the state of every series of every hub, those in trouble first.
 
     HUB is a Jetson or a group of the inventory; all of them if not given. Exit code 0 whatever the states are, 5 if a
-    hub does not answer; all that is known is shown before.
+    hub, or with --test-alert a channel, does not answer, 2 if a hub has no channel; all that is known is shown before.
     """
     from deployers.deployment.rollout import gravest_error  # noqa: PLC0415 - --help must not wait
 
+    if series and test_alert:
+        msg = "--series and --test-alert do not go together, expected one of them: leave one out"
+        raise InputError(msg)
     _, chosen = inventory_of(inventory, (hub,) if hub else ())
-    found = [_asked(each.jetson, series) for each in chosen]
+    found = [_tried(each.jetson) if test_alert else _watched(each.jetson, series) for each in chosen]
     if as_json:
         click.echo(json.dumps({"schema": 1, "hubs": [each for each, _ in found]}))
+    elif test_alert:
+        _show_tried([each for each, _ in found])
     else:
         _show([each for each, _ in found], in_full=bool(series))
     error = gravest_error([error for _, error in found if error is not None])
@@ -55,7 +64,23 @@ def monitor(*, hub: str | None, inventory: Path | None, series: str, as_json: bo
         raise error
 
 
-def _asked(jetson: Any, series: str) -> tuple[dict[str, Any], DeployerError | None]:
+def _watched(jetson: Any, series: str) -> tuple[dict[str, Any], DeployerError | None]:
+    """The series of a hub, or why it does not say."""
+    answer, error = _asked(jetson, "monitor", *(("--series", series) if series else ()))
+    devices = [answer] if series and answer else answer.get("devices", [])
+    return {"hub": jetson.name, "error": str(error) if error else None, "devices": devices}, error
+
+
+def _tried(jetson: Any) -> tuple[dict[str, Any], DeployerError | None]:
+    """How a message went over each channel of a hub, or why there was none."""
+    answer, error = _asked(jetson, "test-alert", accepted=(0, ServiceUnavailable.exit_code))
+    if error is None and answer.get("error"):
+        error = ServiceUnavailable(f"{jetson.name}: {answer['error']}")
+    channels = answer.get("channels", [])
+    return {"hub": jetson.name, "error": str(error) if error else None, "channels": channels}, error
+
+
+def _asked(jetson: Any, *words: str, accepted: tuple[int, ...] = (0,)) -> tuple[dict[str, Any], DeployerError | None]:
     """What a hub says, or why it does not."""
     from deployers.deployment.carry import answer_of  # noqa: PLC0415
     from deployers.site import Site  # noqa: PLC0415
@@ -64,14 +89,18 @@ def _asked(jetson: Any, series: str) -> tuple[dict[str, Any], DeployerError | No
     connector = there.connect(jetson)
     try:
         site = Site.of(jetson, there.gather(connector, jetson))
-        words = ("--series", series) if series else ()
-        command = site.hub("ctl", "monitor", *words, timeout=SECONDS)
-        answer = answer_of(connector.name, command, connector.run(command))
+        command = site.hub("ctl", *words, timeout=SECONDS, accepted=accepted)
+        return answer_of(connector.name, command, connector.run(command)), None
     except DeployerError as error:
-        return {"hub": jetson.name, "error": str(error), "devices": []}, error
+        return {}, error
     finally:
         connector.close()
-    return {"hub": jetson.name, "error": None, "devices": [answer] if series else answer["devices"]}, None
+
+
+def _show_tried(hubs: list[dict[str, Any]]) -> None:
+    for hub in hubs:
+        for each in hub["channels"]:
+            click.echo(f"{hub['hub']}  {each['channel']} {each['server']}: {'sent' if each['ok'] else each['error']}")
 
 
 def _show(hubs: list[dict[str, Any]], *, in_full: bool) -> None:

@@ -21,6 +21,7 @@ from fastapi import FastAPI
 
 from deployers.exceptions import DeployerError, ServiceUnavailable
 from deployers.hub import openapi, problems
+from deployers.hub.alerts.service import Alerts
 from deployers.hub.auth import Tokens
 from deployers.hub.boards import Boards
 from deployers.hub.catalogue import Catalogue
@@ -57,7 +58,19 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-ROUTES = ("page", "predict", "temperatures", "forecasts", "models", "devices", "deploy", "train", "monitor", "health")
+ROUTES = (
+    "page",
+    "predict",
+    "temperatures",
+    "forecasts",
+    "models",
+    "devices",
+    "deploy",
+    "train",
+    "monitor",
+    "alerts",
+    "health",
+)
 # Parts that start at once are up before the first request is read.
 PROMPT_SECONDS = 1.0
 RETRY_SECONDS, RETRY_SECONDS_MAX = 1.0, 30.0
@@ -95,6 +108,7 @@ def assemble(settings: Settings, **parts: Unpack[Parts]) -> Hub:
     sink = HubSink(store, live, catalogue, metrics)
     boards = parts.get("boards") or _boards(settings, sink)
     confirmed = ConfirmedSince(settings.root / "data" / "boards.json")
+    monitor = Monitor(store, catalogue, settings.monitor)
     return Hub(
         settings=settings,
         store=store,
@@ -107,7 +121,8 @@ def assemble(settings: Settings, **parts: Unpack[Parts]) -> Hub:
         sink=sink,
         rollout=Rollout(catalogue, boards, store, live, confirmed, settings.boards.test_seconds),
         training=parts.get("training") or Training(settings),
-        monitor=Monitor(store, catalogue, settings.monitor),
+        monitor=monitor,
+        alerts=Alerts(settings, store, monitor),
         started_ms=time.time_ns() // 1_000_000,
     )
 
@@ -177,12 +192,14 @@ def _starts(hub: Hub) -> list[tuple[str, Callable[[], Awaitable[Any]]]]:
         ("forecasts", hub.live.start),
         ("boards", hub.boards.start),
         ("monitor", hub.monitor.start),
+        ("alerts", hub.alerts.start),
     ]
 
 
 def _stops(hub: Hub) -> list[tuple[str, Callable[[], Awaitable[Any]]]]:
     return [
         ("jobs", hub.jobs.close),
+        ("alerts", hub.alerts.stop),
         ("monitor", hub.monitor.stop),
         ("boards", hub.boards.stop),
         ("forecasts", hub.live.stop),

@@ -10,6 +10,7 @@ from fastapi import Depends, Request
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from deployers.hub.alerts.service import Alerts
     from deployers.hub.auth import Tokens
     from deployers.hub.boards import Boards
     from deployers.hub.catalogue import Catalogue
@@ -36,6 +37,7 @@ class Hub:
         rollout: brings versions to boards.
         training: asks the training side to run.
         monitor: watches errors and sensors.
+        alerts: tells what the monitor finds.
         viewing: what viewers of the page are shown; made when the first one comes.
         started_ms: when the process began, ms since 1970-01-01.
         fatal: why the hub cannot start, whoever waits.
@@ -54,6 +56,7 @@ class Hub:
     rollout: Rollout
     training: Training
     monitor: Monitor
+    alerts: Alerts
     viewing: Viewing | None = None
     started_ms: int = 0
     states: dict[str, str] = field(default_factory=dict)

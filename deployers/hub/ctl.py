@@ -61,7 +61,7 @@ def open_client(config: Path, wait: float = START_SECONDS) -> HubClient:
     require_private(path)
     certificate = settings.rest.tls_certificate
     trusted = str(settings.path(certificate)) if certificate else None
-    client = HubClient(url_of(settings), path.read_text(encoding="utf-8").strip(), certificate=trusted)
+    client = HubClient(settings.url, path.read_text(encoding="utf-8").strip(), certificate=trusted)
     end = time.monotonic() + wait
     while not _is_up(client):
         if time.monotonic() > end:
@@ -82,14 +82,6 @@ def _is_up(client: HubClient) -> bool:
     except ServiceUnavailable:
         return False
     return True
-
-
-def url_of(settings: Settings) -> str:
-    """Where the hub of these settings answers: what it wrote, if it chose the port itself."""
-    written = settings.root / "run" / "hub.url"
-    if settings.rest.port == 0 and written.exists():
-        return written.read_text(encoding="utf-8").strip()
-    return settings.rest.url(settings.rest.port)
 
 
 def printed(command: Callable[..., dict[str, Any]]) -> Callable[..., int]:
@@ -222,6 +214,25 @@ def log(client: HubClient, board: str) -> dict[str, Any]:
 def monitor(client: HubClient, series: str) -> dict[str, Any]:
     """What the monitor says."""
     return client.get(f"/monitor/{quote(series)}" if series else "/monitor")
+
+
+@ctl.command()
+@printed
+def alerts(client: HubClient) -> dict[str, Any]:
+    """What is told to whom, and how each channel is."""
+    return client.get("/alerts")
+
+
+@ctl.command("test-alert")
+@printed
+def test_alert(client: HubClient) -> dict[str, Any]:
+    """Send a message over every channel of alerts; exit code 5 if one of them does not take it."""
+    found = client.post("/alerts/test")
+    failed = [f"{each['channel']}: {each['error']}" for each in found["channels"] if not each["ok"]]
+    if failed:
+        error = {"code": "unavailable", "detail": "; ".join(failed), "exit_code": ServiceUnavailable.exit_code}
+        raise JobFailed({"result": found, "error": error})
+    return found
 
 
 @ctl.command()

@@ -90,6 +90,17 @@ MONITORED = {
     "persistence": 0.2069,
     "last_ms": 1714564800000,
 }
+CHANNEL = {
+    "channel": "smtp",
+    "server": "mail.example.org:587",
+    "waiting": 0,
+    "sent": 2,
+    "failures": 1,
+    "last_success_ms": 1714564800000,
+    "last_error_ms": 1714564200000,
+    "last_error": "mail server 'mail.example.org:587' does not take it (connection refused): look at [alerts.smtp], …",
+}
+TRIED = {"channel": "smtp", "server": "mail.example.org:587", "ok": True, "error": None}
 METRICS = 'edgeloop_requests_total{method="POST",route="/predict",status="200"} 1523.0\nedgeloop_boards_online 2.0\n'
 ONE_BOARD = {**JOB, "kind": "forward", "about": {"board": "board-1", "version": 3}}
 
@@ -111,6 +122,8 @@ ANSWERS: dict[tuple[str, str], Any] = {
     ("/devices/{board}/revert", "post"): {**ONE_BOARD, "kind": "revert"},
     ("/monitor", "get"): {"devices": [MONITORED]},
     ("/monitor/{series}", "get"): {**MONITORED, "findings": [], "steps": {"board": [], "hub": []}, "days": []},
+    ("/alerts", "get"): {"level": "alarm", "repeat_hours": 24.0, "channels": [CHANNEL]},
+    ("/alerts/test", "post"): {"channels": [TRIED]},
     ("/deploy", "post"): JOB,
     ("/rollback", "post"): {**JOB, "kind": "rollback"},
     ("/train", "post"): {**JOB, "kind": "train", "about": {"parameters": {"horizon": 6}}},

@@ -111,6 +111,12 @@ class Metrics:
         self._jobs = Gauge("jobs_running", "Jobs under way.", **given)
         self._state = Gauge("monitor_state", "0 ok, 1 warning, 2 alarm.", ["series"], **given)
         self._skill = Gauge("monitor_skill", "1 - error / persistence's, last days.", ["series", "kind"], **given)
+        self._alerts = Counted("edgeloop_alerts", "Changes told, and attempts that failed.", "channel", "event")
+        self.registry.register(self._alerts)
+        self._waiting = Gauge("alerts_waiting", "Changes that a channel has not taken yet.", ["channel"], **given)
+        self._told = Gauge(
+            "alerts_last_success_timestamp_seconds", "When a channel last took something.", ["channel"], **given
+        )
         self._live_error = Gauge("monitor_error_celsius", "MAE of the last days.", ["series", "of"], **given)
 
     def exposition(self, hub: Hub, watched: Sequence[dict[str, Any]] = ()) -> bytes:
@@ -121,6 +127,7 @@ class Metrics:
             watched: rows of the monitor, those in trouble first.
         """
         self._watch(watched[:SERIES_MAX])
+        self._channels(hub.alerts.channels())
         devices = hub.boards.devices()
         self._boards.set(len(devices))
         self._online.set(sum(device.online for device in devices))
@@ -133,6 +140,14 @@ class Metrics:
             for figure, value in hub.live.figures().items():
                 self._live.labels(figure).set(value)
         return generate_latest(self.registry)
+
+    def _channels(self, rows: Iterable[dict[str, Any]]) -> None:
+        for row in rows:
+            name = row["channel"]
+            self._alerts.set({"sent": row["sent"], "failures": row["failures"]}, name)
+            self._waiting.labels(name).set(row["waiting"])
+            if row["last_success_ms"] is not None:
+                self._told.labels(name).set(row["last_success_ms"] / 1000)
 
     def _watch(self, rows: Sequence[dict[str, Any]]) -> None:
         for gauge in (self._state, self._skill, self._live_error):

@@ -23,7 +23,7 @@ TAGS = (
     ("readings", "Stored temperatures."),
     ("models", "Versions on this hub."),
     ("devices", "Boards behind this hub, one by one."),
-    ("monitor", "Whether models and sensors in the field are well."),
+    ("monitor", "Whether models and sensors in the field are well, and who is told when they are not."),
     ("deployment", "A version on to the boards, and back."),
     ("training", "Asking the training side to run."),
     ("jobs", "Work that takes longer than a request."),

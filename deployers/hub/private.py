@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import stat
 from typing import TYPE_CHECKING
@@ -12,6 +13,8 @@ from deployers.exceptions import InputError
 if TYPE_CHECKING:
     from pathlib import Path
 
+# What systemd and a shell would read as something else than it says is left out.
+VARIABLE = re.compile(r"""\s*([A-Za-z_][A-Za-z0-9_]*)=([^"'\\]*)""")
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
@@ -30,6 +33,27 @@ def require_private(path: Path) -> os.stat_result:
         mode = f"{stat.S_IMODE(found.st_mode):04o}"
         msg = f"{str(path)!r} has permissions {mode}, expected a file that is 0600: run chmod 600 {str(path)!r}"
         raise InputError(msg)
+    return found
+
+
+def read_variables(path: Path) -> dict[str, str]:
+    """The variables in a file of NAME=value lines, as systemd reads it; none where there is no file.
+
+    Raises:
+        InputError: others may read it, or a line is something else; its text is not shown.
+    """
+    if not path.exists():
+        return {}
+    require_private(path)
+    found = {}
+    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
+        if not line.strip() or line.lstrip().startswith(("#", ";")):
+            continue
+        said = VARIABLE.fullmatch(line)
+        if said is None:
+            msg = f"{str(path)!r} line {number}: expected NAME=value, without quotes and backslashes: mend it there"
+            raise InputError(msg)
+        found[said[1]] = said[2].strip()
     return found
 
 

@@ -18,27 +18,26 @@ Every field with its default is printed by `python -m deployers.hub settings`.
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from deployers.exceptions import InputError
+from deployers.hub.alerts.settings import AlertsSection
 from deployers.hub.private import require_private
+from deployers.hub.section import Port, is_loopback
+from deployers.hub.section import Section as _Section
 
-Port = Annotated[int, Field(ge=0, le=65535)]
 Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
 SQLITE = "sqlite:///"
 MEBIBYTE = 1 << 20
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
+# What a field is named by whose value may be a secret, be it one that is not known here.
+SECRET = ("password", "token", "secret", "key")
 
 
 class Rest(_Section):
@@ -172,7 +171,15 @@ class Settings(_Section):
     models: ModelsSection = ModelsSection()
     train: TrainSection = TrainSection()
     monitor: MonitorSection = MonitorSection()
+    alerts: AlertsSection = AlertsSection()
     auth: AuthSection = AuthSection()
+
+    @model_validator(mode="after")
+    def _watched(self) -> Self:
+        if self.alerts.channels and not self.monitor.enabled:
+            msg = "alerts tell what the monitor finds, and monitor.enabled is false: enable it, or remove the channels"
+            raise ValueError(msg)
+        return self
 
     @classmethod
     def load(cls, path: Path) -> Settings:
@@ -180,11 +187,11 @@ class Settings(_Section):
 
         Raises:
             InputError: it is not there, is no TOML, has unknown fields or wrong values, is readable by others though
-                it holds a password, or would send tokens in the clear.
+                it holds a password or a webhook's address, or would send tokens in the clear.
         """
         settings = cls.parse(_text(path), path.resolve())
         settings.require_safe()
-        if urlsplit(settings.store.url).password:
+        if urlsplit(settings.store.url).password or settings.alerts.webhook is not None:
             require_private(path)
         return settings
 
@@ -213,6 +220,14 @@ class Settings(_Section):
         return self.root / relative
 
     @property
+    def url(self) -> str:
+        """Where the hub answers: what it wrote when it started, if it chose the port itself."""
+        written = self.root / "run" / "hub.url"
+        if self.rest.port == 0 and written.exists():
+            return written.read_text(encoding="utf-8").strip()
+        return self.rest.url(self.rest.port)
+
+    @property
     def store_url(self) -> str:
         """The URL of the store, with an absolute path."""
         url = self.store.url
@@ -227,7 +242,7 @@ class Settings(_Section):
             InputError: REST listens beyond loopback without TLS, and `insecure` does not say that this is meant.
         """
         rest = self.rest
-        if rest.has_tls or rest.insecure or _is_loopback(rest.host):
+        if rest.has_tls or rest.insecure or is_loopback(rest.host):
             return
         msg = (
             f"rest.host {rest.host!r} is beyond loopback and there is no TLS, tokens could be overheard: "
@@ -248,16 +263,8 @@ def _text(path: Path) -> str:
 def _shown(error: Any) -> str:
     """The wrong value, unless it could be a secret or is very long."""
     value = error.get("input")
-    if "url" in error["loc"] or isinstance(value, dict):
+    named = str(error["loc"][-1]) if error["loc"] else ""
+    if "url" in error["loc"] or isinstance(value, dict) or any(word in named for word in SECRET):
         return "wrong"
     text = repr(value)
     return text if len(text) <= 80 else text[:77] + "..."
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

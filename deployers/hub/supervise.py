@@ -18,6 +18,7 @@ import time
 from typing import IO, TYPE_CHECKING, Any
 
 from deployers.exceptions import DeploymentRunning, InputError
+from deployers.hub.private import read_variables
 from deployers.processes import bound
 
 if TYPE_CHECKING:
@@ -166,7 +167,13 @@ class Supervisor:
 
 
 def supervise(settings: Settings, config: Path) -> int:
-    """Keep the hub of these settings running."""
+    """Keep the hub of these settings running, with the variables of hub.env beside them.
+
+    Raises:
+        InputError: hub.env cannot be used.
+        DeploymentRunning: another supervisor runs for this folder.
+    """
+    os.environ.update(read_variables(config.with_name("hub.env")))
     command = [sys.executable, "-m", "deployers.hub", "serve", "--config", str(config.resolve())]
     return Supervisor(command, settings.root / "run").run()
 

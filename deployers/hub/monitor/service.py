@@ -114,6 +114,12 @@ class Monitor:
             now = self._now_ms()
             return sorted((told.row(name, watch, now) for name, watch in self._watches.items()), key=told.order)
 
+    async def seen(self) -> list[told.Seen]:
+        """Every series as it stands, worked out beside the event loop."""
+        async with self._turning:
+            now = self._now_ms()
+            return await asyncio.to_thread(lambda: [told.seen(*each, now) for each in sorted(self._watches.items())])
+
     async def device(self, series: str) -> dict[str, Any]:
         """One series with its tests and its last days.
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from deployers.hub.monitor.levels import LEVELS, Finding, Level, worst
 from deployers.hub.monitor.skill import DAY_MS, means, skill
+from deployers.hub.store.records import MICRODEGREES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -17,6 +18,27 @@ if TYPE_CHECKING:
 
 # A faulty sensor spoils these; it is named instead of them.
 MASKED = frozenset({"skill", "data"})
+
+
+class Seen(NamedTuple):
+    """A series as it stands, for programs that follow every test of it.
+
+    Attributes:
+        row: as GET /monitor has it.
+        findings: what its tests say; those that a faulty sensor spoils are left out.
+        heard_ms: time of the reading that came last; None before the first.
+        celsius: its newest reading in °C, likewise.
+    """
+
+    row: dict[str, Any]
+    findings: list[Finding]
+    heard_ms: int | None
+    celsius: float | None
+
+    @property
+    def series(self) -> str:
+        """Its name."""
+        return str(self.row["series"])
 
 
 def standing(findings: Sequence[Finding]) -> tuple[Level, Finding | None]:
@@ -36,7 +58,10 @@ def is_masked(finding: Finding, findings: Iterable[Finding]) -> bool:
 
 def row(name: str, watch: Watch, now_ms: int) -> dict[str, Any]:
     """A series in a few words."""
-    findings = watch.findings(now_ms)
+    return _row(name, watch, watch.findings(now_ms))
+
+
+def _row(name: str, watch: Watch, findings: Sequence[Finding]) -> dict[str, Any]:
     level, cause = standing(findings)
     source = watch.judged
     window, expected = watch.window(source), watch.state.decay.expected
@@ -59,6 +84,15 @@ def row(name: str, watch: Watch, now_ms: int) -> dict[str, Any]:
     }
 
 
+def seen(name: str, watch: Watch, now_ms: int) -> Seen:
+    """A series as it stands."""
+    findings, sensor = watch.findings(now_ms), watch.state.sensor
+    counted = [each for each in findings if not is_masked(each, findings)]
+    newest = sensor.stuck.microcelsius
+    celsius = newest / MICRODEGREES if newest is not None else None
+    return Seen(_row(name, watch, findings), counted, sensor.last_ms, celsius)
+
+
 def order(found: dict[str, Any]) -> tuple[int, str]:
     """Trouble first, then by name."""
     return -LEVELS.index(found["state"]), found["series"]
@@ -78,7 +112,7 @@ def detail(
     """
     findings = watch.findings(now_ms)
     return {
-        **row(name, watch, now_ms),
+        **_row(name, watch, findings),
         "findings": [{**asdict(each), "is_masked": is_masked(each, findings)} for each in findings],
         "steps": {source: _steps(watch, source, test) for source in ("board", "hub")},
         "days": [_day(each) for each in days],

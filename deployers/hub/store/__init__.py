@@ -7,6 +7,8 @@ migrate.py     Alembic, run when a store is opened (migrations/)
 writer.py      the one thread that writes: many callers, one transaction
 writes.py      what it executes
 queries.py     what is read
+watching.py    what the monitor reads and keeps
+alerting.py    what alerts have told
 store.py       `Store`
 """
 

@@ -91,3 +91,17 @@ watch_cursor = Table(
     Column("reading_id", BigInteger, nullable=False),
     Column("forecast_id", BigInteger, nullable=False),
 )
+
+# What each channel of alerts has told of a test that is not well, as its last message had it; a test that is well, or
+# of which nothing was told, has no row. Level as LEVELS of the monitor numbers it, told_ms by the hub's clock; heard_ms
+# is the time of the series' newest reading then.
+alert_told = Table(
+    "alert_told",
+    metadata,
+    Column("channel", Text, primary_key=True),
+    Column("series_id", BigInteger, ForeignKey("series.id"), primary_key=True, autoincrement=False),
+    Column("test", Text, primary_key=True),
+    Column("level", SmallInteger, nullable=False),
+    Column("told_ms", BigInteger, nullable=False),
+    Column("heard_ms", BigInteger, nullable=True),
+)

@@ -10,16 +10,17 @@ from dataclasses import astuple
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from deployers.exceptions import ServiceUnavailable
-from deployers.hub.store import queries, watching, writes
+from deployers.hub.store import alerting, queries, watching, writes
 from deployers.hub.store.database import Database
 from deployers.hub.store.records import Expired, Filter, Retention
 from deployers.hub.store.writer import Writer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from sqlalchemy import Connection
 
+    from deployers.hub.store.alerting import Key, Told
     from deployers.hub.store.records import Kept, Place, SeriesView, StoredForecast, StoredReading
     from deployers.hub.store.watching import Arrivals, Cursor, DaySums, Remembered
     from deployers.hub.store.writer import Counters
@@ -266,6 +267,18 @@ class Store:
             ServiceUnavailable: as `keep_readings` does.
         """
         await self._write(writes.Execute(lambda connection: watching.remember(connection, kept)))
+
+    async def alerts_told(self, channel: str) -> dict[Key, Told]:
+        """What a channel of alerts has told, and has not told to be well again."""
+        return await self._read(lambda found: alerting.told(found, channel))
+
+    async def keep_told(self, channel: str, changed: Mapping[Key, Told | None]) -> None:
+        """Keep what a channel of alerts has told; None of what is well again.
+
+        Raises:
+            ServiceUnavailable: as `keep_readings` does.
+        """
+        await self._write(writes.Execute(lambda connection: alerting.keep(connection, channel, changed)))
 
     def _open_writer(self) -> Writer:
         if self._writer is None:

@@ -51,6 +51,10 @@ def test_the_hub_may_write_its_own_folders_and_no_others() -> None:
         assert f"\n{line}\n" in text
 
 
+def test_secrets_come_from_a_file_that_need_not_be_there() -> None:
+    assert "\nEnvironmentFile=-/var/lib/edgeloop/config/hub.env\n" in unit_text(SITE)
+
+
 def test_a_root_in_a_home_can_be_read() -> None:
     assert "\nProtectHome=read-only\n" in unit_text(Site("k", PurePosixPath("/home/j/e"), "j", "j", (), systemd=True))
 

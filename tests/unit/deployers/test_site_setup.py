@@ -185,8 +185,15 @@ def test_what_a_killed_setup_left_is_finished() -> None:
     assert [step.name for step in plan_setup(entry, unlinked, WANTED).steps] == ["start"]
 
 
-def test_a_password_in_a_database_address_is_not_shown() -> None:
-    entry = jetson(hub={"store": {"url": "postgresql://hub:hunter2@db/hub"}})
+@pytest.mark.parametrize(
+    "tables",
+    [
+        {"store": {"url": "postgresql://hub:hunter2@db/hub"}},
+        {"alerts": {"webhook": {"url": "https://chat.example/hooks/hunter2"}}},
+    ],
+)
+def test_an_address_that_holds_a_secret_is_not_shown(tables: dict[str, Any]) -> None:
+    entry = jetson(hub=tables)
     plan = plan_setup(entry, facts(), WANTED)
     told = json.dumps(plan.as_dict())
     (placed,) = [step for step in plan.steps if step.name == "files"]

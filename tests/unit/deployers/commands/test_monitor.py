@@ -18,6 +18,7 @@ from tests.unit.deployers.deployment.conftest import World, make_world
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+CHANNEL = {"channel": "smtp", "server": "mail:587", "ok": True, "error": None}
 INVENTORY = """
 signing_key = "signing.key"
 [[jetson]]
@@ -87,3 +88,40 @@ def test_a_hub_that_is_not_in_the_inventory_is_bad_input(world: World, run: Any)
     code, _, err = run("attic")
     assert code == 2
     assert "'attic'" in err
+
+
+def test_a_trial_of_alerts_shows_how_it_went_over_each_channel(world: World, run: Any) -> None:
+    world.jetson.channels = [CHANNEL, {**CHANNEL, "channel": "mqtt"}]
+    code, out, _ = run("--test-alert")
+    assert code == 0
+    assert out.splitlines() == ["kitchen  smtp mail:587: sent", "kitchen  mqtt mail:587: sent"]
+    code, out, _ = run("--test-alert", "--json")
+    assert json.loads(out) == {
+        "schema": 1,
+        "hubs": [{"hub": "kitchen", "error": None, "channels": world.jetson.channels}],
+    }
+
+
+def test_a_channel_that_does_not_take_it_is_exit_code_5_and_named(world: World, run: Any) -> None:
+    world.jetson.channels = [CHANNEL, {**CHANNEL, "channel": "mqtt", "ok": False, "error": "the broker is away"}]
+    code, out, err = run("--test-alert", "--json")
+    (hub,) = json.loads(out)["hubs"]
+    assert (code, hub["channels"], hub["error"]) == (5, world.jetson.channels, "kitchen: the broker is away")
+    assert err == "error: kitchen: the broker is away\n"
+    assert "mqtt mail:587: the broker is away" in run("--test-alert")[1]
+
+
+def test_a_hub_without_channels_is_bad_input_and_one_that_is_away_is_exit_code_5(world: World, run: Any) -> None:
+    code, out, err = run("--test-alert", "--json")
+    assert (code, json.loads(out)["hubs"][0]["channels"]) == (2, [])
+    assert "no channel of alerts is there" in err
+    world.jetson.is_up = False
+    code, out, err = run("--test-alert")
+    assert (code, out) == (5, "")
+    assert "the hub does not answer" in err
+
+
+def test_a_series_and_a_trial_do_not_go_together(world: World, run: Any) -> None:
+    code, _, err = run("--test-alert", "--series", "board-1")
+    assert code == 2
+    assert "leave one out" in err

@@ -55,7 +55,8 @@ def test_a_hub_is_alive_and_ready_without_a_token(client: TestClient) -> None:
     assert client.get("/health").json()["status"] == "alive"
     answer = client.get("/ready")
     assert answer.status_code == 200
-    assert answer.json()["parts"] == dict.fromkeys(["jobs", "store", "models", "forecasts", "boards", "monitor"], "up")
+    names = ["jobs", "store", "models", "forecasts", "boards", "monitor", "alerts"]
+    assert answer.json()["parts"] == dict.fromkeys(names, "up")
 
 
 def test_a_hub_without_a_model_or_with_a_broken_store_is_not_ready(client: TestClient, parts: Parts) -> None:

@@ -180,8 +180,8 @@ def test_the_address_is_the_one_that_the_hub_wrote_if_it_chose_it(tmp_path: Path
     found = Settings.model_validate({"root": tmp_path, "rest": {"port": 0}})
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "hub.url").write_text("http://127.0.0.1:4711", encoding="utf-8")
-    assert module.url_of(found) == "http://127.0.0.1:4711"
-    assert module.url_of(settings(tmp_path)) == "http://127.0.0.1:8484"
+    assert found.url == "http://127.0.0.1:4711"
+    assert settings(tmp_path).url == "http://127.0.0.1:8484"
 
 
 def running(**fields: Any) -> dict[str, Any]:

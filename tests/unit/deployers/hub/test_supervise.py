@@ -13,6 +13,7 @@ import pytest
 
 from deployers.exceptions import DeploymentRunning
 from deployers.hub import supervise as module
+from deployers.hub.settings import Settings
 from deployers.hub.supervise import RotatingLog, Supervisor
 
 
@@ -171,9 +172,19 @@ def test_a_full_disk_loses_lines_and_not_the_hub(tmp_path: Path) -> None:
 
 
 def test_the_command_is_this_python_with_the_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from deployers.hub.settings import Settings
-
     seen: list[list[str]] = []
     monkeypatch.setattr(module.Supervisor, "run", lambda self: seen.append(self._command) or 0)
     assert module.supervise(Settings(root=tmp_path), Path("hub.toml")) == 0
     assert seen == [[sys.executable, "-m", "deployers.hub", "serve", "--config", str(Path("hub.toml").resolve())]]
+
+
+def test_the_hub_is_given_the_variables_beside_its_configuration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "hub.env"
+    path.write_text("EDGELOOP_TRAIN_URL=here\n")
+    path.chmod(0o600)
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+    monkeypatch.setattr(module.Supervisor, "run", lambda _: 0)
+    module.supervise(Settings(root=tmp_path), tmp_path / "hub.toml")
+    assert os.environ["EDGELOOP_TRAIN_URL"] == "here"

@@ -141,3 +141,9 @@ async def test_a_reading_costs_no_more_after_two_months_than_after_one(field: Fi
     first, last = max(costs[month : month + EVENTS_A_DAY]), max(costs[-EVENTS_A_DAY:])
     assert last <= first * 1.1
     assert len(watch.dump()) < 20_000
+
+
+async def test_every_series_is_seen_in_the_order_of_names(field: Field) -> None:
+    for name in ("b", "a"):
+        await field.arrive(islice(Site(days=1, series=name).events(), 20))
+    assert [each.series for each in await (await field.monitor()).seen()] == ["a", "b"]

@@ -80,3 +80,24 @@ def test_of_a_series_without_forecasts_nothing_is_claimed() -> None:
     assert next(each for each in shown["findings"] if each["test"] == "skill")["reason"] == (
         "no complete day with forecasts yet"
     )
+
+
+def test_who_follows_every_test_is_not_shown_what_a_faulty_sensor_spoils() -> None:
+    site = Site(days=40, worse=1.2, worse_from=20)
+    watch = watched(Watch(RULES, lambda _: Model(CADENCE_MS)), site.events())
+    now = (watch.state.last_ms or 0) + 1000
+    found = told.seen("board-1", watch, now)
+    assert (found.series, found.row) == ("board-1", told.row("board-1", watch, now))
+    assert {each.test: each.level for each in found.findings}["skill"] == "alarm"
+    assert found.heard_ms == watch.state.last_ms
+    assert found.celsius == pytest.approx(site.celsius()[-1], abs=1e-6)
+    later = [now - 1000 + step * CADENCE_MS for step in range(1, 300)]
+    watched(watch, iter([StoredReading(0, "board-1", time_ms, 20_000_000, time_ms + 1000) for time_ms in later]))
+    tests = {each.test: each.level for each in told.seen("board-1", watch, later[-1] + 2000).findings}
+    assert tests["stuck"] != "ok"
+    assert "skill" not in tests
+
+
+def test_a_series_without_readings_has_none() -> None:
+    found = told.seen("board-1", Watch(RULES, lambda _: None), 1)
+    assert (found.heard_ms, found.celsius, found.row["state"]) == (None, None, "ok")

@@ -54,9 +54,9 @@ def test_a_second_upgrade_changes_nothing(url: str) -> None:
 def test_a_database_of_a_newer_hub_is_refused_and_left_alone(url: str) -> None:
     Database(url).upgrade()
     changed(url, "UPDATE alembic_version SET version_num = '9999'")
-    with pytest.raises(InputError, match=r"revision '9999', newer than '0002'.*deploy a newer hub"):
+    with pytest.raises(InputError, match=r"revision '9999', newer than '0003'.*deploy a newer hub"):
         asyncio.run(Store(url).open())
-    changed(url, "UPDATE alembic_version SET version_num = '0002'")
+    changed(url, "UPDATE alembic_version SET version_num = '0003'")
     asyncio.run(_use(url))
 
 
