@@ -150,6 +150,8 @@ class FakeJetson(Ours):
         self.is_up, self.installed_at, self.free = True, 0, 1 << 30
         self.monitored: dict[str, dict[str, Any]] = {}
         self.channels: list[dict[str, Any]] = []
+        self.retraining: dict[str, Any] = {}
+        self.retrained: list[tuple[str, ...]] = []
         self.lock = threading.Lock()
         for folder in ("incoming", "data/models", "run"):
             (root / folder).mkdir(parents=True)
@@ -231,6 +233,14 @@ class FakeJetson(Ours):
         failed = [each["error"] for each in self.channels if not each["ok"]]
         found = {"channels": self.channels}
         return ({**found, "error": "; ".join(failed)}, AWAY) if failed else (found, 0)
+    def _retraining(self, _: tuple[str, ...]) -> tuple[dict[str, Any], int]:
+        return self.retraining, 0
+
+    def _retrain(self, words: tuple[str, ...]) -> tuple[dict[str, Any], int]:
+        self.retrained.append(words)
+        if words[0] not in self.monitored:
+            return {"error": f"series {words[0]!r} has no readings here"}, 2
+        return {"id": len(self.retrained), "series": words[0], "state": "running"}, 0
 
     def _install(self, words: tuple[str, ...]) -> tuple[dict[str, Any], int]:
         folder, back = Path(words[0]), option(words, "--way-back-for")

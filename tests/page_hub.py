@@ -17,11 +17,13 @@ from typing import TYPE_CHECKING, Any
 import uvicorn
 from fastapi import FastAPI, HTTPException
 
+from deployers.exceptions import Conflict
 from deployers.hub import problems
 from deployers.hub.auth import PRINCIPAL, Token, Tokens, bearer, require
+from deployers.hub.examples import RETRAINING, STANDING
 from deployers.hub.monitor import told
 from deployers.hub.monitor.watch import Model, Watch
-from deployers.hub.routes import monitor, page
+from deployers.hub.routes import monitor, page, retraining
 from deployers.hub.store import SeriesView, StoredForecast
 from deployers.protocol.messages import BoardState, Hello, Reading, SlotState
 from tests.monitoring import CADENCE_MS, RULES, Site, watched
@@ -160,6 +162,36 @@ def decayed() -> FakeMonitor:
 
 
 @dataclass
+class FakeRetrainer:
+    """What was asked of the training side: nothing, until a test or a person asks.
+
+    Attributes:
+        enabled: whether it retrains.
+        rows: requests, the newest first.
+        refuses: why a person's request is not taken.
+    """
+
+    enabled: bool = False
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    refuses: str = ""
+
+    async def standing(self) -> dict[str, Any]:
+        one: dict[str, Any] = {**STANDING["series"][0], "cooldown_until_ms": None}  # type: ignore[index]
+        now = now_ms()
+        given_ = {"enabled": self.enabled, "now_ms": now, "requests": self.rows}
+        return {**STANDING, **given_, "series": [{**one, "next_ms": now + 90 * 3_600_000}]}
+
+    async def ask(self, series: str, reason: str, by: str, *, force: bool = False) -> SimpleNamespace:
+        if self.refuses:
+            raise Conflict(self.refuses)
+        fresh = {"id": len(self.rows) + 1, "state": "running", "ended_ms": None, "answer": None}
+        about = {"series": series, "trigger": "person", "reason": reason, "asked_ms": now_ms(), "started_ms": now_ms()}
+        row = {**RETRAINING, **fresh, **about, "numbers": {"by": by, "force": force}}
+        self.rows.insert(0, row)
+        return SimpleNamespace(as_dict=lambda: row)
+
+
+@dataclass
 class FakeHub:
     """What the page's routes ask for; `jobs_asked` is what was asked of it."""
 
@@ -171,6 +203,7 @@ class FakeHub:
     refuses: str = ""
     viewing: Any = None
     monitor: FakeMonitor = field(default_factory=FakeMonitor)
+    retraining: FakeRetrainer = field(default_factory=FakeRetrainer)
 
     @property
     def boards(self) -> SimpleNamespace:
@@ -226,6 +259,7 @@ def application(hub: Any) -> FastAPI:
     problems.install(app)
     app.include_router(page.router)
     app.include_router(monitor.router)
+    app.include_router(retraining.router)
 
     @app.post("/deploy", status_code=202, dependencies=[require("deploy")])
     async def deploy(body: dict[str, Any]) -> dict[str, Any]:

@@ -33,6 +33,7 @@ from deployers.hub.limits import Door
 from deployers.hub.live import Live
 from deployers.hub.metrics import Metrics
 from deployers.hub.monitor.service import Monitor
+from deployers.hub.retraining.service import Retrainer
 from deployers.hub.rollout import ConfirmedSince, Rollout
 from deployers.hub.sink import HubSink
 from deployers.hub.store import Retention, Store
@@ -69,6 +70,7 @@ ROUTES = (
     "train",
     "monitor",
     "alerts",
+    "retraining",
     "health",
 )
 # Parts that start at once are up before the first request is read.
@@ -107,22 +109,25 @@ def assemble(settings: Settings, **parts: Unpack[Parts]) -> Hub:
     live = parts.get("live") or Live(catalogue, store)
     sink = HubSink(store, live, catalogue, metrics)
     boards = parts.get("boards") or _boards(settings, sink)
-    confirmed = ConfirmedSince(settings.root / "data" / "boards.json")
     monitor = Monitor(store, catalogue, settings.monitor)
+    jobs = parts.get("jobs") or Jobs(settings.root / "data" / "jobs")
+    training = parts.get("training") or Training(settings)
+    confirmed = ConfirmedSince(settings.root / "data" / "boards.json")
     return Hub(
         settings=settings,
         store=store,
         catalogue=catalogue,
         live=live,
         boards=boards,
-        jobs=parts.get("jobs") or Jobs(settings.root / "data" / "jobs"),
+        jobs=jobs,
         metrics=metrics,
         tokens=parts.get("tokens") or Tokens.load(settings.path(settings.auth.tokens)),
         sink=sink,
         rollout=Rollout(catalogue, boards, store, live, confirmed, settings.boards.test_seconds),
-        training=parts.get("training") or Training(settings),
+        training=training,
         monitor=monitor,
         alerts=Alerts(settings, store, monitor),
+        retraining=Retrainer(store, monitor, training, jobs, settings.retraining),
         started_ms=time.time_ns() // 1_000_000,
     )
 
@@ -193,6 +198,7 @@ def _starts(hub: Hub) -> list[tuple[str, Callable[[], Awaitable[Any]]]]:
         ("boards", hub.boards.start),
         ("monitor", hub.monitor.start),
         ("alerts", hub.alerts.start),
+        ("retraining", hub.retraining.start),
     ]
 
 
@@ -200,6 +206,7 @@ def _stops(hub: Hub) -> list[tuple[str, Callable[[], Awaitable[Any]]]]:
     return [
         ("jobs", hub.jobs.close),
         ("alerts", hub.alerts.stop),
+        ("retraining", hub.retraining.stop),
         ("monitor", hub.monitor.stop),
         ("boards", hub.boards.stop),
         ("forecasts", hub.live.stop),

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from deployers.hub.live import Live
     from deployers.hub.metrics import Metrics
     from deployers.hub.monitor.service import Monitor
+    from deployers.hub.retraining.service import Retrainer
     from deployers.hub.rollout import Rollout
     from deployers.hub.settings import Settings
     from deployers.hub.sink import HubSink
@@ -38,6 +39,7 @@ class Hub:
         training: asks the training side to run.
         monitor: watches errors and sensors.
         alerts: tells what the monitor finds.
+        retraining: asks the training side by itself, and keeps what came of it.
         viewing: what viewers of the page are shown; made when the first one comes.
         started_ms: when the process began, ms since 1970-01-01.
         fatal: why the hub cannot start, whoever waits.
@@ -57,6 +59,7 @@ class Hub:
     training: Training
     monitor: Monitor
     alerts: Alerts
+    retraining: Retrainer
     viewing: Viewing | None = None
     started_ms: int = 0
     states: dict[str, str] = field(default_factory=dict)

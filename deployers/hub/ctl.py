@@ -235,6 +235,21 @@ def test_alert(client: HubClient) -> dict[str, Any]:
     return found
 
 
+def retraining(client: HubClient) -> dict[str, Any]:
+    """What is allowed, and the last requests for retraining."""
+    return client.get("/retraining")
+
+
+@ctl.command()
+@click.argument("series")
+@click.option("--because", required=True, help="Why, in one line.")
+@click.option("--force", is_flag=True, help="Although it cools down, or its sensor is at fault.")
+@printed
+def retrain(client: HubClient, series: str, because: str, *, force: bool) -> dict[str, Any]:
+    """Have the model of a series trained again; it may have to wait for another one."""
+    return client.post("/retraining", {"series": series, "reason": because, "force": force})
+
+
 @ctl.command()
 @click.argument("job")
 @printed

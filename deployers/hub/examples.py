@@ -101,6 +101,55 @@ CHANNEL = {
     "last_error": "mail server 'mail.example.org:587' does not take it (connection refused): look at [alerts.smtp], …",
 }
 TRIED = {"channel": "smtp", "server": "mail.example.org:587", "ok": True, "error": None}
+RETRAINING = {
+    "id": 7,
+    "series": "board-1",
+    "trigger": "alarm",
+    "cause": "skill of version 3 since 1714521600000",
+    "reason": "skill 0.201 of version 3 on the board, 0.371 expected; deficit 4.31, threshold 4.07",
+    "numbers": {"test": "skill", "version": 3, "cusum": 4.31, "threshold_alarm": 4.07},
+    "asked_ms": 1714564800000,
+    "started_ms": 1714564800020,
+    "ended_ms": 1714564980000,
+    "state": "done",
+    "job": "20240501T120000-1a2b3c4d",
+    "reading_id": 4711,
+    "answer": {
+        "challenger": {
+            "model": "temperature-forecaster",
+            "version": "4",
+            "alias": "challenger",
+            "dataset": "temperature:9",
+            "release_dir": "/var/lib/edgeloop/release",
+            "test": {"mae": 0.1388, "rmse": 0.2867},
+            "baselines": {"persistence": {"mae": 0.1817, "rmse": 0.4271}},
+            "promotion": {"promoted": False, "reason": "RMSE 0.2867 °C, the champion's 0.2851 °C"},
+        },
+        "reason": "",
+    },
+}
+STANDING = {
+    "enabled": True,
+    "now_ms": 1714565000000,
+    "budget": {"per_week": 3, "used": 1, "left": 2, "free_ms": None},
+    "running": None,
+    "waiting": [],
+    "series": [
+        {
+            "series": "board-1",
+            "allowed": False,
+            "why_not": "'board-1' cools down for 24.0 h more (cooldown_hours)",
+            "due": None,
+            "reason": "",
+            "last_started_ms": 1714564800020,
+            "cooldown_until_ms": 1714651380000,
+            "next_ms": None,
+            "days": 40,
+            "fresh_readings": 1,
+        }
+    ],
+    "requests": [RETRAINING],
+}
 METRICS = 'edgeloop_requests_total{method="POST",route="/predict",status="200"} 1523.0\nedgeloop_boards_online 2.0\n'
 ONE_BOARD = {**JOB, "kind": "forward", "about": {"board": "board-1", "version": 3}}
 
@@ -127,6 +176,8 @@ ANSWERS: dict[tuple[str, str], Any] = {
     ("/deploy", "post"): JOB,
     ("/rollback", "post"): {**JOB, "kind": "rollback"},
     ("/train", "post"): {**JOB, "kind": "train", "about": {"parameters": {"horizon": 6}}},
+    ("/retraining", "get"): STANDING,
+    ("/retraining", "post"): {**RETRAINING, "state": "running", "ended_ms": None, "answer": None},
     ("/jobs", "get"): {"jobs": [{**JOB, "log": []}]},
     ("/jobs/{number}", "get"): JOB,
     ("/health", "get"): {"status": "alive", "revision": "0f4c2a9b1d7e6a53", "started_ms": 1714564800000},

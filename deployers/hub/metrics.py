@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
@@ -118,14 +119,25 @@ class Metrics:
             "alerts_last_success_timestamp_seconds", "When a channel last took something.", ["channel"], **given
         )
         self._live_error = Gauge("monitor_error_celsius", "MAE of the last days.", ["series", "of"], **given)
+        self._retrainings = Gauge("retraining_requests", "Requests for retraining, by state.", ["state"], **given)
+        self._budget = Gauge("retraining_budget", "Retrainings of the week, used and left.", ["figure"], **given)
 
-    def exposition(self, hub: Hub, watched: Sequence[dict[str, Any]] = ()) -> bytes:
+    def exposition(
+        self,
+        hub: Hub,
+        watched: Sequence[dict[str, Any]] = (),
+        retraining: Mapping[str, Mapping[str, int]] = MappingProxyType({}),
+    ) -> bytes:
         """All figures in Prometheus' text format; those of other parts are asked for now.
 
         Args:
             hub: whose.
             watched: rows of the monitor, those in trouble first.
+            retraining: requests by state and the budget; empty where the hub does not retrain.
         """
+        for gauge, name in ((self._retrainings, "requests"), (self._budget, "budget")):
+            for label, count in retraining.get(name, {}).items():
+                gauge.labels(label).set(count)
         self._watch(watched[:SERIES_MAX])
         self._channels(hub.alerts.channels())
         devices = hub.boards.devices()

@@ -25,7 +25,7 @@ TAGS = (
     ("devices", "Boards behind this hub, one by one."),
     ("monitor", "Whether models and sensors in the field are well, and who is told when they are not."),
     ("deployment", "A version on to the boards, and back."),
-    ("training", "Asking the training side to run."),
+    ("training", "Asking the training side to run, by hand and by itself."),
     ("jobs", "Work that takes longer than a request."),
     ("state", "Health, readiness, figures."),
 )

@@ -154,6 +154,28 @@ class MonitorSection(_Section):
         return self
 
 
+class RetrainingSection(_Section):
+    """When the hub asks the training side by itself; `train` says how."""
+
+    enabled: bool = Field(default=False, description="ask for retraining by itself, and when a person says so")
+    on_alarm: bool = Field(default=True, description="when the monitor finds decayed skill, or drift held for 14 days")
+    every_days: Annotated[float, Field(ge=0, le=365, allow_inf_nan=False)] = Field(
+        0.0, description="so many days after the last retraining of a series; 0: never"
+    )
+    new_readings: Annotated[int, Field(ge=0, le=1_000_000_000)] = Field(
+        0, description="after so many readings of a series since its last retraining; 0: never"
+    )
+    cooldown_hours: Annotated[float, Field(ge=0, le=8760, allow_inf_nan=False)] = Field(
+        24.0, description="from the end of a retraining to the next of the same series"
+    )
+    per_week: Annotated[int, Field(ge=0, le=100)] = Field(
+        3, description="retrainings of this hub in any seven days; a person may ask for more"
+    )
+    least_days: Annotated[int, Field(ge=0, le=365)] = Field(
+        28, description="days of which a series must have readings; less leaves no test part worth the name"
+    )
+
+
 class AuthSection(_Section):
     """Who may do what."""
 
@@ -172,6 +194,7 @@ class Settings(_Section):
     train: TrainSection = TrainSection()
     monitor: MonitorSection = MonitorSection()
     alerts: AlertsSection = AlertsSection()
+    retraining: RetrainingSection = RetrainingSection()
     auth: AuthSection = AuthSection()
 
     @model_validator(mode="after")
@@ -191,6 +214,7 @@ class Settings(_Section):
         """
         settings = cls.parse(_text(path), path.resolve())
         settings.require_safe()
+        settings.require_trainable()
         if urlsplit(settings.store.url).password or settings.alerts.webhook is not None:
             require_private(path)
         return settings
@@ -234,6 +258,26 @@ class Settings(_Section):
         if not url.startswith(SQLITE) or url in {SQLITE, f"{SQLITE}:memory:"}:
             return url
         return SQLITE + str(self.root / url.removeprefix(SQLITE))
+
+    def require_trainable(self) -> None:
+        """Refuse retraining that nothing would do, or that nothing could ask for.
+
+        Raises:
+            InputError: it is enabled without a training side, or on alarms of a monitor that is switched off.
+        """
+        wanted = self.retraining
+        if wanted.enabled and self.train.kind == "none":
+            msg = (
+                "retraining.enabled is true and train.kind is 'none', expected a training side: "
+                "give [train] kind command, webhook or zenml, or retraining.enabled = false"
+            )
+            raise InputError(msg)
+        if wanted.enabled and wanted.on_alarm and not self.monitor.enabled:
+            msg = (
+                "retraining.on_alarm is true and monitor.enabled is false, expected a monitor that alarms: "
+                "give monitor.enabled = true, or retraining.on_alarm = false"
+            )
+            raise InputError(msg)
 
     def require_safe(self) -> None:
         """Refuse to listen where tokens and readings could be overheard.

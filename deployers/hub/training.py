@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -17,7 +18,7 @@ from deployers.exceptions import GateFailed, InputError, ServiceUnavailable
 from deployers.processes import bound
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from deployers.hub.jobs import Job
     from deployers.hub.settings import Settings, TrainSection
@@ -32,6 +33,10 @@ READ_BYTES = 4096
 AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
 # What a training command is given of the hub's environment; secrets of the hub stay with the hub.
 PASSED = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "EDGELOOP_HOME", "ZENML_CONFIG_PATH", "MLFLOW_TRACKING_URI")
+
+NO_VARIABLES: Mapping[str, str] = MappingProxyType({})
+# No two trainings run at once: this is what the job of one holds.
+TRAINING = "training"
 
 
 class Training:
@@ -68,24 +73,36 @@ class Training:
         elif self._train.kind == "zenml":
             self._headers()
 
-    async def run(self, job: Job, parameters: dict[str, Any]) -> dict[str, Any]:
+    async def run(
+        self,
+        job: Job,
+        parameters: dict[str, Any],
+        variables: Mapping[str, str] = NO_VARIABLES,
+        heard: Callable[[bytes], None] = lambda _: None,
+    ) -> dict[str, Any]:
         """Do it.
+
+        Args:
+            job: takes what is said meanwhile.
+            parameters: for a webhook or a trigger.
+            variables: of the environment, for a command.
+            heard: called with all that a command prints, as it comes.
 
         Raises:
             GateFailed: the training side ran, and says that it failed.
             ServiceUnavailable: it cannot be started, does not answer, or takes too long.
         """
         if self._train.kind == "command":
-            return await self._command(job)
+            return await self._command(job, variables, heard)
         return await self._call(job, parameters)
 
-    async def _command(self, job: Job) -> dict[str, Any]:
+    async def _command(self, job: Job, variables: Mapping[str, str], heard: Callable[[bytes], None]) -> dict[str, Any]:
         program, *arguments = self._train.command
         job.say(f"runs {program}")
-        process = await self._start([self._program(), *arguments])
+        process = await self._start([self._program(), *arguments], variables)
         try:
             async with asyncio.timeout(self._train.seconds):
-                await asyncio.gather(_follow(process, job, self._train.log_bytes), process.wait())
+                await asyncio.gather(_follow(process, job, self._train.log_bytes, heard), process.wait())
         except TimeoutError:
             msg = (
                 f"training took longer than {self._train.seconds:g} s and was ended: raise train.seconds, or train less"
@@ -94,18 +111,19 @@ class Training:
         finally:
             await _end(process)
         if process.returncode:
+            job.result = {"exit_code": process.returncode}
             msg = f"training ended with exit code {process.returncode}, expected 0: read the log of this job"
             raise GateFailed(msg)
         return {"exit_code": 0}
 
-    async def _start(self, command: list[str]) -> asyncio.subprocess.Process:
+    async def _start(self, command: list[str], variables: Mapping[str, str]) -> asyncio.subprocess.Process:
         """A process in a group of its own, which ends when the hub does, even if the hub is killed."""
         environment = {name: self._environment[name] for name in PASSED if name in self._environment}
         try:
             return await asyncio.create_subprocess_exec(
                 *bound(command, os.getpid()),
                 cwd=self._folder,
-                env=environment,
+                env={**environment, **variables},
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.STDOUT,
@@ -152,11 +170,14 @@ class Training:
         return {"Authorization": f"Bearer {token}"} if token else {}
 
 
-async def _follow(process: asyncio.subprocess.Process, job: Job, bytes_max: int) -> None:
+async def _follow(
+    process: asyncio.subprocess.Process, job: Job, bytes_max: int, heard: Callable[[bytes], None]
+) -> None:
     """Note what a process writes, up to a bound; the rest is read, so that it does not stand still, and left out."""
     assert process.stdout is not None  # noqa: S101 - it was asked for
     left, rest = bytes_max, b""
     while data := await process.stdout.read(READ_BYTES):
+        heard(data)
         if left <= 0:
             continue
         left -= len(data)

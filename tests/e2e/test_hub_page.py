@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from deployers.hub.examples import RETRAINING
 from deployers.hub.routes import page
 from tests.page_hub import HOSTILE, FakeHub, Server, application, celsius, decayed, serving
 from tests.page_visits import SHOWN, STEPS, look, visit
@@ -268,6 +269,7 @@ def test_waits_grow_while_the_hub_is_away_and_a_click_ends_them(tab: Tab, server
 def test_the_page_fits_and_can_be_read(tab: Tab, server: Server, hub: FakeHub, width: int, height: int) -> None:
     hub.begin("deploy", {"version": 9, "boards": ["board-1", "board-2"]})
     hub.monitor = decayed()
+    hub.retraining.enabled, hub.retraining.rows = True, [RETRAINING]
     tab.size(width, height, mobile=width < 500)
     visit(tab, server, "deployer")
     tab.wait(f"innerWidth === {width}")

@@ -51,6 +51,7 @@ class Served:
 
     root: Path
     settings: str = SETTINGS
+    program: str = SERVE
     process: subprocess.Popen[bytes] = field(init=False)
 
     @property
@@ -74,7 +75,7 @@ class Served:
     def start(self) -> None:
         with (self.root / "log").open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-c", SERVE, str(self.config)], stdout=log, stderr=log, stdin=subprocess.DEVNULL
+                [sys.executable, "-c", self.program, str(self.config)], stdout=log, stderr=log, stdin=subprocess.DEVNULL
             )
         until(self.is_up, lambda: self.log)
 

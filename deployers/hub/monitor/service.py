@@ -20,7 +20,7 @@ from deployers.hub.monitor.models import limits_of
 from deployers.hub.monitor.pairing import FORECASTS_HELD, READINGS_HELD
 from deployers.hub.monitor.sensors import Limits
 from deployers.hub.monitor.skill import DAY_MS, of_release
-from deployers.hub.monitor.watch import Model, Rules, Watch
+from deployers.hub.monitor.watch import Findings, Model, Rules, Watch
 from deployers.hub.store.watching import Arrivals, Cursor, DaySums, Remembered
 from deployers.protocol.image import TensorKind, TensorType
 
@@ -120,6 +120,11 @@ class Monitor:
             now = self._now_ms()
             return await asyncio.to_thread(lambda: [told.seen(*each, now) for each in sorted(self._watches.items())])
 
+    async def findings(self) -> dict[str, Findings]:
+        """What every test says of every series now."""
+        async with self._turning:
+            return {name: _findings(watch, self._now_ms()) for name, watch in self._watches.items()}
+
     async def device(self, series: str) -> dict[str, Any]:
         """One series with its tests and its last days.
 
@@ -216,6 +221,11 @@ class Monitor:
 
     def _now_ms(self) -> int:
         return round(self._clock() * 1000)
+
+
+def _findings(watch: Watch, now_ms: int) -> Findings:
+    window = watch.window(watch.judged)
+    return Findings(watch.findings(now_ms), watch.state.last_ms, window.version if window is not None else None)
 
 
 def _model(catalogue: Catalogue, version: int) -> Model:

@@ -48,6 +48,20 @@ class Model(NamedTuple):
     limits: tuple[float, float] | None = None
 
 
+class Findings(NamedTuple):
+    """What every test says of a series.
+
+    Attributes:
+        findings: one a test.
+        last_ms: time of the newest reading.
+        version: whose forecasts are judged; None where there are none.
+    """
+
+    findings: list[Finding]
+    last_ms: int | None
+    version: int | None
+
+
 class Rules(NamedTuple):
     """When there is trouble: of the test of skill, and what a sensor may measure."""
 

@@ -71,6 +71,20 @@ export function monitoredSeries(series) {
   return ask(`/monitor/${series.split("/").map(encodeURIComponent).join("/")}`);
 }
 
+/** What may be retrained and why not, and the last requests. */
+export function retrainings() {
+  return ask("/retraining");
+}
+
+/** Have the model of a series trained again; the request. */
+export function retrain(series, reason) {
+  return ask("/retraining", {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify({ series, reason }),
+  });
+}
+
 /** Start a deployment of an installed version to every board; the job. */
 export function deploy(version) {
   return ask("/deploy", {

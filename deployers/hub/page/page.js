@@ -5,6 +5,7 @@ import { Actions } from "./actions.js";
 import { Chart, chartText, loadLibrary } from "./chart.js";
 import { lastRows, merged } from "./lines.js";
 import { Monitor } from "./monitor.js";
+import { Retraining } from "./retraining.js";
 import { element, say } from "./table.js";
 import { devicesTable, jobsTable, lastTable, leadsTable, modelsTable, versionsTable } from "./tables.js";
 import { celsius, clock, degrees, moment, span } from "./words.js";
@@ -34,6 +35,7 @@ const page = {
 const now = () => page.answer.now_ms;
 const actions = new Actions(tell, () => ask());
 const monitor = new Monitor();
+const retraining = new Retraining(tell, () => page.answer.role === "deploy");
 const tables = {
   devices: devicesTable(now),
   models: modelsTable(mayDeploy, (version) => actions.deploy(version, page.answer.devices_online)),
@@ -141,6 +143,7 @@ function show(answer, since) {
   showTables(answer);
   showNames(answer);
   monitor.follow(answer.chosen?.series ?? null);
+  retraining.follow(answer.chosen?.series ?? null);
   return showSeries(answer.chosen, since);
 }
 

@@ -42,7 +42,8 @@ async def ready(hub: TheHub) -> JSONResponse:
 @router.get("/metrics", tags=["state"], dependencies=[require("read")])
 async def figures(hub: TheHub) -> Response:
     """Everything that is counted, for Prometheus."""
-    return Response(hub.metrics.exposition(hub, await hub.monitor.devices()), media_type=metrics.MEDIA)
+    watched, retraining = await hub.monitor.devices(), await hub.retraining.figures()
+    return Response(hub.metrics.exposition(hub, watched, retraining), media_type=metrics.MEDIA)
 
 
 @router.get("/jobs", tags=["jobs"], dependencies=[require("read")])

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from deployers.hub.auth import require
 from deployers.hub.context import TheHub  # noqa: TC001 - FastAPI reads annotations when it starts
+from deployers.hub.training import TRAINING
 
 if TYPE_CHECKING:
     from deployers.hub.jobs import Job
@@ -37,4 +38,4 @@ async def train(hub: TheHub, wanted: Annotated[Training | None, Body()] = None) 
     async def work(job: Job) -> dict[str, Any]:
         return await hub.training.run(job, parameters)
 
-    return (await hub.jobs.start("train", {"parameters": parameters}, work, {"training"})).as_dict()
+    return (await hub.jobs.start("train", {"parameters": parameters}, work, {TRAINING})).as_dict()

@@ -9,6 +9,7 @@ writes.py      what it executes
 queries.py     what is read
 watching.py    what the monitor reads and keeps
 alerting.py    what alerts have told
+retrainings.py what was asked of the training side
 store.py       `Store`
 """
 

@@ -105,3 +105,24 @@ alert_told = Table(
     Column("told_ms", BigInteger, nullable=False),
     Column("heard_ms", BigInteger, nullable=True),
 )
+
+# What was asked of the training side, by whom and why, and what came of it. `numbers` and `answer` are JSON; `cause`
+# names what asked, so that one alarm is not answered twice; `reading_id` is the last reading there was at the start.
+retraining = Table(
+    "retraining",
+    metadata,
+    Column("id", BIG, primary_key=True),
+    Column("series_id", BigInteger, ForeignKey("series.id"), nullable=False, index=True),
+    Column("trigger", Text, nullable=False),
+    Column("cause", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("numbers", Text, nullable=False),
+    Column("asked_ms", BigInteger, nullable=False),
+    Column("started_ms", BigInteger),
+    Column("ended_ms", BigInteger),
+    Column("state", Text, nullable=False),
+    Column("job", Text),
+    Column("reading_id", BigInteger),
+    Column("answer", Text),
+    sqlite_autoincrement=True,
+)

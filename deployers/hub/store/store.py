@@ -10,7 +10,7 @@ from dataclasses import astuple
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from deployers.exceptions import ServiceUnavailable
-from deployers.hub.store import alerting, queries, watching, writes
+from deployers.hub.store import alerting, queries, retrainings, watching, writes
 from deployers.hub.store.database import Database
 from deployers.hub.store.records import Expired, Filter, Retention
 from deployers.hub.store.writer import Writer
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from deployers.hub.store.alerting import Key, Told
     from deployers.hub.store.records import Kept, Place, SeriesView, StoredForecast, StoredReading
+    from deployers.hub.store.retrainings import Retraining
     from deployers.hub.store.watching import Arrivals, Cursor, DaySums, Remembered
     from deployers.hub.store.writer import Counters
     from deployers.protocol.messages import Reading
@@ -266,11 +267,33 @@ class Store:
         Raises:
             ServiceUnavailable: as `keep_readings` does.
         """
-        await self._write(writes.Execute(lambda connection: watching.remember(connection, kept)))
+        await self.change(lambda connection: watching.remember(connection, kept))
+
+    async def retrainings(self, last: int) -> list[Retraining]:
+        """What was asked of the training side, the newest first, with what came of it."""
+        return await self.find(lambda found: retrainings.newest(found, last))
+
+    async def find(self, query: Callable[[Connection], Found]) -> Found:
+        """What a query of a part finds that keeps a table of its own, in one transaction.
+
+        Raises:
+            ServiceUnavailable: the database does not answer.
+        """
+        return await self._read(query)
+
+    async def change(self, statements: Callable[[Connection], Found]) -> Found:
+        """What statements of such a part give, after their COMMIT; all of them are done, or nothing.
+
+        Raises:
+            ServiceUnavailable: as `keep_readings` does.
+            DeployerError: what they refuse, before they have written.
+        """
+        done: Found = await self._write(writes.Execute(statements))
+        return done
 
     async def alerts_told(self, channel: str) -> dict[Key, Told]:
         """What a channel of alerts has told, and has not told to be well again."""
-        return await self._read(lambda found: alerting.told(found, channel))
+        return await self.find(lambda found: alerting.told(found, channel))
 
     async def keep_told(self, channel: str, changed: Mapping[Key, Told | None]) -> None:
         """Keep what a channel of alerts has told; None of what is well again.
@@ -278,7 +301,7 @@ class Store:
         Raises:
             ServiceUnavailable: as `keep_readings` does.
         """
-        await self._write(writes.Execute(lambda connection: alerting.keep(connection, channel, changed)))
+        await self.change(lambda connection: alerting.keep(connection, channel, changed))
 
     def _open_writer(self) -> Writer:
         if self._writer is None:

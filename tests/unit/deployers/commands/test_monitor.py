@@ -10,6 +10,7 @@ import pytest
 
 from deployers import __main__ as main
 from deployers.commands import monitor
+from deployers.hub.examples import RETRAINING, STANDING
 from deployers.hub.monitor import told
 from deployers.hub.monitor.watch import Model, Watch
 from tests.monitoring import CADENCE_MS, RULES, Site, watched
@@ -125,3 +126,70 @@ def test_a_series_and_a_trial_do_not_go_together(world: World, run: Any) -> None
     code, _, err = run("--test-alert", "--series", "board-1")
     assert code == 2
     assert "leave one out" in err
+def test_the_history_of_retraining_is_shown(world: World, run: Any) -> None:
+    refused = {**RETRAINING, "id": 8, "state": "refused", "answer": {"challenger": None, "reason": "test 'stuck'"}}
+    row = {**STANDING["series"][0], "due": "alarm", "reason": "deficit 4.31", "next_ms": 1714651380000}  # type: ignore[index]
+    world.jetson.retraining = {
+        **STANDING, "requests": [refused, RETRAINING], "series": [row],
+        "budget": {"per_week": 1, "used": 1, "left": 0, "free_ms": 1715169600000},
+    }  # fmt: skip
+    code, out, _ = run("kitchen", "--retraining")
+    assert code == 0
+    assert "kitchen: 1 of 1 retrainings of the last seven days used, free again 2024-05-08 12:00 UTC" in out
+    assert "board-1: alarm: deficit 4.31; 'board-1' cools down for 24.0 h more" in out
+    assert "by schedule 2024-05-02 12:03 UTC" in out
+    assert "    8 2024-05-01 12:00 UTC board-1 alarm refused" in out
+    assert "test 'stuck'" in out
+    assert "temperature-forecaster version 4" in out
+    code, out, _ = run("--retraining", "--json")
+    found = json.loads(out)
+    assert (code, found["schema"], found["hubs"][0]["hub"]) == (0, 1, "kitchen")
+    assert found["hubs"][0]["retraining"] == world.jetson.retraining
+
+
+def test_a_hub_that_does_not_retrain_says_so(world: World, run: Any) -> None:
+    world.jetson.retraining = {**STANDING, "enabled": False, "series": [], "requests": []}
+    assert "enabled = true in [retraining]" in run("--retraining")[1]
+
+
+def test_a_person_asks_for_retraining(world: World, run: Any) -> None:
+    code, out, _ = run("kitchen", "--retrain", "board-1", "--because", "the window; rm -rf /", "--force")
+    assert (code, out) == (0, "kitchen: retraining 1 of board-1 is running\n")
+    assert world.jetson.retrained == [("board-1", "--because", "the window; rm -rf /", "--force")]
+    code, out, _ = run("--retrain", "board-1", "--because", "again", "--json")
+    assert json.loads(out)["hubs"][0]["retraining"]["id"] == 2
+    assert world.jetson.retrained[1] == ("board-1", "--because", "again")
+
+
+def test_a_retraining_that_is_refused_is_exit_code_2_and_an_away_hub_5(world: World, run: Any) -> None:
+    code, out, err = run("kitchen", "--retrain", "attic", "--because", "x", "--json")
+    assert code == 2
+    assert json.loads(out)["hubs"][0]["retraining"] is None
+    assert "'attic' has no readings" in json.loads(out)["hubs"][0]["error"]
+    assert err.startswith("error: kitchen:")
+    world.jetson.is_up = False
+    assert run("kitchen", "--retrain", "board-1", "--because", "x")[0] == 5
+    assert run("kitchen", "--retraining")[0] == 5
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("--retrain", "board-1"), "needs --because TEXT"),
+        (("--because", "x"), "belong to --retrain"),
+        (("--force",), "belong to --retrain"),
+    ],
+)
+def test_options_without_their_companion_are_refused(world: World, run: Any, words: tuple[str, ...], says: str) -> None:
+    code, _, err = run(*words)
+    assert (code, world.jetson.retrained) == (2, [])
+    assert says in err
+
+
+def test_only_one_hub_is_asked_to_retrain(world: World, run: Any) -> None:
+    path = world.folder / "inventory.toml"
+    second = INVENTORY.format(root=world.folder / "attic").replace("kitchen", "attic").partition("[[jetson]]")[2]
+    path.write_text(f"{path.read_text()}\n[[jetson]]{second}")
+    code, _, err = run("--retrain", "board-1", "--because", "x")
+    assert (code, world.jetson.retrained) == (2, [])
+    assert "asks one hub and 2 are meant" in err

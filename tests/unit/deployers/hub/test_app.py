@@ -55,7 +55,7 @@ def test_a_hub_is_alive_and_ready_without_a_token(client: TestClient) -> None:
     assert client.get("/health").json()["status"] == "alive"
     answer = client.get("/ready")
     assert answer.status_code == 200
-    names = ["jobs", "store", "models", "forecasts", "boards", "monitor", "alerts"]
+    names = ["jobs", "store", "models", "forecasts", "boards", "monitor", "alerts", "retraining"]
     assert answer.json()["parts"] == dict.fromkeys(names, "up")
 
 

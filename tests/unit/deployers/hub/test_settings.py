@@ -151,3 +151,35 @@ def test_any_value_is_taken_or_refused_in_one_line(section: str, name: str, valu
     except InputError as error:
         assert "\n" not in str(error)  # noqa: PT017 - only where it is refused
         assert len(str(error)) < 500  # noqa: PT017
+
+
+TRAIN = "train = {kind = 'command', command = ['true']}"
+
+
+def test_retraining_is_off_and_has_bounds_by_default(tmp_path: Path) -> None:
+    found = load(tmp_path, "").retraining
+    assert (found.enabled, found.on_alarm, found.every_days, found.new_readings) == (False, True, 0, 0)
+    assert (found.cooldown_hours, found.per_week, found.least_days) == (24, 3, 28)
+
+
+def test_retraining_needs_a_training_side(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"retraining.enabled is true and train.kind is 'none'.*give \[train\]"):
+        load(tmp_path, "retraining.enabled = true")
+    assert load(tmp_path, f"retraining.enabled = true\n{TRAIN}").retraining.enabled
+    assert load(tmp_path, "retraining.every_days = 7").retraining.every_days == 7
+
+
+def test_retraining_on_alarms_needs_a_monitor(tmp_path: Path) -> None:
+    text = f"retraining.enabled = true\nmonitor.enabled = false\n{TRAIN}"
+    with pytest.raises(InputError, match=r"on_alarm is true and monitor.enabled is false.*on_alarm = false"):
+        load(tmp_path, text)
+    assert not load(tmp_path, f"retraining.on_alarm = false\n{text}").retraining.on_alarm
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["every_days = -1", "new_readings = 0.5", "per_week = 101", "cooldown_hours = inf", "least_days = 366", "no = 1"],
+)
+def test_a_wrong_setting_of_retraining_is_named(text: str) -> None:
+    with pytest.raises(InputError, match=rf"'retraining\.{text.split(maxsplit=1)[0]}'"):
+        Settings.parse(f"retraining.{text}", HERE)

@@ -201,3 +201,25 @@ def test_a_refusal_is_not_repeated_and_shows_no_secret(tmp_path: Path, status: i
     assert len(side.asked) == 1
     assert "s3cret" not in str(caught.value)
     assert isinstance(caught.value, DeployerError)
+
+
+def test_variables_reach_a_command_beside_what_it_is_given_anyway(tmp_path: Path) -> None:
+    found, variables = job(), {"EDGELOOP_RETRAIN_SERIES": "board-1; rm -rf /"}
+    code = "import os; print(sorted(name for name in os.environ if not name.startswith('LC_')), os.environ.get('{}'))"
+    training = command(tmp_path, code.format("EDGELOOP_RETRAIN_SERIES"))
+    asyncio.run(training.run(found, {}, variables))
+    assert found.lines[-1] == "['EDGELOOP_RETRAIN_SERIES', 'PATH'] board-1; rm -rf /"
+
+
+def test_all_that_a_command_prints_is_heard_however_little_is_kept(tmp_path: Path) -> None:
+    heard = bytearray()
+    training = command(tmp_path, "print('x' * 5000); print('{}')", log_bytes=1024)
+    asyncio.run(training.run(job(), {}, heard=heard.extend))
+    assert heard == b"x" * 5000 + b"\n{}\n"
+
+
+def test_the_exit_code_of_a_command_that_fails_is_kept(tmp_path: Path) -> None:
+    found = job()
+    with pytest.raises(GateFailed):
+        asyncio.run(command(tmp_path, "raise SystemExit(3)").run(found, {}))
+    assert found.result == {"exit_code": 3}
