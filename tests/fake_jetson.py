@@ -152,6 +152,7 @@ class FakeJetson(Ours):
         self.channels: list[dict[str, Any]] = []
         self.retraining: dict[str, Any] = {}
         self.retrained: list[tuple[str, ...]] = []
+        self.challengers: list[dict[str, Any]] = []
         self.lock = threading.Lock()
         for folder in ("incoming", "data/models", "run"):
             (root / folder).mkdir(parents=True)
@@ -233,6 +234,7 @@ class FakeJetson(Ours):
         failed = [each["error"] for each in self.channels if not each["ok"]]
         found = {"channels": self.channels}
         return ({**found, "error": "; ".join(failed)}, AWAY) if failed else (found, 0)
+
     def _retraining(self, _: tuple[str, ...]) -> tuple[dict[str, Any], int]:
         return self.retraining, 0
 
@@ -241,6 +243,9 @@ class FakeJetson(Ours):
         if words[0] not in self.monitored:
             return {"error": f"series {words[0]!r} has no readings here"}, 2
         return {"id": len(self.retrained), "series": words[0], "state": "running"}, 0
+
+    def _shadow(self, _: tuple[str, ...]) -> tuple[dict[str, Any], int]:
+        return {"challengers": self.challengers, "rules": {}}, 0
 
     def _install(self, words: tuple[str, ...]) -> tuple[dict[str, Any], int]:
         folder, back = Path(words[0]), option(words, "--way-back-for")

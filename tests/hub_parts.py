@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from deployers.exceptions import NotFound
 from deployers.hub.auth import Token, Tokens
@@ -23,6 +23,9 @@ from deployers.hub.store.watching import Arrivals, Cursor, DaySums, Remembered
 from deployers.keeping import Counters
 from deployers.link import LinkLostError
 from deployers.protocol.messages import BoardState, Reading, SlotState
+
+if TYPE_CHECKING:
+    from deployers.hub.store.challenges import StoredChallenge
 
 ROLES = ("read", "write", "deploy")
 STATE = BoardState(SlotState.CONFIRMED, 0, True, True, 1, 1, 0, 5, 9, 0, 64, 0, 4, 0, 12, 1_000)
@@ -49,6 +52,8 @@ class MemoryStore:
     def __init__(self) -> None:
         self.kept: dict[str, dict[int, Reading]] = {}
         self.made: list[StoredForecast] = []
+        self.challengers: dict[int, StoredChallenge] = {}
+        self.days: list[tuple[str, DaySums]] = []
         self.is_open = False
         self.failure: Exception | None = None
         self.counters = SimpleNamespace()
@@ -82,6 +87,18 @@ class MemoryStore:
 
     async def watch_days(self, series: str, since: int) -> list[DaySums]:
         return []
+
+    async def challenges(self) -> list[StoredChallenge]:
+        return [self.challengers[version] for version in sorted(self.challengers)]
+
+    async def keep_challenge(self, kept: StoredChallenge) -> None:
+        await self.check()
+        self.challengers[kept.version] = kept
+
+    async def challenge_days(self, champion: int, challenger: int, since: int) -> list[tuple[str, DaySums]]:
+        await self.check()
+        wanted = {("hub", champion), ("shadow", challenger)}
+        return [(n, d) for n, d in self.days if (d.source, d.version) in wanted and d.day >= since]
 
     async def arrivals(self, after: Cursor, limit: int) -> Arrivals:
         return Arrivals([], [])

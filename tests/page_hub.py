@@ -23,13 +23,19 @@ from deployers.hub.auth import PRINCIPAL, Token, Tokens, bearer, require
 from deployers.hub.examples import RETRAINING, STANDING
 from deployers.hub.monitor import told
 from deployers.hub.monitor.watch import Model, Watch
-from deployers.hub.routes import monitor, page, retraining
+from deployers.hub.routes import monitor, page, retraining, shadow
+from deployers.hub.settings import ShadowSection
+from deployers.hub.shadow.challenge import Challenge
+from deployers.hub.shadow.told import row as challenger_row
 from deployers.hub.store import SeriesView, StoredForecast
 from deployers.protocol.messages import BoardState, Hello, Reading, SlotState
 from tests.monitoring import CADENCE_MS, RULES, Site, watched
+from tests.shadowing import days
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from deployers.hub.shadow.comparing import Compared
 
 START_MS = 1_714_000_800_000  # 2024-04-24 23:20 by the readings' clock
 STEP_MS = 600_000
@@ -153,6 +159,25 @@ class FakeMonitor:
         return told.detail(series, self.watches[series], self.days[series], 0, None)
 
 
+@dataclass
+class FakeShadows:
+    """Challengers that a test has put there."""
+
+    found: list[Challenge] = field(default_factory=list)
+    rules: ShadowSection = field(default_factory=ShadowSection)
+
+    def view(self) -> dict[str, Any]:
+        rows = [challenger_row(each, None, self.rules, {}, "") for each in self.found]
+        return {"challengers": rows, "rules": self.rules.model_dump()}
+
+
+def challenged() -> FakeShadows:
+    """Version 9 beside version 7: better on eight of nine days."""
+    apart = [0.02, 0.03, -0.01, 0.02, 0.01, 0.04, 0.02, 0.03, 0.02]
+    over: dict[int, Compared | None] = {each.day: each for each in days(apart)}
+    return FakeShadows([Challenge(9, 7, 0).judged(over, ShadowSection(alpha=0.1))], ShadowSection(alpha=0.1))
+
+
 @cache
 def decayed() -> FakeMonitor:
     """Two series; the first one's model has decayed. It takes a second, so a server must not wait for it."""
@@ -204,6 +229,7 @@ class FakeHub:
     viewing: Any = None
     monitor: FakeMonitor = field(default_factory=FakeMonitor)
     retraining: FakeRetrainer = field(default_factory=FakeRetrainer)
+    shadows: FakeShadows = field(default_factory=FakeShadows)
 
     @property
     def boards(self) -> SimpleNamespace:
@@ -260,6 +286,7 @@ def application(hub: Any) -> FastAPI:
     app.include_router(page.router)
     app.include_router(monitor.router)
     app.include_router(retraining.router)
+    app.include_router(shadow.router)
 
     @app.post("/deploy", status_code=202, dependencies=[require("deploy")])
     async def deploy(body: dict[str, Any]) -> dict[str, Any]:

@@ -35,6 +35,7 @@ from deployers.hub.metrics import Metrics
 from deployers.hub.monitor.service import Monitor
 from deployers.hub.retraining.service import Retrainer
 from deployers.hub.rollout import ConfirmedSince, Rollout
+from deployers.hub.shadow.service import Shadows
 from deployers.hub.sink import HubSink
 from deployers.hub.store import Retention, Store
 from deployers.hub.training import Training
@@ -71,6 +72,7 @@ ROUTES = (
     "monitor",
     "alerts",
     "retraining",
+    "shadow",
     "health",
 )
 # Parts that start at once are up before the first request is read.
@@ -113,6 +115,7 @@ def assemble(settings: Settings, **parts: Unpack[Parts]) -> Hub:
     jobs = parts.get("jobs") or Jobs(settings.root / "data" / "jobs")
     training = parts.get("training") or Training(settings)
     confirmed = ConfirmedSince(settings.root / "data" / "boards.json")
+    rollout = Rollout(catalogue, boards, store, live, confirmed, settings.boards.test_seconds)
     return Hub(
         settings=settings,
         store=store,
@@ -123,11 +126,12 @@ def assemble(settings: Settings, **parts: Unpack[Parts]) -> Hub:
         metrics=metrics,
         tokens=parts.get("tokens") or Tokens.load(settings.path(settings.auth.tokens)),
         sink=sink,
-        rollout=Rollout(catalogue, boards, store, live, confirmed, settings.boards.test_seconds),
+        rollout=rollout,
         training=training,
         monitor=monitor,
         alerts=Alerts(settings, store, monitor),
         retraining=Retrainer(store, monitor, training, jobs, settings.retraining),
+        shadows=Shadows(settings, store, catalogue, live, jobs=jobs, rollout=rollout, metrics=metrics),
         started_ms=time.time_ns() // 1_000_000,
     )
 
@@ -199,6 +203,7 @@ def _starts(hub: Hub) -> list[tuple[str, Callable[[], Awaitable[Any]]]]:
         ("monitor", hub.monitor.start),
         ("alerts", hub.alerts.start),
         ("retraining", hub.retraining.start),
+        ("challengers", hub.shadows.start),
     ]
 
 
@@ -207,6 +212,7 @@ def _stops(hub: Hub) -> list[tuple[str, Callable[[], Awaitable[Any]]]]:
         ("jobs", hub.jobs.close),
         ("alerts", hub.alerts.stop),
         ("retraining", hub.retraining.stop),
+        ("challengers", hub.shadows.stop),
         ("monitor", hub.monitor.stop),
         ("boards", hub.boards.stop),
         ("forecasts", hub.live.stop),

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-ACTIVE = "active.json"
+ACTIVE, CHALLENGERS = "active.json", "challengers.json"
 # Other versions than the active one that stay loaded for those who ask for them by name.
 LOADED_MAX = 2
 
@@ -186,6 +186,15 @@ class Catalogue:
                 self._loaded.popitem(last=False)
             return self._loaded[version]
 
+    async def proven(self, version: int) -> Model:
+        """Another instance of a version, verified now: for who carries states of its own in it.
+
+        Raises:
+            NotFound, GateFailed: as `model`.
+        """
+        self._entry(version)
+        return await self._run(self._load, version)
+
     async def install(self, folder: Path, way_back_for: int | None = None) -> ModelView:
         """Verify a folder and move it in. The same image again changes nothing; its folder is removed.
 
@@ -268,7 +277,7 @@ class Catalogue:
         for name in names:
             if name.startswith("."):  # what a removal or a copy left when it was killed
                 shutil.rmtree(self._folder / name, ignore_errors=True)
-            elif name != ACTIVE:
+            elif name not in {ACTIVE, CHALLENGERS}:
                 self._read(name)
         return self._read_active()
 

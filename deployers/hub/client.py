@@ -80,6 +80,10 @@ class HubClient:
         """Ask for something to be done; errors as for `get`."""
         return self._request("POST", path, json=body or {})
 
+    def delete(self, path: str) -> dict[str, Any]:
+        """Have something ended or removed; errors as for `get`."""
+        return self._request("DELETE", path)
+
     def follow(self, path: str, body: dict[str, Any], told: Callable[[str], None]) -> dict[str, Any]:
         """Start a job and wait for its end.
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from deployers.hub.retraining.service import Retrainer
     from deployers.hub.rollout import Rollout
     from deployers.hub.settings import Settings
+    from deployers.hub.shadow.service import Shadows
     from deployers.hub.sink import HubSink
     from deployers.hub.store import Store
     from deployers.hub.training import Training
@@ -40,6 +41,7 @@ class Hub:
         monitor: watches errors and sensors.
         alerts: tells what the monitor finds.
         retraining: asks the training side by itself, and keeps what came of it.
+        shadows: challengers, which forecast beside the active model.
         viewing: what viewers of the page are shown; made when the first one comes.
         started_ms: when the process began, ms since 1970-01-01.
         fatal: why the hub cannot start, whoever waits.
@@ -60,6 +62,7 @@ class Hub:
     monitor: Monitor
     alerts: Alerts
     retraining: Retrainer
+    shadows: Shadows
     viewing: Viewing | None = None
     started_ms: int = 0
     states: dict[str, str] = field(default_factory=dict)

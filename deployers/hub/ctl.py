@@ -235,6 +235,8 @@ def test_alert(client: HubClient) -> dict[str, Any]:
     return found
 
 
+@ctl.command()
+@printed
 def retraining(client: HubClient) -> dict[str, Any]:
     """What is allowed, and the last requests for retraining."""
     return client.get("/retraining")
@@ -248,6 +250,23 @@ def retraining(client: HubClient) -> dict[str, Any]:
 def retrain(client: HubClient, series: str, because: str, *, force: bool) -> dict[str, Any]:
     """Have the model of a series trained again; it may have to wait for another one."""
     return client.post("/retraining", {"series": series, "reason": because, "force": force})
+
+
+@ctl.command()
+@printed
+def shadow(client: HubClient) -> dict[str, Any]:
+    """Challengers, and how they stand beside the active version."""
+    return client.get("/shadow")
+
+
+@ctl.command()
+@version_argument
+@click.option("--end", is_flag=True, help="Have it forecast in the shadow no more.")
+@printed
+def challenge(client: HubClient, version: int, *, end: bool) -> dict[str, Any]:
+    """Have a version forecast in the shadow of the active one, to be compared with it."""
+    path = f"/models/{version}/shadow"
+    return client.delete(path) if end else client.post(path)
 
 
 @ctl.command()

@@ -150,6 +150,38 @@ STANDING = {
     ],
     "requests": [RETRAINING],
 }
+CHALLENGER = {
+    "version": 4,
+    "champion": 3,
+    "state": "running",
+    "reason": "",
+    "waits_for": "an e-value of 20, at most 22 days more",
+    "is_running": True,
+    "since_ms": 1714564800000,
+    "ended_ms": None,
+    "days_compared": 6,
+    "days_better": 5,
+    "days_worse": 1,
+    "e_better": 2.8571,
+    "e_worse": 0.1905,
+    "e_wanted": 20.0,
+    "skill_champion": 0.3512,
+    "skill_challenger": 0.3721,
+    "cost": {"readings": 4120, "microseconds_per_reading": 212.4, "share": 0.3914},
+    "promotion": None,
+    "days": [
+        {"day": "2024-05-02", "day_ms": 1714608000000, "champion": 0.3401, "challenger": 0.3698, "series": 2},
+    ],
+}
+RULES = {
+    "at_most": 1,
+    "cost_most": 5000.0,
+    "margin": 0.0,
+    "alpha": 0.05,
+    "least_days": 5,
+    "most_days": 28,
+    "promote": "person",
+}
 METRICS = 'edgeloop_requests_total{method="POST",route="/predict",status="200"} 1523.0\nedgeloop_boards_online 2.0\n'
 ONE_BOARD = {**JOB, "kind": "forward", "about": {"board": "board-1", "version": 3}}
 
@@ -170,9 +202,17 @@ ANSWERS: dict[tuple[str, str], Any] = {
     ("/devices/{board}/confirm", "post"): {**ONE_BOARD, "kind": "confirm"},
     ("/devices/{board}/revert", "post"): {**ONE_BOARD, "kind": "revert"},
     ("/monitor", "get"): {"devices": [MONITORED]},
-    ("/monitor/{series}", "get"): {**MONITORED, "findings": [], "steps": {"board": [], "hub": []}, "days": []},
     ("/alerts", "get"): {"level": "alarm", "repeat_hours": 24.0, "channels": [CHANNEL]},
     ("/alerts/test", "post"): {"channels": [TRIED]},
+    ("/monitor/{series}", "get"): {
+        **MONITORED,
+        "findings": [],
+        "steps": {"board": [], "hub": [], "shadow": []},
+        "days": [],
+    },
+    ("/shadow", "get"): {"challengers": [CHALLENGER], "rules": RULES},
+    ("/models/{version}/shadow", "post"): CHALLENGER,
+    ("/models/{version}/shadow", "delete"): {**CHALLENGER, "is_running": False, "state": "ended"},
     ("/deploy", "post"): JOB,
     ("/rollback", "post"): {**JOB, "kind": "rollback"},
     ("/train", "post"): {**JOB, "kind": "train", "about": {"parameters": {"horizon": 6}}},

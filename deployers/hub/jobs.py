@@ -38,6 +38,11 @@ _ID = re.compile(r"\d{8}T\d{6}-[0-9a-f]{8}")
 _CONTROL = re.compile(r"\x1b\[[0-9;]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f]")
 
 
+def held(board: str) -> str:
+    """What a job holds that changes a board."""
+    return f"board {board}"
+
+
 @dataclass
 class Job:
     """One piece of work.

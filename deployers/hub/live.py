@@ -5,7 +5,8 @@ paid once for many series. The state of a series is carried in the model (`Model
 where there is none: after a start, a correction of stored readings, or for a model that is about to become active.
 
 While a model is being prepared, both step: the one that answers, and the one that comes. When the catalogue swaps
-them, the new one has the state of every live series, and has seen every reading that the old one has.
+them, the new one has the state of every live series, and has seen every reading that the old one has. Challengers step
+behind the active model, when its forecasts are on their way already (shadow/beside.py).
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from deployers.exceptions import InputError, NotFound, ServiceUnavailable
 from deployers.hub.serving import replayed
-from deployers.hub.stepping import EVER, Job, Work, step
+from deployers.hub.stepping import EVER, REBUILT_MAX, Job, Work, gather, history, step, timed
 from deployers.hub.store import StoredForecast
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from deployers.hub.catalogue import Catalogue
     from deployers.hub.serving import Made, Model
+    from deployers.hub.shadow.beside import Beside
     from deployers.hub.stepping import Pairs
     from deployers.hub.store import Store
     from deployers.protocol.messages import Reading
@@ -37,10 +39,6 @@ _log = logging.getLogger(__name__)
 # Readings given with a question that are stepped through in the event loop: a few milliseconds; more go to a thread.
 INLINE_READINGS = 200
 READINGS_MAX = 10_000
-# Forecasts missed while the hub was down that are made up for, of one series.
-MISSED_MAX = 64
-# Series whose state is rebuilt in one turn: each takes some milliseconds, in which the readings of all others wait.
-REBUILT_MAX = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +72,9 @@ class Live:
         catalogue: knows the active model; its `prepare` is set here.
         store: has the readings, and takes the forecasts.
         clock: seconds since 1970.
+
+    Attributes:
+        beside: steps challengers at the same readings; None without any.
     """
 
     def __init__(self, catalogue: Catalogue, store: Store, clock: Callable[[], float] = time.time) -> None:
@@ -86,8 +87,9 @@ class Live:
         self._keeping: set[asyncio.Task[None]] = set()
         self._thread: ThreadPoolExecutor | None = None
         self._askers: ThreadPoolExecutor | None = None
-        self._readings, self._seconds = 0, 0.0
+        self._readings, self._seconds, self._computed = 0, 0.0, 0.0
         catalogue.prepare = self._prepare
+        self.beside: Beside | None = None
 
     async def start(self) -> None:
         """Begin to forecast."""
@@ -129,14 +131,17 @@ class Live:
     def forget(self, series: str) -> None:
         """Have the state of a series rebuilt when it is next used: its stored readings have changed."""
         self._forgotten.add(series)
+        if self.beside is not None:
+            self.beside.forget(series)
 
     def figures(self) -> dict[str, float]:
-        """Live series, readings stepped so far, µs that each cost, and readings that wait."""
+        """Live series, readings stepped so far, µs that each took and that were computed, and readings that wait."""
         active = self._catalogue.active
         return {
             "series": float(len(active.tracks)) if active else 0.0,
             "readings": float(self._readings),
             "microseconds_per_reading": 1e6 * self._seconds / max(1, self._readings),
+            "cpu_microseconds_per_reading": 1e6 * self._computed / max(1, self._readings),
             "waiting": float(sum(len(job.readings) for job in self._waiting)),
         }
 
@@ -197,8 +202,8 @@ class Live:
         if kept:
             return kept[0].celsius
         model = await self._catalogue.model(version)
-        history = await self._history(model, series, time_ms + 1)
-        track = await self._asked(replayed, model, history)
+        before = await history(self._store, model, series, time_ms + 1)
+        track = await self._asked(replayed, model, before)
         return track.last.celsius if track.last is not None and track.last.time_ms == time_ms else None
 
     def _active(self) -> Model:
@@ -212,7 +217,7 @@ class Live:
             await self._queued(series, [])
             track = model.tracks.get(series)
         else:
-            track = await self._asked(replayed, model, await self._history(model, series, EVER))
+            track = await self._asked(replayed, model, await history(self._store, model, series, EVER))
         if track is None or track.last is None:
             msg = f"series {series!r} has no stored readings: expected one from GET /temperatures/series, give another"
             raise NotFound(msg)
@@ -231,10 +236,6 @@ class Live:
         if self._askers is None:
             raise _stopped()
         return await asyncio.get_running_loop().run_in_executor(self._askers, work, *arguments)
-
-    async def _history(self, model: Model, series: str, until_ms: int) -> Pairs:
-        found = await self._store.readings(series, until_ms=until_ms, last=model.replay_readings)
-        return [(each.time_ms, each.microcelsius) for each in found]
 
     async def _queued(self, series: str, readings: Pairs) -> list[StoredForecast]:
         if self._task is None:
@@ -256,6 +257,9 @@ class Live:
                 raise
             except Exception as error:  # noqa: BLE001 - each waiting caller gets it
                 _fail(jobs, error)
+            else:
+                if self.beside is not None and self._catalogue.active is not None:
+                    await self.beside.turn(jobs, self._catalogue.active.version)
 
     def _next(self) -> list[Job]:
         """All that waits, but of series without a state only a few: the others would wait for the rebuilding of all."""
@@ -286,7 +290,7 @@ class Live:
         """Step what waits, and leave the forecasts to be kept while others step."""
         work = Work(jobs, self._models())
         self._forget(work)
-        await self._gather_histories(work)
+        await gather(work, self._store, "hub")
         made = await self._stepped(work)
         task = asyncio.create_task(self._keep(jobs, made), name="keep the hub's forecasts")
         self._keeping.add(task)
@@ -298,32 +302,13 @@ class Live:
                 model.tracks.pop(series, None)
             self._forgotten.discard(series)
 
-    async def _gather_histories(self, work: Work) -> None:
-        """Read what is needed for states that are not there: everything before the first reading that waits."""
-        first: dict[str, int] = {}
-        for job in work.jobs:
-            first[job.series] = min([first.get(job.series, EVER), *(time_ms for time_ms, _ in job.readings)])
-        for series, until_ms in first.items():
-            for model in work.models:
-                if series not in model.tracks:
-                    work.histories[model.version, series] = await self._history(model, series, until_ms)
-            if work.models and (work.models[0].version, series) in work.histories:
-                await self._look_for_missed(work, series)
-
-    async def _look_for_missed(self, work: Work, series: str) -> None:
-        """After a start: readings that were stored, and the hub ended before it had forecast at them."""
-        latest = await self._store.forecasts(series, source="hub", last=1)
-        history = work.histories[work.models[0].version, series]
-        missed = [time_ms for time_ms, _ in history if latest and time_ms > latest[-1].time_ms]
-        if 0 < len(missed) <= MISSED_MAX:
-            work.missed[series] = missed[0]
-
     async def _stepped(self, work: Work) -> list[list[tuple[Model, Made]]]:
         if self._thread is None:
             raise _stopped()
         before = time.perf_counter()
-        made = await asyncio.get_running_loop().run_in_executor(self._thread, step, work)
+        made, computed = await asyncio.get_running_loop().run_in_executor(self._thread, timed, work, step)
         self._seconds += time.perf_counter() - before
+        self._computed += computed
         self._readings += sum(len(job.readings) for job in work.jobs)
         return made
 

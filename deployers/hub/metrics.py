@@ -96,7 +96,7 @@ class Metrics:
         self.requests = Counter("requests", "Requests answered.", ["method", "route", "status"], **given)
         self.seconds = Histogram("request_seconds", "Time to answer a request.", ["route"], buckets=BUCKETS, **given)
         self.readings = Counter("readings", "Readings that were new.", ["source"], **given)
-        self.forecasts = Counter("forecasts", "Forecasts that came from boards or were made here.", ["source"], **given)
+        self.forecasts = Counter("forecasts", "Forecasts of boards, of the hub, of challengers.", ["source"], **given)
         self.live_failures = Counter("live_failures", "Readings stored without a forecast of the hub's own.", **given)
         self.error = Gauge(
             "live_error_celsius", "Running mean of |forecast - reading|, one step ahead.", ["source"], **given
@@ -118,6 +118,7 @@ class Metrics:
         self._told = Gauge(
             "alerts_last_success_timestamp_seconds", "When a channel last took something.", ["channel"], **given
         )
+        self._shadow = Gauge("shadow", "Challengers that run, by figure.", ["version", "figure"], **given)
         self._live_error = Gauge("monitor_error_celsius", "MAE of the last days.", ["series", "of"], **given)
         self._retrainings = Gauge("retraining_requests", "Requests for retraining, by state.", ["state"], **given)
         self._budget = Gauge("retraining_budget", "Retrainings of the week, used and left.", ["figure"], **given)
@@ -148,6 +149,7 @@ class Metrics:
         self._version.set(hub.catalogue.active.version if hub.catalogue.active else 0)
         self._jobs.set(len(hub.jobs.running()))
         if hub.is_ready:
+            self._challengers(hub.shadows.view()["challengers"])
             self._store.set(_fields(hub.store.counters))
             for figure, value in hub.live.figures().items():
                 self._live.labels(figure).set(value)
@@ -160,6 +162,14 @@ class Metrics:
             self._waiting.labels(name).set(row["waiting"])
             if row["last_success_ms"] is not None:
                 self._told.labels(name).set(row["last_success_ms"] / 1000)
+
+    def _challengers(self, rows: Sequence[dict[str, Any]]) -> None:
+        self._shadow.clear()
+        for row in rows:
+            if row["is_running"]:
+                names = ("days_compared", "days_better", "days_worse", "e_better", "e_worse")
+                for figure, value in {**{name: row[name] for name in names}, **(row["cost"] or {})}.items():
+                    self._shadow.labels(row["version"], figure).set(value)
 
     def _watch(self, rows: Sequence[dict[str, Any]]) -> None:
         for gauge in (self._state, self._skill, self._live_error):

@@ -24,6 +24,7 @@ TAGS = (
     ("models", "Versions on this hub."),
     ("devices", "Boards behind this hub, one by one."),
     ("monitor", "Whether models and sensors in the field are well, and who is told when they are not."),
+    ("shadow", "Challengers that forecast in the shadow of the active version."),
     ("deployment", "A version on to the boards, and back."),
     ("training", "Asking the training side to run, by hand and by itself."),
     ("jobs", "Work that takes longer than a request."),

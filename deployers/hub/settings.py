@@ -176,6 +176,33 @@ class RetrainingSection(_Section):
     )
 
 
+class ShadowSection(_Section):
+    """Challengers that forecast in the shadow of the active version, and when one is better."""
+
+    at_most: Annotated[int, Field(ge=0, le=4)] = Field(1, description="challengers at the same time")
+    cost_most: Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)] = Field(
+        5000.0, description="CPU time of one challenger in µs a reading, moving mean; one that costs more is ended"
+    )
+    margin: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.0, description="by how much a day's skill must be higher for the challenger to be better on that day"
+    )
+    alpha: Annotated[float, Field(gt=0, lt=0.5)] = Field(
+        0.05, description="probability of calling a challenger better that is not, however often one looks"
+    )
+    least_days: Annotated[int, Field(ge=1, le=365)] = Field(5, description="complete days before any verdict")
+    most_days: Annotated[int, Field(ge=1, le=365)] = Field(28, description="complete days, then it stays undecided")
+    promote: Literal["person", "automatic"] = Field(
+        "person", description="who brings a better challenger to hub and boards: a person, or the hub by itself"
+    )
+
+    @model_validator(mode="after")
+    def _rising(self) -> Self:
+        if self.least_days > self.most_days:
+            msg = f"least_days {self.least_days} is above most_days {self.most_days}"
+            raise ValueError(msg)
+        return self
+
+
 class AuthSection(_Section):
     """Who may do what."""
 
@@ -195,6 +222,7 @@ class Settings(_Section):
     monitor: MonitorSection = MonitorSection()
     alerts: AlertsSection = AlertsSection()
     retraining: RetrainingSection = RetrainingSection()
+    shadow: ShadowSection = ShadowSection()
     auth: AuthSection = AuthSection()
 
     @model_validator(mode="after")

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from deployers.hub import livepage, pagerows
 from deployers.hub.livepage import Made, Measured, View
-from deployers.hub.store.records import LATEST_MS, SOURCES, VALUES_MAX
+from deployers.hub.store.records import ANSWERING, LATEST_MS, VALUES_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,7 +69,7 @@ class Recent:
     """
 
     measured: Measured = field(default_factory=lambda: Measured.of([]))
-    made: dict[str, Made] = field(default_factory=lambda: {source: Made.of([]) for source in SOURCES})
+    made: dict[str, Made] = field(default_factory=lambda: {source: Made.of([]) for source in ANSWERING})
     whole_at: float = float("-inf")
     fresh_at: float = float("-inf")
     shown: dict[tuple[int, int | None], dict[str, Any]] = field(default_factory=dict)
@@ -93,13 +93,13 @@ class Recent:
         readings = Measured.of(await store.readings(series, since_ms=since, last=READINGS_MOST))
         made = {
             source: Made.of(await store.forecasts(series, source=source, since_ms=since, last=FORECASTS_MOST))
-            for source in SOURCES
+            for source in ANSWERING
         }
         if is_whole:
             self.measured, self.made, self.whole_at = readings, made, now
         else:
             self.measured = self.measured.joined(readings, READINGS_MOST)
-            self.made = {source: self.made[source].joined(made[source], FORECASTS_MOST) for source in SOURCES}
+            self.made = {source: self.made[source].joined(made[source], FORECASTS_MOST) for source in ANSWERING}
         self.fresh_at, self.shown = now, {}
 
     def _since(self, step_ms: int) -> int | None:

@@ -9,7 +9,7 @@ import pytest
 
 from deployers.hub.examples import RETRAINING
 from deployers.hub.routes import page
-from tests.page_hub import HOSTILE, FakeHub, Server, application, celsius, decayed, serving
+from tests.page_hub import HOSTILE, FakeHub, Server, application, celsius, challenged, decayed, serving
 from tests.page_visits import SHOWN, STEPS, look, visit
 
 if TYPE_CHECKING:
@@ -268,7 +268,7 @@ def test_waits_grow_while_the_hub_is_away_and_a_click_ends_them(tab: Tab, server
 @pytest.mark.parametrize(("width", "height"), [(360, 740), (1280, 900)])
 def test_the_page_fits_and_can_be_read(tab: Tab, server: Server, hub: FakeHub, width: int, height: int) -> None:
     hub.begin("deploy", {"version": 9, "boards": ["board-1", "board-2"]})
-    hub.monitor = decayed()
+    hub.monitor, hub.shadows = decayed(), challenged()
     hub.retraining.enabled, hub.retraining.rows = True, [RETRAINING]
     tab.size(width, height, mobile=width < 500)
     visit(tab, server, "deployer")
@@ -326,4 +326,19 @@ def test_the_monitor_names_trouble_first_and_draws_skill_day_by_day(tab: Tab, se
     tab.run("document.querySelector('#series').value = 'board-2'")
     tab.run("document.querySelector('#series').dispatchEvent(new Event('change'))")
     tab.wait("document.querySelector('#findings').innerText.includes('Tests of board-2')")
+    assert not tab.run("document.querySelector('#shadow-box').checkVisibility()"), "there is no challenger"
+    assert tab.complaints == []
+
+
+def test_challengers_are_shown_beside_the_champion_with_their_verdict(tab: Tab, server: Server, hub: FakeHub) -> None:
+    hub.shadows = challenged()
+    visit(tab, server, "reader")
+    tab.wait("document.querySelector('#duel-box').checkVisibility()")
+    row = tab.run("document.querySelector('#challengers tbody').innerText")
+    for text in ("Version 9", "better", "version 7", "8 of 9 days", "may be promoted: deploy or activate version 9"):
+        assert text in row
+    assert tab.text("#shadow-note").endswith("better at an e-value of 10, after 5 to 28 complete days.")
+    said = tab.run("document.querySelector('#duel').getAttribute('aria-label')")
+    assert said == "Skill of 9 days: challenger 0.320, champion 0.300"
+    assert tab.run(INK.replace("#chart", "#duel")) > 1000
     assert tab.complaints == []

@@ -10,6 +10,8 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+from deployers.hub.store.records import SHADOW
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
@@ -21,7 +23,7 @@ class Pair(NamedTuple):
     """One step of a forecast beside its reading.
 
     Attributes:
-        source: "board" or "hub".
+        source: "board", "hub" or "shadow".
         version: of the image.
         step: from 1.
         time_ms: of the reading that the forecast was for.
@@ -66,6 +68,11 @@ class Pending:
                 yield Pair(self.source, self.version, step, time_ms, off, base)
 
 
+def lane_of(source: str, version: int) -> str:
+    """Whose forecasts follow each other: the board's and the hub's whatever they run, and each challenger's own."""
+    return f"{SHADOW} {version}" if source == SHADOW else source
+
+
 class Pairing:
     """The last readings and forecasts of one series."""
 
@@ -76,6 +83,7 @@ class Pairing:
     def reading(self, time_ms: int, celsius: float, cadence_ms: int) -> list[Pair]:
         """A reading has come; what it says of forecasts before it."""
         self._readings.append((time_ms, celsius))
+        self._forget_challengers(time_ms - READINGS_HELD * cadence_ms)
         found: list[Pair] = []
         for pending in self._pending.values():
             for each in pending:
@@ -91,12 +99,18 @@ class Pairing:
     ) -> list[Pair]:
         """A forecast has come; what readings say of it that are there already."""
         made = Pending(source, version, made_ms, celsius, self.at(made_ms))
-        self._pending.setdefault(source, deque(maxlen=FORECASTS_HELD)).append(made)
+        self._pending.setdefault(lane_of(source, version), deque(maxlen=FORECASTS_HELD)).append(made)
         return list(made.pairs(self._readings, cadence_ms))
 
     def at(self, time_ms: int) -> float | None:
         """The reading of this time in °C, if it is among the last ones."""
         return next((value for time, value in reversed(self._readings) if time == time_ms), None)
+
+    def _forget_challengers(self, before_ms: int) -> None:
+        """Of those that have ended, nothing comes true any more."""
+        for lane in [each for each in self._pending if each.startswith(SHADOW)]:
+            if self._pending[lane][-1].made_ms < before_ms:
+                del self._pending[lane]
 
 
 def _step(apart_ms: int, cadence_ms: int) -> int:

@@ -21,6 +21,7 @@ from deployers.hub.monitor.pairing import FORECASTS_HELD, READINGS_HELD
 from deployers.hub.monitor.sensors import Limits
 from deployers.hub.monitor.skill import DAY_MS, of_release
 from deployers.hub.monitor.watch import Findings, Model, Rules, Watch
+from deployers.hub.store.records import ANSWERING, CHALLENGERS_MOST
 from deployers.hub.store.watching import Arrivals, Cursor, DaySums, Remembered
 from deployers.protocol.image import TensorKind, TensorType
 
@@ -39,6 +40,7 @@ LIMIT = 500  # readings, and forecasts, looked at together
 # Where it never ran before, so many readings of the past are looked at.
 PAST_READINGS = 100_000
 DAYS_SHOWN = 90
+SOURCES_MOST = len(ANSWERING) + CHALLENGERS_MOST  # forecasts at one reading
 BITS = {TensorType.INT8: 8, TensorType.INT16: 16}
 
 
@@ -160,7 +162,7 @@ class Monitor:
             if not watch.is_recalled and watch.state.last_ms is not None:
                 until = watch.state.last_ms + 1
                 readings = await self._store.readings(name, until_ms=until, last=READINGS_HELD)
-                forecasts = await self._store.forecasts(name, until_ms=until, last=2 * FORECASTS_HELD)
+                forecasts = await self._store.forecasts(name, until_ms=until, last=SOURCES_MOST * FORECASTS_HELD)
                 watch.recall(readings, forecasts)
 
     def _look(self, found: Arrivals, cursor: Cursor) -> Cursor:

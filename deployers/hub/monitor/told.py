@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from deployers.hub.monitor.levels import LEVELS, Finding, Level, worst
 from deployers.hub.monitor.skill import DAY_MS, means, skill
-from deployers.hub.store.records import MICRODEGREES
+from deployers.hub.store.records import ANSWERING, MICRODEGREES, SOURCES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -114,7 +114,7 @@ def detail(
     return {
         **_row(name, watch, findings),
         "findings": [{**asdict(each), "is_masked": is_masked(each, findings)} for each in findings],
-        "steps": {source: _steps(watch, source, test) for source in ("board", "hub")},
+        "steps": {source: _steps(watch, source, test if source in ANSWERING else None) for source in SOURCES},
         "days": [_day(each) for each in days],
     }
 

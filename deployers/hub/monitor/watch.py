@@ -11,9 +11,10 @@ from pydantic import TypeAdapter, ValidationError
 from deployers.hub.monitor.decay import Decay
 from deployers.hub.monitor.drift import Drift
 from deployers.hub.monitor.models import Faults, Others
-from deployers.hub.monitor.pairing import Pairing
+from deployers.hub.monitor.pairing import Pairing, lane_of
 from deployers.hub.monitor.sensors import Sensor
 from deployers.hub.monitor.skill import DAY_MS, add, joined, skill
+from deployers.hub.store.records import SHADOW
 from deployers.hub.store.watching import DaySums
 
 if TYPE_CHECKING:
@@ -75,7 +76,8 @@ class State:
 
     Attributes:
         last_ms: time of the newest reading.
-        made_ms, versions: time and version of the newest forecast of each source.
+        made_ms, versions: time and version of the newest forecast of each source; each challenger is one of its own,
+            here and below, see `pairing.lane_of`.
         cadence_ms: one step, as it was last known; 0 before that.
         open: the day under way, of each source.
         recent: days before it, at most `WINDOW_DAYS` of each source.
@@ -139,8 +141,9 @@ class Watch:
             if each.time_ms <= last:
                 self._pairing.reading(each.time_ms, each.celsius, cadence)
         for made in forecasts:
-            if made.time_ms <= self.state.made_ms.get(made.source, -1):
-                self._others.match(made)
+            if made.time_ms <= self.state.made_ms.get(lane_of(made.source, made.version), -1):
+                if made.source != SHADOW:
+                    self._others.match(made)
                 self._pairing.forecast(made.source, made.version, made.time_ms, made.celsius, cadence)
 
     def reading(self, reading: StoredReading) -> None:
@@ -160,12 +163,13 @@ class Watch:
 
     def forecast(self, made: StoredForecast) -> None:
         """A forecast has arrived."""
-        model = self._model_of(made.version)
+        # A challenger is compared with readings; what is known of a series is what answers for it.
+        model = self._model_of(made.version) if made.source != SHADOW else None
         if model is not None:
             self.state.cadence_ms = model.cadence_ms
-        cadence = self.state.cadence_ms
-        if made.time_ms >= self.state.made_ms.get(made.source, 0):
-            self.state.made_ms[made.source], self.state.versions[made.source] = made.time_ms, made.version
+        cadence, lane = self.state.cadence_ms, lane_of(made.source, made.version)
+        if made.time_ms >= self.state.made_ms.get(lane, 0):
+            self.state.made_ms[lane], self.state.versions[lane] = made.time_ms, made.version
         if model is not None:
             self._look_for_faults(made, model)
         if cadence:
@@ -173,11 +177,17 @@ class Watch:
 
     def window(self, source: str) -> DaySums | None:
         """The last days of a source as one, of the version that it runs now; None if there is nothing."""
-        now = self.state.open.get(source)
+        lane = self._newest_challenger if source == SHADOW else source
+        now = self.state.open.get(lane)
         if now is None:
             return None
-        before = [each for each in self.state.recent.get(source, []) if each.version == now.version]
+        before = [each for each in self.state.recent.get(lane, []) if each.version == now.version]
         return joined([*(each for each in before if not each.is_masked), now])
+
+    @property
+    def _newest_challenger(self) -> str:
+        versions = (sums.version for sums in self.state.open.values() if sums.source == SHADOW)
+        return lane_of(SHADOW, max(versions, default=0))
 
     @property
     def judged(self) -> str:
@@ -212,25 +222,34 @@ class Watch:
 
     def _open_day(self, pair: Pair) -> DaySums | None:
         """The day of a pair, begun if it is the first; None if the day has ended or the version has gone."""
-        day, now = pair.time_ms // DAY_MS, self.state.open.get(pair.source)
-        if pair.version != self.state.versions.get(pair.source) or (now is not None and now.day > day):
+        day, lane = pair.time_ms // DAY_MS, lane_of(pair.source, pair.version)
+        now = self.state.open.get(lane)
+        if pair.version != self.state.versions.get(lane) or (now is not None and now.day > day):
             return None
         if now is None or (now.day, now.version) != (day, pair.version):
             if now is not None:
                 self._close(now)
-            now = self.state.open[pair.source] = DaySums(day, pair.source, pair.version)
+            now = self.state.open[lane] = DaySums(day, pair.source, pair.version)
         return now
 
     def _close(self, sums: DaySums) -> None:
-        recent = self.state.recent.setdefault(sums.source, [])
+        recent = self.state.recent.setdefault(lane_of(sums.source, sums.version), [])
         recent.append(sums)
         del recent[:-WINDOW_DAYS]
+        self._forget_challengers(sums.day)
         if sums.source == self.judged and self.state.cadence_ms:
             if (sums.version, sums.source) != (self.state.decay.version, self.state.decay.source):
                 self.state.decay = Decay(sums.version, sums.source)
             model = self._model_of(sums.version)
             expected = model.expected if model is not None else None
             self.state.decay.close(sums, self.state.cadence_ms, expected, self._rules.thresholds)
+
+    def _forget_challengers(self, before: int) -> None:
+        """Of those that have ended: their last day is before one that others have been through."""
+        state = self.state
+        for lane in [lane for lane, sums in state.open.items() if sums.source == SHADOW and sums.day < before]:
+            for table in (state.open, state.recent, state.made_ms, state.versions):
+                table.pop(lane, None)
 
 
 def _loaded(state: str) -> State:

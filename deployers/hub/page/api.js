@@ -85,6 +85,11 @@ export function retrain(series, reason) {
   });
 }
 
+/** Challengers, those that run first, and the rules that they are judged by. */
+export function challengers() {
+  return ask("/shadow");
+}
+
 /** Start a deployment of an installed version to every board; the job. */
 export function deploy(version) {
   return ask("/deploy", {

@@ -1,6 +1,7 @@
 // What the hub's monitor says: the state of every series, and the skill of the one that is shown above, day by day.
 
 import * as api from "./api.js";
+import { DayPlot } from "./plot.js";
 import { LiveTable, say } from "./table.js";
 import { degrees, moment } from "./words.js";
 
@@ -16,7 +17,6 @@ const by = (id) => document.getElementById(id);
 export class Monitor {
   #asked = 0;
   #series = null;
-  #graph = null;
   #turn = 0;
 
   constructor() {
@@ -36,7 +36,10 @@ export class Monitor {
       { label: "Since", text: ({ since_ms: since }) => (since === null ? "–" : moment(since, DAY_MS)) },
       { label: "Reason", text: ({ reason }) => reason || "–" },
     ], ({ test }) => test);
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.#graph?.updateOptions(colours()));
+    this.plot = new DayPlot(by("skill"), by("skill-point"), LABELS, COLOURS, {
+      hub: { strokePattern: [6, 4] },
+      expected: { strokePattern: [2, 3], drawPoints: false },
+    });
   }
 
   /** Ask again if another series is shown or the last answer is old; what fails is asked again later. */
@@ -72,46 +75,15 @@ export class Monitor {
     by("skill-box").hidden = rows.length < 2 || this.library === null;
     if (by("skill-box").hidden) return;
     say(by("skill-note"), `Skill of ${found.series} day by day: board, hub, and what is expected`);
-    by("skill").setAttribute("aria-label", skillText(found));
-    if (this.#graph === null) this.#graph = this.#made(rows);
-    else this.#graph.updateOptions({ file: rows });
-    this.#graph.resize();
-  }
-
-  #made(rows) {
-    return new this.library(by("skill"), rows, {
-      ...colours(),
-      labels: LABELS,
-      labelsUTC: true,
-      connectSeparatedPoints: true,
-      strokeWidth: 2,
-      drawPoints: true,
-      pointSize: 2,
-      xRangePad: 4,
-      axisLabelFontSize: 12,
-      interactionModel: {},
-      axes: { y: { axisLabelWidth: 36 }, x: { axisLabelWidth: 60, pixelsPerLabel: 70 } },
-      series: { hub: { strokePattern: [6, 4] }, expected: { strokePattern: [2, 3], drawPoints: false } },
-      highlightCallback: (_event, ms, points) => {
-        const parts = points.map(({ name, yval }) => `, ${name} ${degrees(yval, 3)}`);
-        say(by("skill-point"), `: ${moment(ms, DAY_MS)}${parts.join("")}`);
-      },
-      unhighlightCallback: () => say(by("skill-point"), ""),
-    });
+    this.plot.update(this.library, rows, skillText(found));
   }
 }
 
-function colours() {
-  const style = getComputedStyle(document.documentElement);
-  const colour = (name) => style.getPropertyValue(name).trim();
-  return { colors: COLOURS.map(colour), gridLineColor: colour("--line"), axisLineColor: colour("--line") };
-}
-
-/** One row a day: day (a date, which the axis writes as one), board's skill, hub's, expected; days with a faulty sensor are left out. */
+/** One row a day: day (a date, which the axis writes as one), board's skill, hub's, expected; days with a faulty sensor are left out, and challengers. */
 export function skillRows({ days, skill_expected: expected }) {
   const rows = new Map();
   for (const { day_ms: ms, source, skill, is_masked: isMasked } of days) {
-    if (skill === null || isMasked) continue;
+    if (skill === null || isMasked || source === "shadow") continue;
     const row = rows.get(ms) ?? [new Date(ms), null, null, expected];
     row[source === "board" ? 1 : 2] = skill;
     rows.set(ms, row);
@@ -120,6 +92,6 @@ export function skillRows({ days, skill_expected: expected }) {
 }
 
 function skillText({ days, skill, skill_expected: expected }) {
-  const known = days.filter((day) => day.skill !== null && !day.is_masked);
+  const known = days.filter((day) => day.skill !== null && !day.is_masked && day.source !== "shadow");
   return `Skill of ${known.length} days, last week ${degrees(skill, 3)}, expected ${degrees(expected, 3)}`;
 }

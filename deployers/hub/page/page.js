@@ -6,6 +6,7 @@ import { Chart, chartText, loadLibrary } from "./chart.js";
 import { lastRows, merged } from "./lines.js";
 import { Monitor } from "./monitor.js";
 import { Retraining } from "./retraining.js";
+import { Shadow } from "./shadow.js";
 import { element, say } from "./table.js";
 import { devicesTable, jobsTable, lastTable, leadsTable, modelsTable, versionsTable } from "./tables.js";
 import { celsius, clock, degrees, moment, span } from "./words.js";
@@ -36,6 +37,7 @@ const now = () => page.answer.now_ms;
 const actions = new Actions(tell, () => ask());
 const monitor = new Monitor();
 const retraining = new Retraining(tell, () => page.answer.role === "deploy");
+const shadow = new Shadow();
 const tables = {
   devices: devicesTable(now),
   models: modelsTable(mayDeploy, (version) => actions.deploy(version, page.answer.devices_online)),
@@ -144,6 +146,7 @@ function show(answer, since) {
   showNames(answer);
   monitor.follow(answer.chosen?.series ?? null);
   retraining.follow(answer.chosen?.series ?? null);
+  shadow.follow();
   return showSeries(answer.chosen, since);
 }
 
@@ -285,6 +288,7 @@ if (library === null) {
   by("last-box").open = true;
 } else {
   monitor.library = library;
+  shadow.library = library;
   page.chart = new Chart(library, by("chart"), by("point"), by("unzoom"));
 }
 if (api.takeToken()) start();

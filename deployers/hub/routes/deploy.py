@@ -9,14 +9,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from deployers.hub.auth import require
 from deployers.hub.context import TheHub  # noqa: TC001 - FastAPI reads annotations when it starts
-from deployers.hub.jobs import BOARD_BY_BOARD, DEPLOY, DEPLOYMENT, ROLLBACK
-from deployers.hub.routes.devices import Version, held
+from deployers.hub.deploying import UNDER_WAY, start_deployment
+from deployers.hub.jobs import BOARD_BY_BOARD, DEPLOYMENT, ROLLBACK, held
+from deployers.hub.routes.devices import Version  # noqa: TC001 - as above
 
 if TYPE_CHECKING:
     from deployers.hub.jobs import Job
-
-# A deployer brings boards forward one by one: the hub's version is not changed under it.
-UNDER_WAY = "a deployment cannot begin"
 
 router = APIRouter(tags=["deployment"], dependencies=[require("deploy")])
 
@@ -45,16 +43,8 @@ class Return(BaseModel):
 @router.post("/deploy", status_code=202)
 async def deploy(hub: TheHub, wanted: Deployment) -> dict[str, Any]:
     """Have the hub run a version that is installed here, then each board: forward, test, compare, confirm or revert."""
-    hub.jobs.require_none(BOARD_BY_BOARD, UNDER_WAY)
-    hub.catalogue.view(wanted.version)
-    boards = hub.rollout.wanted(wanted.boards)
-    hub.rollout.require_not_older(wanted.version, boards)
-
-    async def work(job: Job) -> dict[str, Any]:
-        return await hub.rollout.deploy(job, wanted.version, wanted.boards, wanted.failures_max)
-
-    about = {"version": wanted.version, "boards": boards}
-    return (await hub.jobs.start(DEPLOY, about, work, {DEPLOYMENT, *map(held, boards)})).as_dict()
+    job = await start_deployment(hub.jobs, hub.rollout, wanted.version, wanted.boards, wanted.failures_max)
+    return job.as_dict()
 
 
 @router.post("/rollback", status_code=202)

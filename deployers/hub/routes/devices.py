@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from deployers.hub.auth import require
 from deployers.hub.context import Hub, TheHub  # noqa: TC001 - FastAPI reads annotations when it starts
-from deployers.hub.jobs import BOARD_BY_BOARD, CONFIRM, FORWARD, WHOLE
+from deployers.hub.jobs import BOARD_BY_BOARD, CONFIRM, FORWARD, WHOLE, held
 from deployers.protocol.messages import SlotState
 
 if TYPE_CHECKING:
@@ -87,11 +87,6 @@ async def _started(hub: Hub, kind: str, board: str, wanted: Wanted, work: Any) -
         hub.jobs.require_none(WHOLE, f"version {wanted.version} cannot go on to board {known!r}")
     about = {"board": known, "version": wanted.version}
     return (await hub.jobs.start(kind, about, work, {held(known)})).as_dict()
-
-
-def held(board: str) -> str:
-    """What a job holds that changes a board."""
-    return f"board {board}"
 
 
 def described(hub: Hub, device: Device) -> dict[str, Any]:

@@ -10,6 +10,7 @@ queries.py     what is read
 watching.py    what the monitor reads and keeps
 alerting.py    what alerts have told
 retrainings.py what was asked of the training side
+challenges.py  what is kept of challengers
 store.py       `Store`
 """
 

@@ -6,7 +6,7 @@ without rounding.
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, ForeignKey, Integer, LargeBinary, MetaData, SmallInteger, Table, Text
+from sqlalchemy import BigInteger, Column, Double, ForeignKey, Integer, LargeBinary, MetaData, SmallInteger, Table, Text
 from sqlalchemy import UniqueConstraint as Unique
 
 # SQLite gives out its own row numbers only for a column of exactly this type.
@@ -125,4 +125,21 @@ retraining = Table(
     Column("reading_id", BigInteger),
     Column("answer", Text),
     sqlite_autoincrement=True,
+)
+
+# Challengers, one row a version: the last comparison of each. Days as JSON, [day, champion's skill, its own, series].
+challenge = Table(
+    "challenge",
+    metadata,
+    Column("version", BigInteger, primary_key=True, autoincrement=False),
+    Column("champion", BigInteger, nullable=False),
+    Column("since_ms", BigInteger, nullable=False),
+    Column("ended_ms", BigInteger),
+    Column("state", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("days", Text, nullable=False),
+    Column("passed", Text, nullable=False),
+    Column("better", Double, nullable=False),
+    Column("worse", Double, nullable=False),
+    Column("promotion", Text, nullable=False),
 )

@@ -10,7 +10,7 @@ from dataclasses import astuple
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from deployers.exceptions import ServiceUnavailable
-from deployers.hub.store import alerting, queries, retrainings, watching, writes
+from deployers.hub.store import alerting, challenges, queries, retrainings, watching, writes
 from deployers.hub.store.database import Database
 from deployers.hub.store.records import Expired, Filter, Retention
 from deployers.hub.store.writer import Writer
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from deployers.hub.store.alerting import Key, Told
+    from deployers.hub.store.challenges import StoredChallenge
     from deployers.hub.store.records import Kept, Place, SeriesView, StoredForecast, StoredReading
     from deployers.hub.store.retrainings import Retraining
     from deployers.hub.store.watching import Arrivals, Cursor, DaySums, Remembered
@@ -200,7 +201,7 @@ class Store:
 
         Args:
             series: its name.
-            source: only those of "board" or "hub".
+            source: only those of "board", "hub" or "shadow".
             version: only those of this image version.
             since_ms: not made before this time.
             until_ms: made before this time.
@@ -302,6 +303,22 @@ class Store:
             ServiceUnavailable: as `keep_readings` does.
         """
         await self.change(lambda connection: alerting.keep(connection, channel, changed))
+
+    async def challenges(self) -> list[StoredChallenge]:
+        """What is kept of challengers, by version."""
+        return await self._read(challenges.challenges)
+
+    async def keep_challenge(self, kept: StoredChallenge) -> None:
+        """Keep a challenger in place of what there was of its version.
+
+        Raises:
+            ServiceUnavailable: as `keep_readings` does.
+        """
+        await self._write(writes.Execute(lambda connection: challenges.keep(connection, kept)))
+
+    async def challenge_days(self, champion: int, challenger: int, since: int) -> list[tuple[str, DaySums]]:
+        """Errors by day of two versions on every series that both were stepped on here, from one day since 1970 on."""
+        return await self._read(lambda found: challenges.days(found, champion, challenger, since))
 
     def _open_writer(self) -> Writer:
         if self._writer is None:

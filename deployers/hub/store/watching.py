@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import bindparam, delete, func, insert, select
 
@@ -16,7 +16,7 @@ from deployers.hub.store.records import SOURCES, StoredForecast, StoredReading
 from deployers.hub.store.writes import decode_celsius
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, Row
 
 reading, forecast, series = models.reading, models.forecast, models.series
 watch, watch_day, watch_cursor = models.watch, models.watch_day, models.watch_cursor
@@ -52,7 +52,7 @@ class DaySums:
 
     Attributes:
         day: days since 1970, in the readings' own time.
-        source: "board" or "hub".
+        source: "board", "hub" or "shadow".
         version: of the image.
         counts: pairs of a forecast and its reading, one number a step ahead.
         model, persistence: sums of absolute errors in °C, likewise.
@@ -89,7 +89,7 @@ def cursor(connection: Connection, most: int) -> Cursor:
     if found is not None:
         return Cursor(*found)
     newest = [connection.scalar(select(func.max(table.c.id))) or 0 for table in (reading, forecast)]
-    return Cursor(max(0, newest[0] - most), max(0, newest[1] - 2 * most))
+    return Cursor(max(0, newest[0] - most), max(0, newest[1] - len(SOURCES) * most))
 
 
 def arrivals(connection: Connection, after: Cursor, limit: int) -> Arrivals:
@@ -127,10 +127,12 @@ def days(connection: Connection, name: str, since: int) -> list[DaySums]:
     """The days of one series in their order, from one on."""
     wanted = select(watch_day).join_from(watch_day, series).where(series.c.name == name, watch_day.c.day >= since)
     rows = connection.execute(wanted.order_by(watch_day.c.day, watch_day.c.source, watch_day.c.version))
-    return [
-        DaySums(row.day, SOURCES[row.source], row.version, *_decoded(row.sums), is_masked=bool(row.is_masked))
-        for row in rows
-    ]
+    return [day_of(row) for row in rows]
+
+
+def day_of(row: Row[Any]) -> DaySums:
+    """Of a row of the table."""
+    return DaySums(row.day, SOURCES[row.source], row.version, *_decoded(row.sums), is_masked=bool(row.is_masked))
 
 
 def remember(connection: Connection, kept: Remembered) -> None:

@@ -13,11 +13,18 @@ from deployers.commands import monitor
 from deployers.hub.examples import RETRAINING, STANDING
 from deployers.hub.monitor import told
 from deployers.hub.monitor.watch import Model, Watch
+from deployers.hub.settings import ShadowSection
+from deployers.hub.shadow import told as challengers
+from deployers.hub.shadow.beside import Running
+from deployers.hub.shadow.challenge import Challenge
 from tests.monitoring import CADENCE_MS, RULES, Site, watched
+from tests.shadowing import days
 from tests.unit.deployers.deployment.conftest import World, make_world
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from deployers.hub.shadow.comparing import Compared
 
 CHANNEL = {"channel": "smtp", "server": "mail:587", "ok": True, "error": None}
 INVENTORY = """
@@ -85,6 +92,32 @@ def test_a_hub_that_is_away_is_said_and_is_exit_code_5(world: World, run: Any) -
     assert err.startswith("error: kitchen:")
 
 
+def test_challengers_are_shown_with_their_verdict_and_as_json(world: World, run: Any) -> None:
+    over: dict[int, Compared | None] = {each.day: each for each in days([0.02] * 7)}
+    rules = ShadowSection()
+    row = challengers.row(Challenge(4, 3, 1000).judged(over, rules), Running(None, 300), rules, {}, "")  # type: ignore[arg-type]
+    world.jetson.challengers = [row]
+    code, out, _ = run("--shadow")
+    said = " ".join(out.replace("│", " ").split())
+    assert code == 0
+    assert "version 4 better version 3 7 7 31.875 0.320 0.300 0" in said
+    assert "deploy or activate" in said
+    code, out, _ = run("--shadow", "--json")
+    assert (code, json.loads(out)["hubs"][0]["challengers"]) == (0, [row])
+
+
+def test_without_a_challenger_or_a_hub_that_is_said(world: World, run: Any) -> None:
+    assert "no challenger yet" in run("--shadow")[1]
+    world.jetson.is_up = False
+    code, out, _ = run("--shadow")
+    assert (code, "away" in out) == (5, True)
+
+
+def test_challengers_of_one_series_are_bad_input(world: World, run: Any) -> None:
+    code, _, err = run("--shadow", "--series", "board-1")
+    assert (code, "expected one of them" in err) == (2, True)
+
+
 def test_a_hub_that_is_not_in_the_inventory_is_bad_input(world: World, run: Any) -> None:
     code, _, err = run("attic")
     assert code == 2
@@ -125,7 +158,9 @@ def test_a_hub_without_channels_is_bad_input_and_one_that_is_away_is_exit_code_5
 def test_a_series_and_a_trial_do_not_go_together(world: World, run: Any) -> None:
     code, _, err = run("--test-alert", "--series", "board-1")
     assert code == 2
-    assert "leave one out" in err
+    assert "--series and --test-alert do not go together" in err
+
+
 def test_the_history_of_retraining_is_shown(world: World, run: Any) -> None:
     refused = {**RETRAINING, "id": 8, "state": "refused", "answer": {"challenger": None, "reason": "test 'stuck'"}}
     row = {**STANDING["series"][0], "due": "alarm", "reason": "deficit 4.31", "next_ms": 1714651380000}  # type: ignore[index]

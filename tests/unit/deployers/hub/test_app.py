@@ -55,8 +55,8 @@ def test_a_hub_is_alive_and_ready_without_a_token(client: TestClient) -> None:
     assert client.get("/health").json()["status"] == "alive"
     answer = client.get("/ready")
     assert answer.status_code == 200
-    names = ["jobs", "store", "models", "forecasts", "boards", "monitor", "alerts", "retraining"]
-    assert answer.json()["parts"] == dict.fromkeys(names, "up")
+    parts = ["jobs", "store", "models", "forecasts", "boards", "monitor", "alerts", "retraining", "challengers"]
+    assert answer.json()["parts"] == dict.fromkeys(parts, "up")
 
 
 def test_a_hub_without_a_model_or_with_a_broken_store_is_not_ready(client: TestClient, parts: Parts) -> None:

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from deployers.exceptions import InputError, NotFound, ServiceUnavailable
-from deployers.hub.live import INLINE_READINGS, MISSED_MAX, READINGS_MAX, REBUILT_MAX
+from deployers.hub.live import INLINE_READINGS, READINGS_MAX
 from deployers.hub.serving import Model
-from deployers.hub.stepping import step
+from deployers.hub.stepping import MISSED_MAX, REBUILT_MAX, step
 from deployers.hub.store import Store
 from deployers.protocol.messages import Reading
 from tests.hub_models import CADENCE_MS, START_MS, readings
@@ -84,11 +84,13 @@ async def test_a_store_that_fails_is_told_to_who_waits_and_the_next_one_goes_on(
 
 
 async def test_figures_count(bench: Bench) -> None:
-    assert bench.live.figures() == {"series": 0, "readings": 0, "microseconds_per_reading": 0, "waiting": 0}
+    names = ("series", "readings", "microseconds_per_reading", "cpu_microseconds_per_reading", "waiting")
+    assert bench.live.figures() == dict.fromkeys(names, 0)
     await bench.came(readings(10))
     found = bench.live.figures()
     assert (found["series"], found["readings"], found["waiting"]) == (1, 10, 0)
     assert found["microseconds_per_reading"] > 0
+    assert found["cpu_microseconds_per_reading"] > 0
 
 
 # After a start

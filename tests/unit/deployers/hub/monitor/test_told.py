@@ -76,7 +76,7 @@ def test_of_a_series_without_forecasts_nothing_is_claimed() -> None:
     row = told.row("a", watch, (watch.state.last_ms or 0) + 10**9)
     assert (row["state"], row["skill"], row["version"], row["skill_expected"]) == ("ok", None, None, None)
     shown = told.detail("a", watch, [], 0, None)
-    assert shown["steps"] == {"board": [], "hub": []}
+    assert shown["steps"] == {"board": [], "hub": [], "shadow": []}
     assert next(each for each in shown["findings"] if each["test"] == "skill")["reason"] == (
         "no complete day with forecasts yet"
     )
