@@ -118,7 +118,7 @@ def _subject(about: dict[str, Any]) -> str:
     """What a job is about, in a few words: board-1, version 7."""
     parts = []
     for name, value in about.items():
-        if value is None or value in ([], (), ""):
+        if value is None or value in ([], (), "") or name.endswith("_ms"):
             continue
         text = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
         parts.append(text if name in {"board", "boards"} else f"{name} {text}")

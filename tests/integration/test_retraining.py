@@ -32,10 +32,12 @@ print(json.dumps({
     "promotion": {"promoted": False, "reason": "no better"}, "padding": "x" * 20000,
 }))
 """
-# A minute is long for a test.
+# A minute is long for a test, and ten are longer.
 OFTEN = SERVE.replace(
     "from deployers.hub.__main__",
-    "from deployers.hub.retraining import service\nservice.EVERY_SECONDS = 0.1\nfrom deployers.hub.__main__",
+    "from deployers.hub.retraining import service\n"
+    "service.EVERY_SECONDS = service.STOCK_SECONDS = 0.1\n"
+    "from deployers.hub.__main__",
 )
 RETRAINING = """
 [train]

@@ -167,9 +167,9 @@ def ask(connection: Connection, wish: Wish, limits: Limits, now_ms: int) -> Retr
     if not wish.is_automatic:
         msg = f"no retraining now, {reason}: wait, or ask with force if that is about cool-down or sensor"
         raise Conflict(msg)
-    if wish.fault is None or reason != at_fault(wish.series, wish.fault):
+    if wish.fault is None or not is_news(wish, reason, past):
         return None
-    return _refused_for(connection, asked, wish.fault, past, now_ms)
+    return _refused_for(connection, asked, wish.fault, now_ms)
 
 
 def claim(connection: Connection, limits: Limits, faults: Mapping[str, Finding], now_ms: int) -> Retraining | None:
@@ -219,14 +219,21 @@ def at_fault(series: str, fault: Finding) -> str:
     return f"the sensor of {series!r} is at fault, test {fault.test!r} is {fault.level}: {fault.reason}"
 
 
-def _refused_for(
-    connection: Connection, asked: Retraining, fault: Finding, past: Past, now_ms: int
-) -> Retraining | None:
-    """Keep that a sensor is at fault, once for each cause and fault."""
-    key = f"{asked.cause}; {fault.test} since {fault.since_ms}"
-    refused = [each for each in past.requests if each.series == asked.series and each.state == "refused"]
-    if refused and (refused[-1].trigger, refused[-1].cause) == (asked.trigger, key):
-        return None
+def is_news(wish: Wish, reason: str, past: Past) -> bool:
+    """Whether a refusal is to be kept: a sensor is at fault, and this fault has not refused this cause before."""
+    if wish.fault is None or reason != at_fault(wish.series, wish.fault):
+        return False
+    refused = [each for each in past.requests if each.series == wish.series and each.state == "refused"]
+    last = (refused[-1].trigger, refused[-1].cause) if refused else None
+    return last != (wish.cause.trigger, _refusal_key(wish.cause.key, wish.fault))
+
+
+def _refusal_key(cause: str, fault: Finding) -> str:
+    return f"{cause}; {fault.test} since {fault.since_ms}"
+
+
+def _refused_for(connection: Connection, asked: Retraining, fault: Finding, now_ms: int) -> Retraining:
+    """Keep that a sensor is at fault."""
     made = retrainings.add(connection, asked)
     answer = {
         "challenger": None,
@@ -236,6 +243,7 @@ def _refused_for(
         "level": fault.level,
         "since_ms": fault.since_ms,
     }
+    key = _refusal_key(asked.cause, fault)
     return retrainings.change(connection, made.id, cause=key, state="refused", ended_ms=now_ms, answer=answer)
 
 

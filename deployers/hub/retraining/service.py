@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 EVERY_SECONDS = 60.0
+# Counting all readings takes seconds where there are millions: alarms are looked for more often than readings counted.
+STOCK_SECONDS = 600.0
 AGAIN_SECONDS = 5.0
 # For the end of a run to be kept when the hub goes down; what is not is found at the next start.
 STOP_SECONDS = 1.5
@@ -65,7 +67,8 @@ class Retrainer:
         self._store, self._monitor, self._training, self._jobs = store, monitor, training, jobs
         self._settings, self._limits, self._clock = settings, Limits.of(settings), clock
         self._turning, self._wake = asyncio.Lock(), asyncio.Event()
-        self._stocks: dict[str, Stock] | None = None
+        self._stocks: dict[str, Stock] = {}
+        self._counted_ms: int | None = None  # None: they are to be counted anew
         self._task: asyncio.Task[None] | None = None
         self._running: asyncio.Task[None] | None = None
 
@@ -102,13 +105,11 @@ class Retrainer:
         """
         async with self._turning:
             found = await self._monitor.findings()
-            past, stocks = await self._store.find(lambda there: (self._past(there), retrainings.stock(there)))
-            self._stocks, now = stocks, self._now_ms()
-            wanted = [
-                Wish(name, cause, _fault(found, name))
-                for name in stocks
-                if (cause := self._due(name, found, past, now)) is not None
-            ]
+            await self._count()
+            past, stocks, now = await self._store.find(self._past), self._stocks, self._now_ms()
+            due = ((name, self._due(name, found, past, now)) for name in stocks)
+            wishes = [Wish(name, cause, _fault(found, name)) for name, cause in due if cause is not None]
+            wanted = [wish for wish in wishes if self._is_wanted(wish, past, stocks[wish.series], now)]
             for wish in sorted(wanted, key=lambda wish: (ORDER.index(wish.cause.trigger), wish.series)):
                 await self._ask(wish)
             await self._begin(found)
@@ -147,10 +148,11 @@ class Retrainer:
         Raises:
             ServiceUnavailable: the store does not answer.
         """
-        found, stocks = await self._monitor.findings(), self._stocks
+        found = await self._monitor.findings()
+        if self._settings.enabled:  # else nothing is done with it
+            async with self._turning:  # nothing starts meanwhile, from which to count anew
+                await self._count()
         past, rows = await self._store.find(lambda there: (self._past(there), retrainings.newest(there, SHOWN)))
-        if stocks is None:
-            stocks = self._stocks = await self._store.find(retrainings.stock)
         now, per_week = self._now_ms(), self._limits.per_week
         used = len(past.used(now))
         return {
@@ -164,7 +166,7 @@ class Retrainer:
             },
             "running": past.running.id if past.running is not None else None,
             "waiting": [each.id for each in past.waiting],
-            "series": [self._row(name, stock, found, past, now) for name, stock in sorted(stocks.items())],
+            "series": [self._row(name, stock, found, past, now) for name, stock in sorted(self._stocks.items())],
             "requests": [each.as_dict() for each in rows],
         }
 
@@ -190,9 +192,19 @@ class Retrainer:
                     await self._wake.wait()
             self._wake.clear()
 
+    async def _count(self) -> None:
+        """Count readings, if that was long ago or a retraining has started since."""
+        now = self._now_ms()
+        if self._counted_ms is None or not 0 <= now - self._counted_ms < STOCK_SECONDS * 1000:
+            self._stocks, self._counted_ms = await self._store.find(retrainings.stock), now
+
     def _due(self, name: str, found: dict[str, Findings], past: Past, now: int) -> Cause | None:
-        stock = (self._stocks or {}).get(name)
-        return causes.due(self._settings, found.get(name), stock, past.last(name), now)
+        return causes.due(self._settings, found.get(name), self._stocks.get(name), past.last(name), now)
+
+    def _is_wanted(self, wish: Wish, past: Past, stock: Stock, now: int) -> bool:
+        """Whether there is something to write: what waits for a cool-down costs no transaction a minute."""
+        reason = ledger.why_not(wish, past, stock, self._limits, now)
+        return not reason or ledger.is_news(wish, reason, past)
 
     async def _ask(self, wish: Wish) -> Retraining | None:
         made = await self._store.change(lambda there: ledger.ask(there, wish, self._limits, self._now_ms()))
@@ -208,6 +220,7 @@ class Retrainer:
         faults = {name: fault for name in found if (fault := _fault(found, name)) is not None}
         claimed = await self._store.change(lambda there: ledger.claim(there, self._limits, faults, self._now_ms()))
         if claimed is not None:
+            self._counted_ms = None
             self._running = asyncio.create_task(self._run(claimed), name=f"retraining {claimed.id}")
 
     async def _run(self, request: Retraining) -> None:
@@ -267,7 +280,7 @@ class Retrainer:
         cause, last = self._due(name, found, past, now), past.last(name)
         # Without a cause: what an alarm that came now would be told.
         wish = Wish(name, cause or Cause("alarm", "", ""), _fault(found, name))
-        reason = ledger.why_not(wish, past, stock, self._limits, now) if self._settings.enabled else "not enabled"
+        reason = ledger.why_not(wish, past, stock, self._limits, now)
         until = past.cooldown_until_ms(name, self._limits)
         return {
             "series": name,

@@ -8,6 +8,7 @@ done about it.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import time
@@ -166,18 +167,17 @@ class Shadows:
 
     async def _forever(self) -> None:
         while True:
+            # First of all: boards that a promotion is for need a moment to connect after a start.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(EVERY_SECONDS):
+                    await self._wake.wait()
+            self._wake.clear()
             try:
                 await self.turn()
             except ServiceUnavailable as error:
                 _log.warning("challengers wait: %s", error)
             except Exception:  # noqa: BLE001 - forecasts go on whatever is met here
                 _log.exception("challengers could not be looked at, and are again")
-            try:
-                async with asyncio.timeout(EVERY_SECONDS):
-                    await self._wake.wait()
-            except TimeoutError:
-                continue
-            self._wake.clear()
 
     async def _look(self, challenge: Challenge) -> None:
         why, active = self._why_ended(challenge.version), self._catalogue.active

@@ -74,15 +74,12 @@ class Stock(NamedTuple):
     """Readings of one series.
 
     Attributes:
-        readings, days: how many there are, and of how many days.
-        first_ms: time of the first.
+        days: of how many days there are some.
         received_ms: when the hub had the first that is stored.
         fresh: how many came since the last retraining of the series started; all of them where there was none.
     """
 
-    readings: int
     days: int
-    first_ms: int
     received_ms: int
     fresh: int
 
@@ -155,21 +152,26 @@ def by_state(connection: Connection) -> dict[str, int]:
 
 def stock(connection: Connection, names: Iterable[str] | None = None) -> dict[str, Stock]:
     """Readings of some series, or of all, in one statement. It counts them all, so it costs more the more there are."""
-    started = table.c.started_ms.is_not(None)
-    last = select(table.c.series_id, func.max(table.c.reading_id).label("reading_id")).where(started)
-    before = last.group_by(table.c.series_id).subquery()
+    wanted = select(series.c.id) if names is None else select(series.c.id).where(series.c.name.in_(sorted(names)))
+    started = select(table.c.series_id, func.max(table.c.reading_id).label("reading_id"))
+    before = started.where(table.c.started_ms.is_not(None)).group_by(table.c.series_id).subquery()
     is_fresh = reading.c.id > func.coalesce(before.c.reading_id, 0)
-    figures = (
-        func.count(reading.c.id),
-        func.count(distinct(reading.c.time_ms // DAY_MS)),
-        func.min(reading.c.time_ms),
-        func.min(reading.c.received_ms),
-        func.coalesce(func.sum(case((is_fresh, 1), else_=0)), 0),
+    # Only columns of the index that readings are unique by: no row is looked at.
+    counted = (
+        select(
+            reading.c.series_id,
+            func.count(distinct(reading.c.time_ms // DAY_MS)).label("days"),
+            func.min(reading.c.id).label("first_id"),
+            func.sum(case((is_fresh, 1), else_=0)).label("fresh"),
+        )
+        .outerjoin_from(reading, before, before.c.series_id == reading.c.series_id)
+        .where(reading.c.series_id.in_(wanted))
+        .group_by(reading.c.series_id)
+        .subquery()
     )
-    query = select(series.c.name, *figures).join_from(reading, series)
-    query = query.outerjoin(before, before.c.series_id == reading.c.series_id).group_by(series.c.name)
-    if names is not None:
-        query = query.where(series.c.name.in_(sorted(names)))
+    figures = (counted.c.days, reading.c.received_ms, counted.c.fresh)
+    query = select(series.c.name, *figures).join_from(counted, series, series.c.id == counted.c.series_id)
+    query = query.join(reading, reading.c.id == counted.c.first_id)
     return {row[0]: Stock(*map(int, row[1:])) for row in connection.execute(query)}
 
 

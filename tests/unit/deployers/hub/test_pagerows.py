@@ -111,6 +111,11 @@ def test_a_job_that_is_done_says_what_became_of_each_board() -> None:
     assert [row["outcome"] for row in rows] == ["a confirmed, b absent", ""]
 
 
+def test_times_in_what_a_job_is_about_are_for_programs() -> None:
+    (row,) = job_rows([job(1, about={"version": 7, "boards": ["a"], "challenger_since_ms": 1714564800000})])
+    assert row["subject"] == "version 7, a"
+
+
 def test_only_the_newest_jobs_are_shown_and_none_with_a_long_text() -> None:
     rows = job_rows([job(number, about={"boards": ["b" * 16] * 500}) for number in range(90)])
     assert [row["id"] for row in rows] == [f"id-{number}" for number in range(JOBS_MOST)]

@@ -275,3 +275,26 @@ async def test_a_broker_that_is_deaf_is_an_error_and_keeps_no_connection(monkeyp
         await ended.wait()
     server.close()
     await server.wait_closed()
+
+
+async def test_who_gives_up_waiting_leaves_no_connection_behind() -> None:
+    heard, ended = asyncio.Event(), asyncio.Event()
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1000)
+        writer.write(b"\x20\x02\x00\x00")  # takes the connection, and nothing that comes over it
+        while await reader.read(1000):
+            heard.set()
+        ended.set()
+        writer.close()
+
+    server = await asyncio.start_server(silent, "127.0.0.1", 0)
+    channel = Mqtt(MqttSection(host="127.0.0.1", port=server.sockets[0].getsockname()[1]), WORDS, "alarm", {})
+    sending = asyncio.create_task(channel.send([change()]))
+    async with asyncio.timeout(60):
+        await heard.wait()
+        sending.cancel()
+        await asyncio.gather(sending, return_exceptions=True)
+        await ended.wait()
+    server.close()
+    await server.wait_closed()

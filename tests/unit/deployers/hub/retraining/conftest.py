@@ -98,7 +98,12 @@ class Bench:
         def is_ended(rows: list[Retraining]) -> bool:
             return any(row.id == number and row.state not in {"waiting", "running"} for row in rows)
 
-        return next(row for row in await self.until(is_ended) if row.id == number)
+        rows = await self.until(is_ended)
+        # The end is stored a moment before the next one may begin.
+        async with asyncio.timeout(SECONDS):
+            while self.retrainer._running is not None:  # noqa: ASYNC110, SLF001 - nothing else tells it
+                await asyncio.sleep(0.01)
+        return next(row for row in rows if row.id == number)
 
 
 @pytest.fixture

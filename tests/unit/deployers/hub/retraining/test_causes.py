@@ -9,7 +9,7 @@ from deployers.hub.settings import RetrainingSection
 from deployers.hub.store.retrainings import Retraining, Stock
 from tests.retraining import BEGIN_MS, DAY_MS, DECAYED, GAPS, STUCK, finding, found
 
-STOCK = Stock(readings=5000, days=40, first_ms=0, received_ms=BEGIN_MS, fresh=500)
+STOCK = Stock(days=40, received_ms=BEGIN_MS, fresh=500)
 LAST = Retraining(1, "a", "alarm", "", "", {}, BEGIN_MS, BEGIN_MS + DAY_MS, BEGIN_MS + 2 * DAY_MS, "done")
 
 

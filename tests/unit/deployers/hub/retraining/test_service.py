@@ -80,6 +80,17 @@ async def test_an_alarm_of_a_faulty_sensor_is_refused_and_no_job_runs(bench: Ben
     assert bench.jobs.list() == []
 
 
+async def test_what_is_not_taken_now_costs_no_transaction(bench: Bench) -> None:
+    await bench.readings("a", "b", "c")
+    bench.says.found = {"a": found(DECAYED, STUCK), "b": found(DECAYED)}
+    retrainer = bench.make(ANSWERS)
+    await retrainer.turn()
+    await bench.ended(2)
+    before = bench.store.counters.rows
+    await retrainer.turn()
+    assert bench.store.counters.rows - before == 1, "only whether something waits"
+
+
 async def test_without_a_cause_nothing_is_asked(bench: Bench) -> None:
     await bench.readings("a")
     bench.says.found = {"a": found(STUCK)}
@@ -95,6 +106,9 @@ async def test_so_many_readings_train_and_the_count_begins_anew(bench: Bench) ->
     await retrainer.turn()
     assert len(await bench.rows()) == 1
     await bench.readings("a", days=10)
+    await retrainer.turn()
+    assert len(await bench.rows()) == 1, "readings are counted every ten minutes"
+    bench.wait(1)
     await retrainer.turn()
     assert (await bench.ended(2)).numbers == {"readings": 5, "wanted": 5}
 
@@ -125,6 +139,24 @@ async def test_one_runs_the_others_wait_and_follow_by_themselves(bench: Bench) -
     assert [row.series for row in rows] == ["b", "c", "a"]
     jobs = [bench.jobs.get(row.job or "") for row in rows]
     assert all(job.state == "done" for job in jobs)
+
+
+async def test_a_sensor_that_fails_while_its_request_waits_refuses_it(bench: Bench) -> None:
+    await bench.readings("a", "b")
+    retrainer = bench.make(HELD)
+    await retrainer.ask("b", "because", "me")
+    bench.says.found = {"a": found(DECAYED)}
+    await retrainer.turn()
+    assert [row.state for row in await bench.rows()] == ["running", "waiting"]
+    bench.says.found = {"a": found(DECAYED, STUCK)}
+    bench.gate.touch()
+    await bench.ended(1)
+    await bench.until(lambda _: not bench.jobs.running())
+    await retrainer.turn()
+    row = await bench.ended(2)
+    assert row.state == "refused"
+    assert row.answer is not None
+    assert "test 'stuck' is alarm" in row.answer["reason"]
 
 
 async def test_while_another_training_runs_a_request_waits(bench: Bench) -> None:
@@ -241,6 +273,7 @@ async def test_a_hub_that_is_switched_off_looks_at_nothing(bench: Bench) -> None
     await asyncio.sleep(0.05)
     assert await bench.rows() == []
     assert await retrainer.figures() == {}
+    assert (await retrainer.standing())["series"] == []
 
 
 async def test_a_hub_that_goes_down_keeps_that_it_ended(bench: Bench) -> None:

@@ -130,9 +130,10 @@ async def test_one_that_raises_is_ended_with_its_reason_and_the_active_model_goe
 
     monkeypatch.setattr(ring.beside.running[2].model, "track", broken)
     ring.beside.running[2].model.tracks.clear()
-    for number in range(3):
-        assert len(await ring.bench.came(readings(1, 10 + number))) == 1
-    await ring.settled()
+    async with asyncio.timeout(60):
+        for number in range(3):
+            assert len(await ring.bench.came(readings(1, 10 + number))) == 1
+        await ring.settled()
     assert ring.beside.running[2].failure == "it failed: RuntimeError: no such operator"
     assert ring.rung == 1
     assert len(ring.of("shadow")) == 10

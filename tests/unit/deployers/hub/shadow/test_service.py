@@ -1,107 +1,22 @@
-"""Which challengers run, also after a restart; how they end; promotion, exactly once."""
+"""Which challengers run, also after a restart; and how they end."""
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from deployers.exceptions import Conflict, GateFailed, NotFound, ServiceUnavailable
-from deployers.hub.jobs import Jobs
-from deployers.hub.metrics import Metrics
-from deployers.hub.rollout import ConfirmedSince, Rollout
-from deployers.hub.shadow.service import Shadows
 from tests.hub_models import Kind, readings, upload
-from tests.hub_parts import MemoryBoards, settings
-from tests.live_bench import SERIES, Bench
 from tests.model_shelf import spoil
-from tests.shadowing import both
+from tests.shadow_hall import DAY, Hall
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
     from pathlib import Path
 
+    from tests.live_bench import Bench
+
 pytestmark = pytest.mark.anyio
-DAY = 20_000
-
-
-class Hall:
-    """A hub with models, challengers, jobs, and no boards; days come by hand.
-
-    Attributes:
-        now: seconds since 1970.
-    """
-
-    def __init__(self, bench: Bench, folder: Path, **rules: Any) -> None:
-        self.bench, self.folder, self.rules, self.now = bench, folder, rules, 1000.0
-        found = settings(folder, models={"folder": "models"}, **rules)
-        self.jobs, self.metrics, boards = Jobs(folder / "jobs"), Metrics(), MemoryBoards()
-        since = ConfirmedSince(folder / "boards.json")
-        self.rollout: Any = Rollout(bench.catalogue, boards, bench.store, bench.live, since, 1.0)  # type: ignore[arg-type]
-        self.shadows = Shadows(
-            found,
-            bench.store,
-            bench.catalogue,
-            bench.live,
-            jobs=self.jobs,
-            rollout=self.rollout,
-            metrics=self.metrics,
-            clock=lambda: self.now,
-        )
-
-    async def start(self) -> Hall:
-        await self.jobs.open()
-        await self.shadows.start()
-        return self
-
-    async def stop(self) -> None:
-        await self.jobs.close()
-        await self.shadows.stop()
-
-    async def restarted(self, *, is_killed: bool = False) -> Hall:
-        """The hub ends, or is killed, and begins again with what is on its disk."""
-        if is_killed:
-            await self.shadows.stop()
-        else:
-            await self.stop()
-        again = Hall(await self.bench.restarted(), self.folder, **self.rules)
-        return await again.start()
-
-    def days(self, apart: list[float], first: int = DAY, versions: tuple[int, int] = (1, 2)) -> None:
-        """Days that are over, on which the challenger was better by so much, and one under way, from a day on."""
-        there = self.bench.store.days
-        there[:] = [(name, d) for name, d in there if d.day < first or d.version not in versions]
-        for number, each in enumerate(apart):
-            there += both(SERIES, first + number, 0.3, 0.3 + each, versions)
-        there += both(SERIES, first + len(apart), versions=versions)
-
-    def row(self, version: int = 2) -> dict[str, Any]:
-        return next(row for row in self.shadows.view()["challengers"] if row["version"] == version)
-
-    def listed(self) -> list[int]:
-        found: list[int] = json.loads((self.folder / "models" / "challengers.json").read_bytes())["versions"]
-        return found
-
-    async def ended_jobs(self) -> list[Any]:
-        for job in self.jobs.list():
-            await job.ended.wait()
-        return list(self.jobs.list())
-
-
-@pytest.fixture
-async def hall(bench: Bench, tmp_path: Path) -> AsyncIterator[Hall]:
-    found = await Hall(bench, tmp_path).start()
-    yield found
-    await found.stop()
-
-
-async def automatic(bench: Bench, folder: Path) -> Hall:
-    """A hub that promotes by itself, and has a challenger that is better."""
-    found = await Hall(bench, folder, shadow={"promote": "automatic"}).start()
-    await found.shadows.begin(2)
-    found.days([0.05] * 7)
-    return found
 
 
 # Which run
@@ -348,123 +263,6 @@ async def test_a_store_that_does_not_answer_changes_nothing(hall: Hall) -> None:
     hall.bench.store.failure = None
     await hall.shadows.turn()
     assert hall.row()["state"] == "better"
-
-
-# Promotion
-
-
-async def test_a_better_one_waits_for_a_person_who_activates_it(hall: Hall) -> None:
-    await hall.shadows.begin(2)
-    hall.days([0.05] * 7)
-    await hall.shadows.turn()
-    row = hall.row()
-    assert (row["state"], row["is_running"]) == ("better", True)
-    assert row["waits_for"] == "may be promoted: deploy or activate version 2"
-    await hall.shadows.turn()
-    assert list(hall.jobs.list()) == []
-    await hall.bench.catalogue.activate(2)
-    await hall.shadows.turn()
-    row = hall.row()
-    assert (row["state"], row["is_running"]) == ("better", False)
-    assert row["reason"].endswith("e-value 31.9; it is active now")
-
-
-async def test_automatic_promotion_is_one_job_however_often_one_looks(bench: Bench, tmp_path: Path) -> None:
-    hall = await automatic(bench, tmp_path)
-    await hall.shadows.turn()
-    assert hall.row()["waits_for"] == f"its promotion, job {hall.jobs.list()[0].id}"
-    for _ in range(3):
-        await hall.shadows.turn()
-    (job,) = await hall.ended_jobs()
-    await hall.shadows.turn()
-    assert (job.kind, job.state) == ("deploy", "done")
-    assert (hall.row()["state"], hall.row()["is_running"], hall.row()["promotion"]) == ("better", False, job.id)
-    assert f"promoted by job {job.id}: done" in hall.row()["reason"]
-    assert bench.catalogue.active is not None
-    assert bench.catalogue.active.version == 2
-    assert len(hall.jobs.list()) == 1
-    await hall.stop()
-
-
-async def test_a_hub_that_dies_after_it_began_the_promotion_does_not_begin_it_again(
-    bench: Bench, tmp_path: Path, monkeypatch
-) -> None:
-    hall = await automatic(bench, tmp_path)
-    keep, dead = bench.store.keep_challenge, ServiceUnavailable("killed")
-
-    async def killed(kept: Any) -> None:
-        if kept.promotion:
-            raise dead
-        await keep(kept)
-
-    with monkeypatch.context() as dying:
-        dying.setattr(bench.store, "keep_challenge", killed)
-        with pytest.raises(ServiceUnavailable, match="killed"):
-            await hall.shadows.turn()
-        (job,) = await hall.ended_jobs()
-    again = await hall.restarted(is_killed=True)
-    await again.shadows.turn()
-    assert [each.id for each in again.jobs.list()] == [job.id]
-    await again.shadows.turn()
-    assert (again.row()["promotion"], again.row()["is_running"]) == (job.id, False)
-    await again.stop()
-
-
-async def test_a_hub_that_dies_between_verdict_and_promotion_promotes_after_its_restart(
-    bench: Bench, tmp_path: Path, monkeypatch
-) -> None:
-    hall = await automatic(bench, tmp_path)
-
-    async def never(*_: Any, **__: Any) -> Any:
-        msg = "killed"
-        raise ServiceUnavailable(msg)
-
-    with monkeypatch.context() as dying:
-        dying.setattr("deployers.hub.shadow.service.start_deployment", never)
-        await hall.shadows.turn()
-        assert hall.row()["waits_for"] == "its promotion: killed"
-    again = await hall.restarted()
-    await again.shadows.turn()
-    (job,) = await again.ended_jobs()
-    await again.shadows.turn()
-    assert (job.state, again.row()["promotion"]) == ("done", job.id)
-    await again.stop()
-
-
-async def test_a_promotion_waits_while_another_deployment_runs(bench: Bench, tmp_path: Path) -> None:
-    hall = await automatic(bench, tmp_path)
-    import asyncio
-
-    end = asyncio.Event()
-
-    async def other(_: Any) -> dict[str, Any]:
-        await end.wait()
-        return {}
-
-    await hall.jobs.start("deploy", {"version": 3}, other, {"deployment"})
-    await hall.shadows.turn()
-    assert len(hall.jobs.list()) == 1
-    assert "uses 'deployment'" in hall.row()["waits_for"]
-    end.set()
-    await hall.ended_jobs()
-    await hall.shadows.turn()
-    assert len(hall.jobs.list()) == 2
-    await hall.stop()
-
-
-async def test_a_promotion_that_fails_is_not_tried_again(bench: Bench, tmp_path: Path) -> None:
-    hall = await automatic(bench, tmp_path)
-    spoil(tmp_path / "models" / "2" / "cell_float32.tflite")
-    await hall.shadows.turn()
-    (job,) = await hall.ended_jobs()
-    for _ in range(2):
-        await hall.shadows.turn()
-    assert (job.state, len(hall.jobs.list())) == ("failed", 1)
-    assert (hall.row()["state"], hall.row()["is_running"]) == ("ended", False)
-    assert job.error["detail"] in hall.row()["reason"]
-    assert bench.catalogue.active is not None
-    assert bench.catalogue.active.version == 1
-    await hall.stop()
 
 
 def test_the_settings_allow_as_many_as_the_monitor_remembers() -> None:

@@ -69,8 +69,7 @@ def test_an_id_that_is_not_there_is_not_found(url: str) -> None:
 
 def test_the_stock_counts_readings_days_and_those_since_the_last_start(url: str) -> None:
     async def use(store: Store) -> None:
-        first = {"first_ms": DAY_MS + 7, "received_ms": NOW_MS}
-        expected = {"a": Stock(4, 3, fresh=4, **first), "b/window": Stock(3, 3, fresh=3, **first)}
+        expected = {"a": Stock(3, NOW_MS, fresh=4), "b/window": Stock(3, NOW_MS, fresh=3)}
         assert await store.find(retrainings.stock) == expected
         assert await store.find(lambda there: retrainings.stock(there, ["a"])) == {"a": expected["a"]}
         assert await store.find(lambda there: retrainings.stock(there, ["attic"])) == {}
