@@ -94,6 +94,16 @@ def test_a_challenger_at_the_same_version_as_a_board_is_not_what_the_board_is_co
         assert watch.state.faults.agreement.compared == 0, number
 
 
+def test_nor_is_it_after_a_restart() -> None:
+    past = list(shadowed(days=1))
+    first = given(Watch(RULES, model_of), iter(past))
+    made = [each for each in past if isinstance(each, StoredForecast)]
+    second = Watch(RULES, model_of, first.dump())
+    second.recall([each for each in past if not isinstance(each, StoredForecast)], made)  # type: ignore[misc]
+    second.forecast(replace(made[-1], source="board"))
+    assert (made[-1].source, second.state.faults.agreement.compared) == ("shadow", 0)
+
+
 def test_a_day_on_which_the_sensor_was_at_fault_is_masked_for_both() -> None:
     watch = Watch(RULES, model_of)
     for each in shadowed(days=2):
