@@ -324,9 +324,9 @@ class Server:
                 self.port = probe.getsockname()[1]
         config = uvicorn.Config(self.app, "127.0.0.1", self.port, log_level="warning", timeout_graceful_shutdown=1)
         self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._server.serve()), daemon=True)  # type: ignore[union-attr]
+        self._thread = threading.Thread(target=asyncio.run, args=(_serve(self._server),), daemon=True)
         self._thread.start()
-        end = time.monotonic() + 10
+        end = time.monotonic() + 60
         while not self._server.started:
             assert time.monotonic() < end, "the server did not start"
             time.sleep(0.01)
@@ -336,6 +336,15 @@ class Server:
             self._server.should_exit = True
             self._thread.join()
             self._server = self._thread = None
+
+
+async def _serve(server: uvicorn.Server) -> None:
+    await server.serve()
+    # Connections that were being accepted, or did not end in time, uvicorn leaves to the garbage collector.
+    for _ in range(3):
+        await asyncio.sleep(0.02)
+        for connection in list(server.server_state.connections):
+            connection.transport.abort()
 
 
 @contextlib.contextmanager
