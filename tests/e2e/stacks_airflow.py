@@ -150,7 +150,7 @@ def test_a_killed_step_fails_the_run_with_the_reason_and_the_next_run_goes_on(
     place: Workplace, services: dict[str, str], daemon: str, second: dict[str, Any]
 ) -> None:
     command = ("data", *SMOKE, *STACK, *OTHER_READINGS)
-    killer = threading.Thread(target=kill, args=(daemon, "validate"))
+    killer = threading.Thread(target=kill, args=(daemon, "validate"), daemon=True)
     killer.start()
     message = place.refuse(5, *command, env=services)
     killer.join()

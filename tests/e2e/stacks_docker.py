@@ -163,7 +163,7 @@ def test_a_killed_step_fails_the_run_with_the_reason_and_the_next_run_goes_on(
     place: Workplace, services: dict[str, str], daemon: str, second: dict[str, Any]
 ) -> None:
     command = ("train", *SMOKE, *STACK, "--seed", "7", "--set", "search.max_evaluations=2")
-    killer = threading.Thread(target=kill, args=(daemon, "train"))
+    killer = threading.Thread(target=kill, args=(daemon, "train"), daemon=True)
     killer.start()
     message = place.refuse(5, *command, env=services)
     killer.join()

@@ -196,7 +196,7 @@ def test_a_second_run_starts_a_container_only_for_what_is_never_cached(again: di
 def test_a_killed_step_fails_the_run_with_the_reason(
     place: Workplace, services: dict[str, str], host: SecondHost, again: dict[str, Any], step: str
 ) -> None:
-    killer = threading.Thread(target=kill, args=(host, step))
+    killer = threading.Thread(target=kill, args=(host, step), daemon=True)
     killer.start()
     message = place.refuse(5, "train", *SMOKE, *STACK, env=services)
     killer.join()
