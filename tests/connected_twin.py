@@ -65,9 +65,9 @@ class ConnectedTwin:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        self.cut()  # before anything is awaited, where who is cancelled would leave it open
         self.task.cancel()
         await asyncio.gather(self.task, return_exceptions=True)
-        self.cut()
         with contextlib.suppress(OSError):
             await self.writer.wait_closed()
 
