@@ -123,9 +123,10 @@ class Monitor:
             return await asyncio.to_thread(lambda: [told.seen(*each, now) for each in sorted(self._watches.items())])
 
     async def findings(self) -> dict[str, Findings]:
-        """What every test says of every series now."""
+        """What every test says of every series now, worked out beside the event loop."""
         async with self._turning:
-            return {name: _findings(watch, self._now_ms()) for name, watch in self._watches.items()}
+            now = self._now_ms()
+            return await asyncio.to_thread(lambda: {name: _findings(each, now) for name, each in self._watches.items()})
 
     async def device(self, series: str) -> dict[str, Any]:
         """One series with its tests and its last days.

@@ -314,7 +314,7 @@ class Store:
         Raises:
             ServiceUnavailable: as `keep_readings` does.
         """
-        await self._write(writes.Execute(lambda connection: challenges.keep(connection, kept)))
+        await self.change(lambda connection: challenges.keep(connection, kept))
 
     async def challenge_days(self, champion: int, challenger: int, since: int) -> list[tuple[str, DaySums]]:
         """Errors by day of two versions on every series that both were stepped on here, from one day since 1970 on."""
