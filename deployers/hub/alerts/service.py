@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import socket
 import time
 from typing import TYPE_CHECKING, Any
 
-from deployers.exceptions import InputError, ServiceUnavailable
+from deployers.exceptions import InputError
 from deployers.hub.alerts.ledger import Change, Ledger
 from deployers.hub.alerts.mail import Mail
 from deployers.hub.alerts.mqtt import Mqtt
 from deployers.hub.alerts.sender import Sender
 from deployers.hub.alerts.webhook import Webhook
 from deployers.hub.alerts.wording import Wording
+from deployers.hub.turns import attempted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from deployers.hub.monitor.service import Monitor
     from deployers.hub.settings import Settings
     from deployers.hub.store import Store
-
-_log = logging.getLogger(__name__)
 
 EVERY_SECONDS = 10.0
 AT_ONCE = 50  # series
@@ -131,12 +129,7 @@ class Alerts:
 
     async def _forever(self) -> None:
         while True:
-            try:
-                await self.look()
-            except ServiceUnavailable as error:
-                _log.warning("alerts wait: %s", error)
-            except Exception:  # noqa: BLE001 - the next look may go well
-                _log.exception("alerts failed, and look again")
+            await attempted(self.look, "who tells alerts")
             await asyncio.sleep(EVERY_SECONDS)
 
     def _now_ms(self) -> int:

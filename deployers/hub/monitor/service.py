@@ -8,12 +8,11 @@ is counted twice. A turn costs the same number of statements however many series
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from typing import TYPE_CHECKING, Any
 
 from deployers.conversion.features import decode_program
-from deployers.exceptions import NotFound, ServiceUnavailable
+from deployers.exceptions import NotFound
 from deployers.hub.monitor import told
 from deployers.hub.monitor.decay import Thresholds
 from deployers.hub.monitor.models import limits_of
@@ -23,6 +22,7 @@ from deployers.hub.monitor.skill import DAY_MS, of_release
 from deployers.hub.monitor.watch import Findings, Model, Rules, Watch
 from deployers.hub.store.records import ANSWERING, CHALLENGERS_MOST
 from deployers.hub.store.watching import Arrivals, Cursor, DaySums, Remembered
+from deployers.hub.turns import attempted
 from deployers.protocol.image import TensorKind, TensorType
 
 if TYPE_CHECKING:
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from deployers.hub.settings import MonitorSection
     from deployers.hub.store import Store
     from deployers.protocol.image import ImageParts
-
-_log = logging.getLogger(__name__)
 
 EVERY_SECONDS = 2.0
 LIMIT = 500  # readings, and forecasts, looked at together
@@ -146,13 +144,7 @@ class Monitor:
 
     async def _forever(self) -> None:
         while True:
-            more = False
-            try:
-                more = await self.turn()
-            except ServiceUnavailable as error:
-                _log.warning("the monitor waits: %s", error)
-            except Exception:  # noqa: BLE001 - readings and forecasts go on whatever the monitor meets
-                _log.exception("the monitor failed, and tries again")
+            more = await attempted(self.turn, "the monitor")
             await asyncio.sleep(0 if more else EVERY_SECONDS)
 
     async def _recall(self, found: Arrivals) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import time
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from deployers.hub.retraining.causes import ORDER, Cause
 from deployers.hub.retraining.ledger import Limits, Past, Wish
 from deployers.hub.store import retrainings
 from deployers.hub.training import TRAINING
+from deployers.hub.turns import attempted, woken
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -180,17 +180,8 @@ class Retrainer:
 
     async def _forever(self) -> None:
         while True:
-            try:
-                await self.turn()
-            except ServiceUnavailable as error:
-                _log.warning("retraining waits: %s", error)
-            except Exception:  # noqa: BLE001 - readings and forecasts go on whatever is met here
-                _log.exception("retraining failed to look, and tries again")
-            # Not by wait_for, which in Python 3.11 may take a cancellation for a timeout.
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(EVERY_SECONDS):
-                    await self._wake.wait()
-            self._wake.clear()
+            await attempted(self.turn, "retraining")
+            await woken(self._wake, EVERY_SECONDS)
 
     async def _count(self) -> None:
         """Count readings, if that was long ago or a retraining has started since."""

@@ -8,7 +8,6 @@ done about it.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import logging
 import time
@@ -24,6 +23,7 @@ from deployers.hub.shadow.beside import Beside
 from deployers.hub.shadow.challenge import Challenge, State
 from deployers.hub.shadow.comparing import compared
 from deployers.hub.store.records import SHADOW
+from deployers.hub.turns import attempted, woken
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -168,16 +168,8 @@ class Shadows:
     async def _forever(self) -> None:
         while True:
             # First of all: boards that a promotion is for need a moment to connect after a start.
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(EVERY_SECONDS):
-                    await self._wake.wait()
-            self._wake.clear()
-            try:
-                await self.turn()
-            except ServiceUnavailable as error:
-                _log.warning("challengers wait: %s", error)
-            except Exception:  # noqa: BLE001 - forecasts go on whatever is met here
-                _log.exception("challengers could not be looked at, and are again")
+            await woken(self._wake, EVERY_SECONDS)
+            await attempted(self.turn, "who judges challengers")
 
     async def _look(self, challenge: Challenge) -> None:
         why, active = self._why_ended(challenge.version), self._catalogue.active
