@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 INTERNAL_ERROR, INTERRUPTED = 1, 130
 SIGNALLED = 128  # and the signal's number, as shells have it
-COMMANDS = ("setup", "plan", "deploy", "status", "monitor", "rollback", "logs", "convert", "check", "image")
+COMMANDS = ("setup", "plan", "deploy", "status", "monitor", "rollback", "fleet", "logs", "convert", "check", "image")
 EXIT_CODES = """\b
 Exit codes:
   0 done             7 the model cannot be converted

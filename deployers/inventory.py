@@ -180,7 +180,7 @@ class Inventory(_Entry):
         Raises:
             InputError: it cannot be read, or an entry is not as it should be; the message names file, entry and key.
         """
-        given = _read(path)
+        given = read_toml(path, "inventory", "--inventory")
         unknown = sorted(given.keys() - {"signing_key", "defaults", "jetson"})
         if unknown:
             _refuse(path, "", unknown[0], "is no key of an inventory, expected signing_key, defaults and jetson")
@@ -227,13 +227,23 @@ def _fits(jetson: Jetson, name: str) -> bool:
     return fnmatch.fnmatchcase(jetson.name, name) or name in jetson.groups
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_toml(path: Path, what: str, option: str) -> dict[str, Any]:
+    """The tables of a file.
+
+    Args:
+        path: the file.
+        what: messages call it.
+        option: that names it.
+
+    Raises:
+        InputError: it cannot be read, or is no TOML.
+    """
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        msg = f"inventory {str(path)!r} cannot be read ({error.strerror}): check --inventory and its permissions"
+        msg = f"{what} {str(path)!r} cannot be read ({error.strerror}): check {option} and its permissions"
     except ValueError as error:  # broken TOML, or no UTF-8
-        msg = f"inventory {str(path)!r} is no TOML ({error}): mend it"
+        msg = f"{what} {str(path)!r} is no TOML ({error}): mend it"
     raise InputError(msg)
 
 
@@ -271,13 +281,13 @@ def _jetson(path: Path, number: int, entry: dict[str, Any], defaults: dict[str, 
             label = f"{label}, board number {int(first['loc'][1]) + 1}"
             first["loc"] = first["loc"][2:] or ("board",)
         key = ".".join(map(str, first["loc"])) or "entry"
-        _refuse(path, label, key, _reason(first))
+        _refuse(path, label, key, reason_of(first))
     if jetson.connection == "ssh" and not jetson.host_keys:
         _refuse(path, label, "host_keys", 'is empty, expected the fingerprint of its host key, "SHA256:…"')
     return _with_files(path, label, jetson)
 
 
-def _reason(error: Any) -> str:
+def reason_of(error: Any) -> str:
     """What pydantic found, in words of an inventory."""
     kind, value = error["type"], error["input"]
     if kind == "extra_forbidden":

@@ -26,6 +26,7 @@ FIELDS = (
 Examples:
   python -m deployers deploy
   python -m deployers deploy --version 3 --limit kitchen --limit garden --json
+  python -m deployers deploy --version challenger --shadow
   python -m deployers deploy --waves canary,25%,100% --max-failures 2 --parallel 8
 \b
 Waves: canary is what has group canary in the inventory, a Jetson or a board, else the first Jetson; percentages are

@@ -44,6 +44,8 @@ WANTED = (
     click.option("--type", "types", multiple=True, help="Only this type; may be repeated."),
     INVENTORY,
     LIMIT,
+    click.option("--shadow", is_flag=True,
+                 help="Only to hubs, as a challenger in the shadow of what runs, which goes on; see monitor --shadow."),
     click.option("--waves", default="canary,100%", show_default=True, help="canary, then shares of all devices."),
     click.option("--max-failures", type=click.IntRange(0), default=0, show_default=True,
                  help="So many devices may fail; one more stops the rollout."),
@@ -112,6 +114,7 @@ def asked(options: dict[str, Any]) -> tuple[Request, Around]:
         parse_waves(options["waves"]),
         Limits(options["max_failures"], options["parallel"]),
         Patience(confirm=options["seconds"]),
+        shadow=options["shadow"],
     )
     inventory, chosen = inventory_of(options["inventory"], options["limit"])
     uri = options["tracking_uri"]

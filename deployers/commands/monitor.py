@@ -52,8 +52,8 @@ Examples:
   python -m deployers monitor kitchen --retrain board-1 --because "the window was replaced"
 \b
 --json, schema 1 (fields are only ever added): schema, hubs [{hub, error, devices [{series, state, part, test, reason,
-since_ms, source, version, skill, skill_expected, reference, model, persistence, last_ms}]}]; with --series each of the
-devices also has findings, steps and days. Instead of devices a hub has
+since_ms, source, version, skill, skill_expected, reference, model, persistence, pairs, last_ms}]}]; with --series each
+of the devices also has findings, steps and days. Instead of devices a hub has
 with --shadow: challengers [{version, champion, state, reason, waits_for, is_running, since_ms, ended_ms, days_compared,
 days_better, days_worse, e_better, e_worse, e_wanted, skill_champion, skill_challenger, cost, promotion, days}];
 with --test-alert: channels [{channel, server, ok, error}];

@@ -7,7 +7,7 @@ import html
 import io
 import math
 import numbers
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from deployers.conversion.conditions import number
 
@@ -42,6 +42,13 @@ h2,h2+p{break-after:avoid}tr,figure,.verdict{break-inside:avoid}thead{display:ta
 table{font-size:8.5pt}th,td{padding:.15rem .3rem;overflow-wrap:anywhere}td.n,td.w{white-space:normal}
 td:last-child:not(.n){min-width:0}}
 """
+
+
+class Mark(NamedTuple):
+    """A word of a table that stands out: as good ("ok"), bad ("bad"), or neither ("part")."""
+
+    text: str
+    kind: Literal["ok", "bad", "part"]
 
 
 class Page:
@@ -86,12 +93,12 @@ class Page:
         head = "".join(f"<th>{name}</th>" for name in names)
         rows = []
         for item in listed:
-            verdict = '<span class="ok">passed</span>' if item.passed else '<span class="bad">failed</span>'
+            verdict = _cell(Mark("passed", "ok") if item.passed else Mark("failed", "bad"))
             value = f"{number(item.value)} {item.unit if math.isfinite(item.value) else ''}".rstrip()
             limit = f"{item.bound} {number(item.limit)} {item.unit}".rstrip()
             rows.append(
                 f'<tr>{_cell(item.name)}<td class="n">{html.escape(value)}</td><td class="w">{html.escape(limit)}</td>'
-                f"<td>{verdict}</td>{_cell(item.detail) if detailed else ''}</tr>"
+                f"{verdict}{_cell(item.detail) if detailed else ''}</tr>"
             )
         self.parts.append(f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>")
 
@@ -125,6 +132,8 @@ def named(document: str, facts: Mapping[str, Any]) -> str:
 
 
 def _cell(value: Any) -> str:
+    if isinstance(value, Mark):
+        return f'<td><span class="{value.kind}">{html.escape(value.text)}</span></td>'
     if not isinstance(value, bool) and isinstance(value, numbers.Real):
         return f'<td class="n">{number(float(value))}</td>'
     return f"<td>{html.escape(str(value))}</td>"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from deployers import tags
 from deployers.deployment import conversions, report, telling
 from deployers.deployment.carry import Carrier
+from deployers.deployment.halting import is_stopped
 from deployers.deployment.lease import renewed
 from deployers.deployment.plan import image_file, ran_before
 from deployers.deployment.preparing import PLANNED, RELEASE, keep_used, prepare
@@ -77,7 +78,10 @@ class _Deployment:
         try:
             with self._renewed():
                 self._make()
-                rollout = Rollout(self._plan, self._carrier, self._watcher, self._request.limits, self._prepared.broken)
+                rollout = Rollout(
+                    self._plan, self._carrier, self._watcher, self._request.limits, self._prepared.broken,
+                    lambda: is_stopped(self._around.home),
+                )  # fmt: skip
                 devices = rollout.run(self._prepared.waves)
         except DeployerError as error:
             self._end(error.exit_code, str(error))

@@ -1,7 +1,7 @@
 """What a deployment will do, as data: from what is wanted and what is there to files and commands. No I/O here.
 
     making      a Jetson or here: fetch what runs now · convert · sign version n, and n + 1 to go back
-    installing  a Jetson: lock · install n and the way back · activate
+    installing  a Jetson: lock · install n and the way back · activate, or begin to challenge
     boards      each: forward · confirm
     closing     a Jetson: unlock and clear
 
@@ -21,7 +21,7 @@ from deployers.deployment.waves import Device
 from deployers.plan import HERE, Plan, Step, plan_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from deployers.connectors.command import Word
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 KEEP = 'out="$1"; shift; "$@" > "$out.part" && mv -f "$out.part" "$out"'
 PACK = 'tar -cf "$1.part" -C "$2" . && mv -f "$1.part" "$1"'
 UNPACK = 'rm -rf "$2" && mkdir -p -m 0750 "$2" && tar -xf "$1" -C "$2" && rm -f "$1"'
-IMAGE, ACTIVATE = "model.img", "activate"
+IMAGE, ACTIVATE, CHALLENGE = "model.img", "activate", "challenge"
 CONVERT_SECONDS, SIGN_SECONDS, INSTALL_SECONDS = 1800.0, 300.0, 300.0
 SPARE_SECONDS = 30.0  # a connector waits longer than the hub, which says why it gave up
 
@@ -105,13 +105,14 @@ class Patience:
     confirm: float = 900.0
 
 
-def deployment_plan(
+def deployment_plan(  # noqa: PLR0913 - what a plan is made from
     wanted: Wanted,
     targets: Sequence[Target],
     shop: Workshop,
     *,
     pinned: Numbers | None = None,
     patience: Patience | None = None,
+    shadow: bool = False,
 ) -> DeploymentPlan:
     """Make the plan.
 
@@ -121,8 +122,10 @@ def deployment_plan(
         shop: this machine.
         pinned: versions of an unfinished deployment of the same, which goes on.
         patience: how long boards are waited for.
+        shadow: it is to challenge what runs, which goes on; the targets have no boards then.
     """
-    current = {target.name: _running(target, wanted) for target in targets}
+    is_there = _installed if shadow else _running
+    current = {target.name: is_there(target, wanted) for target in targets}
     lacking = [target for target in targets if current[target.name] is None]
     numbers = _numbers(wanted, targets, lacking, pinned or Numbers(), shop.used) if lacking else Numbers()
     version, previous = numbers.version, _previous(wanted, lacking, numbers, shop)
@@ -133,14 +136,18 @@ def deployment_plan(
         for board in target.boards
         if not target.is_confirmed(board, versions[target.name])
     }
+    begun = {device.jetson for device in boards}
     changed = [
-        target for target in targets if target in lacking or any(device.jetson == target.name for device in boards)
+        target
+        for target in targets
+        if target in lacking or target.name in begun or (shadow and target.there.active != versions[target.name])
     ]
+    last = _challenging if shadow else _activating
     return DeploymentPlan(
         version,
         _making(wanted, lacking, version, previous, shop),
         {
-            target.name: _installing(wanted, target, versions[target.name], previous.get(target.name), shop)
+            target.name: _installing(wanted, target, versions[target.name], previous.get(target.name), shop, last)
             for target in changed
         },
         boards,
@@ -156,6 +163,14 @@ def _running(target: Target, wanted: Wanted) -> ModelThere | None:
     if model is None or not model.is_of(wanted.release_sha256, wanted.digest):
         return None
     return model if all(target.there.board(board).confirmed <= model.version for board in target.boards) else None
+
+
+def _installed(target: Target, wanted: Wanted) -> ModelThere | None:
+    """The newest model of what is wanted that is not older than the active one."""
+    models = [one for one in target.there.models if one.way_back_for is None]
+    fit = [one for one in models if one.version >= (target.there.active or 0)]
+    own = [one for one in fit if one.is_of(wanted.release_sha256, wanted.digest)]
+    return max(own, key=lambda one: one.version, default=None)
 
 
 def _numbers(
@@ -283,13 +298,25 @@ def _signing(shop: Workshop, key: str, version: int, description: str, name: str
     return Step(f"{name}: version {version}", commands=(Command((*words, *options), SIGN_SECONDS),), where=HERE)
 
 
-def _installing(wanted: Wanted, target: Target, version: int, back: Previous | None, shop: Workshop) -> Plan:
+def _installing(  # noqa: PLR0913, PLR0917 - what a Jetson's part is made of
+    wanted: Wanted,
+    target: Target,
+    version: int,
+    back: Previous | None,
+    shop: Workshop,
+    last: Callable[[Target, int], Step | None],
+) -> Plan:
     steps: list[Step | None] = [locking(target, shop)]
     if target.there.model_of(version) is None:
         steps.append(_install(target, shop, wanted.key, version, ()))
     if back is not None and target.there.model_of(back.version) is None:
         steps.append(_install(target, shop, back.key, back.version, ("--way-back-for", str(version))))
-    return plan_of(target.name, [*steps, _activating(target, version)])
+    return plan_of(target.name, [*steps, last(target, version)])
+
+
+def _challenging(target: Target, version: int) -> Step:
+    """Nothing changes where it challenges already."""
+    return Step(CHALLENGE, commands=(target.site.hub("ctl", "challenge", str(version), timeout=INSTALL_SECONDS),))
 
 
 def _activating(target: Target, version: int) -> Step | None:

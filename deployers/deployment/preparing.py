@@ -10,14 +10,16 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from deployers.connectors.local import LocalConnector
 from deployers.deployment import conversions
+from deployers.deployment.halting import require_going
 from deployers.deployment.looking import look
 from deployers.deployment.places import Target, Workshop
 from deployers.deployment.plan import DeploymentPlan, Numbers, Patience, deployment_plan
+from deployers.deployment.quarantine import require_free
 from deployers.deployment.rollout import Limits, gravest_error
 from deployers.deployment.wanted import Wanted
 from deployers.deployment.waves import DEFAULT, Wave, parse_waves, waves_of
@@ -53,12 +55,14 @@ class Request:
         waves: see `parse_waves`.
         limits: bound and width of the rollout.
         patience: how long boards are waited for.
+        shadow: hubs take it as a challenger beside what runs; boards are left alone.
     """
 
     options: tuple[str, ...]
     waves: tuple[str, ...] = parse_waves(DEFAULT)
     limits: Limits = field(default_factory=Limits)
     patience: Patience = field(default_factory=Patience)
+    shadow: bool = False
 
 
 @dataclass(frozen=True)
@@ -131,9 +135,15 @@ def prepare(request: Request, around: Around, watcher: Watcher, *, preview: bool
         preview: make no journal: nothing will be done.
 
     Raises:
+        Conflict: there is an emergency stop.
+        GateFailed: the release is in quarantine.
         DeployerError: no release, no key, or the first Jetson's error where more fail than may.
     """
     key = require_key(around.key)
+    if not preview:
+        require_going(around.home)
+    if request.shadow:
+        around = replace(around, chosen=tuple(replace(each, boards=()) for each in around.chosen))
     seconds = dict[str, float]()
     fresh = around.home / WORK / (f"{FRESH}-{os.getpid()}" if preview else FRESH)
     shutil.rmtree(fresh, ignore_errors=True)
@@ -147,6 +157,7 @@ def prepare(request: Request, around: Around, watcher: Watcher, *, preview: bool
         watcher.end("MLflow", release.name)
         _require_enough(seen, request.limits)
         wanted = Wanted(str(release.facts["release_sha256"]), release.model, release.version, request.options)
+        require_free(around.home, wanted.model, wanted.version, wanted.release_sha256)
         return _planned(request, around, wanted, (release, fresh), seen, key, seconds, preview=preview)
 
 
@@ -171,7 +182,7 @@ def _planned(  # noqa: PLR0913, PLR0917 - what was found out so far
     if not preview:
         _move(found.path, shop.folder / RELEASE)
     shutil.rmtree(fresh, ignore_errors=True)
-    plan = deployment_plan(wanted, targets, shop, pinned=numbers, patience=request.patience)
+    plan = deployment_plan(wanted, targets, shop, pinned=numbers, patience=request.patience, shadow=request.shadow)
     devices = [device for each in seen for device in each.chosen.devices]
     canaries = [device for each in seen for device in each.chosen.canaries]
     waves = waves_of(request.waves, devices, canaries)

@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any
 
 from deployers.deployment import telling
 from deployers.deployment.rollout import DONE, NOT_STARTED, gravest
+from deployers.exceptions import Conflict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -63,27 +64,36 @@ class Report:
         return tuple(device for device in self.devices if device.is_failed)
 
     @property
+    def left(self) -> int:
+        """Devices that were not begun."""
+        return sum(device.state == NOT_STARTED for device in self.devices)
+
+    @property
     def exit_code(self) -> int:
-        """That of the gravest failure."""
-        return gravest([device.code for device in self.failed])
+        """That of the gravest failure; of a stop where nothing failed."""
+        return gravest([device.code for device in self.failed]) or (Conflict.exit_code if self.left else 0)
 
     @property
     def result(self) -> str:
         """One word."""
+        if self.left:
+            return STOPPED
         if self.failed:
-            return STOPPED if any(device.state == NOT_STARTED for device in self.devices) else FAILED
+            return FAILED
         return NOTHING if all(device.state == "already" for device in self.devices) else CONFIRMED
 
     @property
     def error(self) -> str:
         """One line; empty if nothing failed."""
+        if not self.failed and self.left:
+            return f"everything was stopped, {self.left} of {len(self.devices)} devices were not started"
         if not self.failed:
             return ""
         first = next(device for device in self.failed if device.code == self.exit_code)
         if len(self.devices) == 1:
             return first.error
         count = f"{len(self.failed)} of {len(self.devices)} devices failed"
-        left = sum(device.state == NOT_STARTED for device in self.devices)
+        left = self.left
         return f"{count}{f', {left} were not started' if left else ''}; {first.device.name}: {first.error}"
 
     @property

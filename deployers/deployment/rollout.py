@@ -12,7 +12,7 @@ from deployers.deployment.plan import ACTIVATE
 from deployers.exceptions import DeployerError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from deployers.deployment.carry import Carrier
     from deployers.deployment.plan import DeploymentPlan
@@ -101,18 +101,20 @@ class Rollout:
         watcher: told of the progress.
         limits: bound and width.
         broken: Jetsons that could not be asked, with the reason; their devices fail at once.
+        is_halted: whether no other device is to be begun.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - what a rollout is made of
         self,
         plan: DeploymentPlan,
         carrier: Carrier,
         watcher: Watcher,
         limits: Limits,
         broken: Mapping[str, DeployerError] | None = None,
+        is_halted: Callable[[], bool] = lambda: False,
     ) -> None:
         self._plan, self._carrier, self._watcher, self._limits = plan, carrier, watcher, limits
-        self._broken = dict(broken or {})
+        self._broken, self._is_halted = dict(broken or {}), is_halted
         self._installing = {name: threading.Lock() for name in plan.installing}
         self._installed: dict[str, DeployerError | None] = {}
         self._failures, self._counting = 0, threading.Lock()
@@ -130,7 +132,7 @@ class Rollout:
 
     @property
     def _is_stopped(self) -> bool:
-        return self._failures > self._limits.max_failures
+        return self._failures > self._limits.max_failures or self._is_halted()
 
     def _work(self, device: Device) -> DeviceReport:
         report = DeviceReport(device, version=self._plan.versions.get(device.jetson, 0))

@@ -37,8 +37,13 @@ class Selected:
         )
 
 
-def select(inventory: Inventory, limit: Iterable[str] = ()) -> tuple[Selected, ...]:
+def select(inventory: Inventory, limit: Iterable[str] = (), said: str = "--limit") -> tuple[Selected, ...]:
     """What `--limit` chooses: names, patterns (`kitchen-*`) and groups, of Jetsons and of boards; all without one.
+
+    Args:
+        inventory: the Jetsons.
+        limit: what is chosen.
+        said: where it was said, for the error.
 
     Raises:
         InputError: one of them fits nothing.
@@ -47,7 +52,7 @@ def select(inventory: Inventory, limit: Iterable[str] = ()) -> tuple[Selected, .
     for name in wanted:
         if not any(_fits(jetson, name) or _boards(jetson, (name,)) for jetson in inventory.jetsons):
             expected = f"expected names or groups of {_known(inventory)}: give one of them"
-            msg = f"--limit {name!r} fits nothing in {str(inventory.path)!r}, {expected}"
+            msg = f"{said} {name!r} fits nothing in {str(inventory.path)!r}, {expected}"
             raise InputError(msg)
     found = []
     for jetson in inventory.jetsons:

@@ -88,6 +88,7 @@ MONITORED = {
     "reference": "release",
     "model": 0.1611,
     "persistence": 0.2069,
+    "pairs": 864,
     "last_ms": 1714564800000,
 }
 CHANNEL = {

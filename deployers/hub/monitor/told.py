@@ -64,7 +64,7 @@ def row(name: str, watch: Watch, now_ms: int) -> dict[str, Any]:
 def _row(name: str, watch: Watch, findings: Sequence[Finding]) -> dict[str, Any]:
     level, cause = standing(findings)
     source = watch.judged
-    window, expected = watch.window(source), watch.state.decay.expected
+    window, expected = watch.window(source), watch.expected
     pair = means(window) if window is not None else None
     return {
         "series": name,
@@ -80,6 +80,7 @@ def _row(name: str, watch: Watch, findings: Sequence[Finding]) -> dict[str, Any]
         "reference": expected.origin if expected is not None else None,
         "model": _rounded(pair[0]) if pair is not None else None,
         "persistence": _rounded(pair[1]) if pair is not None else None,
+        "pairs": int(sum(window.counts)) if window is not None else 0,
         "last_ms": watch.state.last_ms,
     }
 

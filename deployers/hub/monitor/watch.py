@@ -169,6 +169,8 @@ class Watch:
             self.state.cadence_ms = model.cadence_ms
         cadence, lane = self.state.cadence_ms, lane_of(made.source, made.version)
         if made.time_ms >= self.state.made_ms.get(lane, 0):
+            if made.source != SHADOW and self.state.versions.get(lane, made.version) != made.version:
+                self.state.faults = Faults()  # those of the version before are not this one's
             self.state.made_ms[lane], self.state.versions[lane] = made.time_ms, made.version
         if model is not None:
             self._look_for_faults(made, model)
@@ -194,6 +196,17 @@ class Watch:
         """Whose forecasts are judged: the board's as long as it makes some, else the hub's own."""
         board, hub = (self.state.open.get(source) for source in ("board", "hub"))
         return "board" if board is not None and (hub is None or board.day >= hub.day - 1) else "hub"
+
+    @property
+    def expected(self) -> Expected | None:
+        """Of the version that is judged: by its release, else as its first days taught; None if not known."""
+        window, decay = self.window(self.judged), self.state.decay
+        if window is None:
+            return None
+        model = self._model_of(window.version)
+        if model is not None and model.expected is not None:
+            return model.expected
+        return decay.expected if decay.version == window.version else None
 
     def findings(self, now_ms: int) -> list[Finding]:
         """What every test says now, by the hub's clock."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import chain
 
 import pytest
 
 from deployers.hub.monitor import told
 from deployers.hub.monitor.levels import Finding, Level, Part
+from deployers.hub.monitor.skill import Expected
 from deployers.hub.monitor.watch import Model, Watch
 from deployers.hub.store import StoredReading
 from tests.monitoring import CADENCE_MS, RULES, STEPS_A_DAY, Site, watched
@@ -101,3 +103,39 @@ def test_who_follows_every_test_is_not_shown_what_a_faulty_sensor_spoils() -> No
 def test_a_series_without_readings_has_none() -> None:
     found = told.seen("board-1", Watch(RULES, lambda _: None), 1)
     assert (found.heard_ms, found.celsius, found.row["state"]) == (None, None, "ok")
+
+
+def later(site: Site, days: int) -> chain[object]:
+    """Its events, some days later."""
+    apart = days * STEPS_A_DAY * CADENCE_MS
+    return chain(
+        replace(each, time_ms=each.time_ms + apart, received_ms=each.received_ms + apart) for each in site.events()
+    )
+
+
+def test_what_is_told_of_a_version_is_of_that_version_alone() -> None:
+    release = Expected(0.06, 0.1, 0.0, 0.2, 30, "release")
+    models = {1: Model(CADENCE_MS), 2: Model(CADENCE_MS, release)}
+    watch = watched(Watch(RULES, models.get), Site(days=20, share=1.5).events())
+    row = told.row("a", watch, watch.state.last_ms or 0)
+    assert (row["version"], row["reference"], row["pairs"]) == (1, "own", 3 * 8 * STEPS_A_DAY - 3)
+    watched(watch, later(Site(days=1, version=2, share=0.5), 20))
+    row = told.row("a", watch, watch.state.last_ms or 0)
+    assert (row["version"], row["reference"], row["skill_expected"]) == (2, "release", 0.4)
+    assert row["pairs"] == 3 * STEPS_A_DAY - 9
+    assert row["skill"] > 0.3, "not that of the version before"
+
+
+def test_of_another_version_without_a_reference_nothing_is_expected_yet() -> None:
+    watch = watched(Watch(RULES, lambda _: Model(CADENCE_MS)), Site(days=20).events())
+    watched(watch, later(Site(days=1, version=2), 20))
+    assert told.row("a", watch, watch.state.last_ms or 0)["skill_expected"] is None
+
+
+def test_faults_of_a_model_end_with_its_version() -> None:
+    limits = (-0.001, 0.001)
+    models = {1: Model(CADENCE_MS, limits=limits), 2: Model(CADENCE_MS, limits=(-9, 9))}
+    watch = watched(Watch(RULES, models.get), Site(days=3).events())
+    assert told.row("a", watch, watch.state.last_ms or 0)["test"] == "saturation"
+    watched(watch, chain.from_iterable([list(later(Site(days=1, version=2), 3))[:6]]))
+    assert told.row("a", watch, watch.state.last_ms or 0)["state"] == "ok"

@@ -1,0 +1,116 @@
+"""Turns of several rollouts, one after the other, until none has anything to wait for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from deployers.deployment.rollout import gravest_error
+from deployers.exceptions import DeployerError, DeploymentRunning, RolledBack, ServiceUnavailable
+from deployers.fleet import record as events
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from deployers.fleet.record import Record
+    from deployers.fleet.rollout import Rollout
+
+# What may be over by the next turn without anybody mending anything.
+PASSING = (ServiceUnavailable, DeploymentRunning)
+
+
+@dataclass(frozen=True)
+class End:
+    """Where a rollout stands after its last turn.
+
+    Attributes:
+        record: as its journal has it; None if it could not begin.
+        error: why its last turn came to nothing; None if it did not.
+    """
+
+    record: Record | None = None
+    error: DeployerError | None = None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether another turn would do nothing."""
+        if self.error is not None:
+            return not isinstance(self.error, PASSING)
+        return self.record is not None and bool(self.record.result)
+
+
+def take_turns(
+    rollouts: Sequence[Rollout], say: Callable[[str], None], pause: Callable[[], None] | None
+) -> dict[str, End]:
+    """Take turns until every rollout has ended.
+
+    Args:
+        rollouts: each with turns of its own; what goes wrong with one is no reason to leave the others.
+        say: told what each waits for, once.
+        pause: waits between two rounds; None for one round.
+    """
+    ends = {each.name: End() for each in rollouts}
+    said = dict[str, str]()
+    while True:
+        for each in rollouts:
+            if not ends[each.name].is_over:
+                ends[each.name] = _turn(each)
+                line = _line(each.name, ends[each.name])
+                if line != said.get(each.name):
+                    say(line)
+                    said[each.name] = line
+        if pause is None or all(end.is_over for end in ends.values()):
+            return ends
+        pause()
+
+
+def take_back(
+    rollouts: Sequence[Rollout], found: Mapping[str, Record], because: str
+) -> tuple[list[Record], DeployerError | None]:
+    """Bring every device of rollouts under way back; and the gravest thing that went wrong with that."""
+    done: list[Record] = []
+    errors: list[DeployerError] = []
+    for each in rollouts:
+        record = found.get(each.name)
+        if record is None or record.result:
+            continue
+        if record.failed is None:
+            record = each.fail(record, f"stopped: {because}", is_verdict=False)
+        try:
+            record = each.go_back(record)
+        except DeployerError as error:
+            errors.append(error)
+        done.append(record)
+        if not record.result:
+            msg = f"partition {each.name!r} is not back everywhere, expected every Jetson in reach: repeat the command"
+            errors.append(ServiceUnavailable(msg))
+    return done, gravest_error(errors)
+
+
+def gravest_end(ends: Iterable[End]) -> DeployerError | None:
+    """What a command ends with: the gravest error, a rollback counted as one; None if there is none."""
+    errors = list[DeployerError]()
+    for end in ends:
+        if end.error is not None:
+            errors.append(end.error)
+        elif end.record is not None and end.record.failed is not None:
+            found = end.record
+            errors.append(RolledBack(f"{found.partition}: {found.name} {found.state}: {found.reason}"))
+    return gravest_error(errors)
+
+
+def _turn(rollout: Rollout) -> End:
+    try:
+        return End(rollout.turn())
+    except DeployerError as error:
+        return End(rollout.record, error)
+
+
+def _line(name: str, end: End) -> str:
+    found = end.record
+    if end.error is not None:
+        return f"{name}: {end.error}"
+    assert found is not None  # noqa: S101 - a turn gives one or raises
+    wave = f", wave {found.wave.name}" if found.wave is not None and not found.result else ""
+    state = found.state if found.state != events.WAITING else "waits for"
+    return f"{name}: {found.name}{wave}: {state} {found.reason}".rstrip()
