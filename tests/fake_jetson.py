@@ -247,6 +247,16 @@ class FakeJetson(Ours):
     def _shadow(self, _: tuple[str, ...]) -> tuple[dict[str, Any], int]:
         return {"challengers": self.challengers, "rules": {}}, 0
 
+    def _challenge(self, words: tuple[str, ...]) -> tuple[dict[str, Any], int]:
+        version = int(words[0])
+        if version == self.active or self.active is None:
+            return {"error": f"version {version} is active itself"}, ERROR
+        if not (self.root / "data/models" / str(version)).exists():
+            return {"error": f"no version {version}"}, ERROR
+        if all(each["version"] != version for each in self.challengers):
+            self.challengers.append({"version": version, "champion": self.active})
+        return self.challengers[-1], 0
+
     def _install(self, words: tuple[str, ...]) -> tuple[dict[str, Any], int]:
         folder, back = Path(words[0]), option(words, "--way-back-for")
         try:

@@ -374,3 +374,34 @@ def test_patience_is_what_the_hub_is_told(world: World) -> None:
     world.deploy(patience=Patience(7, 9))
     said = [words[-1] for words in world.jetson.ran if "forward" in words or "confirm" in words]
     assert set(said) == {"7", "9"}
+
+
+def test_a_challenger_goes_to_the_hub_alone_and_what_runs_goes_on(world: World) -> None:
+    world.deploy()
+    world.champion = ("two", "2")
+    report = world.deploy(shadow=True)
+    assert (report.exit_code, [(each.device.name, each.state) for each in report.devices]) == (
+        0,
+        [("kitchen", "installed")],
+    )
+    assert (world.jetson.active, world.versions()) == (1, {"board-1": 1, "board-2": 1})
+    assert world.jetson.challengers == [{"version": 2, "champion": 1}]
+    models = {model["version"]: model for model in world.jetson.models()}
+    assert models[3]["way_back_for"] == 2
+    assert (MODEL, "2") not in world.mlflow.tags
+    again = world.deploy(shadow=True)
+    assert (again.version, again.ways_back, world.jetson.installed_at) == (0, (), 3)
+    assert world.jetson.challengers == [{"version": 2, "champion": 1}]
+    world.require_sound()
+
+
+def test_the_champion_itself_challenges_nobody(world: World) -> None:
+    world.deploy()
+    report = world.deploy(shadow=True)
+    assert (report.result, world.jetson.challengers) == ("nothing to do", [])
+
+
+def test_a_challenger_of_nobody_is_refused_and_named(world: World) -> None:
+    report = world.deploy(shadow=True)
+    assert (report.result, report.exit_code, world.jetson.active) == ("failed", 2, None)
+    assert "is active itself" in report.error

@@ -79,6 +79,29 @@ def test_what_runs_already_is_an_empty_plan() -> None:
     assert (plan.version, plan.making, dict(plan.installing), dict(plan.boards)) == (0, (), {}, {})
 
 
+def test_a_challenger_is_installed_with_its_way_back_and_neither_activated_nor_forwarded() -> None:
+    plan = deployment_plan(WANTED, [Target(SITE, (), RUNS_OLD)], shop(), shadow=True)
+    assert names(plan)[-4:] == ["lock", "install version 5", "install the way back: version 6", "challenge"]
+    assert "activate" not in names(plan)
+    assert plan.versions == {"kitchen": 5}
+
+
+@pytest.mark.parametrize(
+    ("there", "steps"),
+    [
+        (hub(4, NEW_MODELS, board_1=4), ["lock", "challenge"]),
+        (hub(6, NEW_MODELS, board_1=6), ["install version 7"]),  # 5 is older than what runs: no board would take it
+        (RUNS_NEW, []),
+    ],
+)
+def test_a_challenger_that_is_there_already_is_begun_and_one_that_runs_is_not(
+    there: HubThere, steps: list[str]
+) -> None:
+    found = names(deployment_plan(WANTED, [Target(SITE, (), there)], shop(), shadow=True))
+    assert [name for name in found if name in steps] == steps
+    assert bool(found) == bool(steps)
+
+
 def names(plan: Any) -> list[str]:
     return [
         step.name for part in (*plan.making, *plan.installing.values(), *plan.boards.values()) for step in part.steps
