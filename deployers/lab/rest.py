@@ -58,15 +58,16 @@ class HubRest:
 
     def live(self, board: str, version: int) -> Live:
         """All readings of a board, and the forecasts that a version made at them."""
-        forecasts = {name: self._forecasts(board, source, version) for source, name in SOURCES.items()}
-        return Live(board, version, tuple(self._readings(board)), forecasts)
+        forecasts = {name: self.forecasts(board, source, version) for source, name in SOURCES.items()}
+        return Live(board, version, tuple(self.readings(board)), forecasts)
 
     def _failure(self, path: str, reason: str) -> ServiceUnavailable:
         return ServiceUnavailable(
             f"hub {self._url!r} does not answer GET {path} ({reason}): python -m deployers.lab logs"
         )
 
-    def _readings(self, series: str) -> list[Reading]:
+    def readings(self, series: str) -> list[Reading]:
+        """All that it has of a series."""
         found, cursor = list[Reading](), None
         while True:
             page = self.get("/temperatures", series=series, limit=PAGE, cursor=cursor)
@@ -76,7 +77,8 @@ class HubRest:
             if cursor is None:
                 return found
 
-    def _forecasts(self, series: str, source: str, version: int) -> dict[int, tuple[float, ...]]:
+    def forecasts(self, series: str, source: str, version: int | None = None) -> dict[int, tuple[float, ...]]:
+        """All that a source made at a series, by a version or by all of them, by the time of the reading in ms."""
         found, until = dict[int, tuple[float, ...]](), None
         while True:
             page = self.get("/forecasts", series=series, source=source, version=version, limit=PAGE, until=until)

@@ -76,6 +76,22 @@ class Simulation(BaseModel):
 
 
 @dataclass(frozen=True)
+class Habits:
+    """When the occupants' day moves.
+
+    Attributes:
+        later_hours: by which they get up and go to bed later than they used to.
+        from_days: after the first reading.
+    """
+
+    later_hours: float = 0.0
+    from_days: float = 0.0
+
+
+USUAL = Habits()
+
+
+@dataclass(frozen=True)
 class _Surroundings:
     """What acts on the room at each step of the physics, each of shape (steps,)."""
 
@@ -133,6 +149,18 @@ def simulated_table(uri: str) -> pd.DataFrame:
     )
 
 
+def simulated_room(simulation: Simulation, habits: Habits = USUAL) -> tuple[Doubles, Doubles]:
+    """What a sensor without any error would measure at each reading, in the room and outdoors: °C, `(readings,)` both.
+
+    Args:
+        simulation: of which gaps, faults and the sensor itself do not matter.
+        habits: of the occupants.
+    """
+    around, substeps = _acting(simulation, habits)
+    air = _room(around, simulation.cadence / substeps)
+    return air[::substeps], around.outdoor[::substeps]
+
+
 def _parsed(uri: str) -> tuple[str, Simulation]:
     message = f"source {uri!r} is not understood: expected simulated://name?days=120&seed=1"
     try:
@@ -182,13 +210,10 @@ def _require_sensible(simulation: Simulation) -> None:
 
 def _readings(simulation: Simulation) -> tuple[Times, Doubles]:
     """Times and values with all faults, each shape (readings,)."""
-    # One stream for each purpose, so that asking for a fault changes nothing else.
-    weather, people, sensor, faults = (np.random.default_rng([simulation.seed, stream]) for stream in range(4))
+    sensor, faults = (np.random.default_rng([simulation.seed, stream]) for stream in (2, 3))
     rows, cadence = simulation.rows, simulation.cadence
-    substeps = int(np.ceil(cadence / LONGEST_STEP))
-    seconds = np.arange(rows * substeps) * (cadence / substeps)
-    air = _room(_surroundings(simulation.start, seconds, weather, people), cadence / substeps)
-    measured = air[::substeps] + sensor.normal(0.0, NOISE, rows)
+    air, _ = simulated_room(simulation)
+    measured = air + sensor.normal(0.0, NOISE, rows)
     delay = np.minimum(sensor.exponential(DELAY, rows), LONGEST_DELAY * cadence)
     elapsed = np.arange(rows) * cadence
     times = np.datetime64(simulation.start, "us") + ((elapsed + delay) * 1e6).astype("timedelta64[us]")
@@ -197,8 +222,17 @@ def _readings(simulation: Simulation) -> tuple[Times, Doubles]:
     return times[kept], np.round(values / RESOLUTION)[kept] * RESOLUTION
 
 
+def _acting(simulation: Simulation, habits: Habits) -> tuple[_Surroundings, int]:
+    """What acts on the room, and the steps of the physics for one reading."""
+    # One stream for each purpose, so that asking for a fault changes nothing else.
+    weather, people = (np.random.default_rng([simulation.seed, stream]) for stream in (0, 1))
+    substeps = int(np.ceil(simulation.cadence / LONGEST_STEP))
+    seconds = np.arange(simulation.rows * substeps) * (simulation.cadence / substeps)
+    return _surroundings(simulation.start, seconds, weather, people, habits), substeps
+
+
 def _surroundings(
-    start: datetime, seconds: Doubles, weather: np.random.Generator, people: np.random.Generator
+    start: datetime, seconds: Doubles, weather: np.random.Generator, people: np.random.Generator, habits: Habits
 ) -> _Surroundings:
     day_of_year = start.timetuple().tm_yday - 1
     time = (day_of_year * DAY + start.hour * HOUR + start.minute * 60 + start.second) + seconds  # since New Year
@@ -210,6 +244,7 @@ def _surroundings(
     mean = 10 - 7.5 * season + 2.2 * front
     outdoor = mean - (2.5 + 2 * cloud) * np.cos(2 * np.pi * (hour - 3.5) / 24)
     late = 1.5 * weekend + 0.4 * _slow_noise(seconds, people, days=0.5)  # hours behind the usual
+    late += habits.later_hours * (seconds >= habits.from_days * DAY)
     awake = (hour > 6.5 + late) & (hour < 22.5 + late)
     home = awake & (weekend | (hour < 8.5) | (hour > 17 - late))
     activity = np.maximum(1 + _slow_noise(seconds, people, days=0.08), 0)
