@@ -122,6 +122,11 @@ soak: setup ## link cuts, hub kills and board resets at random moments: nothing 
 	@scripts/install-debian.sh $(FIRMWARE_PACKAGES)
 	@$(PY) -m benchmarks.soak $(ARGS)
 
+.PHONY: demo-drift
+demo-drift: setup ## a sensor is moved and the loop heals by itself, then a bad challenger fails: commentary, figures, plot (ARGS go to it)
+	@scripts/install-debian.sh $(FIRMWARE_PACKAGES) $(LAB_PACKAGES)
+	@$(PY) -m benchmarks.drift_demo $(ARGS)
+
 .PHONY: e2e-arm64
 e2e-arm64: setup ## the loop on an emulated aarch64 Jetson, conversion there included; as root, 2 GB in the cache (ARGS go to pytest)
 	@scripts/install-debian.sh $(FIRMWARE_PACKAGES) $(LAB_PACKAGES) debootstrap qemu-user-static iproute2

@@ -13,7 +13,7 @@ import pytest
 
 from deployers.lab.marked import marked
 from deployers.lab.programs import FOLDERS
-from tests.lab_runs import run_lab
+from tests.lab_runs import run_deployers, run_lab
 from tests.registered import register_champion
 
 READINGS = 40
@@ -66,3 +66,14 @@ def test_a_second_turn_changes_nothing_and_tells_people_what_came(home: Path, tu
     assert done.returncode == 0, done.stderr
     for text in ("live error", "LiteRT (hub)", "image 1 confirmed", "/#token=", "stays up until"):
         assert text in done.stdout
+
+
+def test_a_rollout_watches_what_the_real_hub_sees_of_the_real_board(home: Path, turned) -> None:
+    (home / "lab" / "fleet.toml").write_text("[gate]\nhours = 0\npairs = 200\nskill_loss = 2\n")
+    done = run_deployers(home, "fleet", "rollout", "--every", "1", "--json")
+    assert done.returncode == 0, done.stderr
+    (rollout,) = json.loads(done.stdout)["rollouts"]
+    assert (rollout["state"], rollout["waves"][0]["devices"]) == ("confirmed", {"lab/board-1": "runs it"})
+    assert rollout["numbers"]["pairs"][0] >= 200
+    assert rollout["numbers"]["skill"] <= 1
+    assert "confirmed" in run_deployers(home, "fleet", "status").stdout
