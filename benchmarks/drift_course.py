@@ -36,8 +36,8 @@ class Plan:
     """
 
     trained: int = 60
-    healthy: int = 16
-    live: int = 240
+    healthy: int = 34  # of which half may pass until hub and boards have a model
+    live: int = 300
     seed: int = 3
 
     @property

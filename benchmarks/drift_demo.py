@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import shutil
 import sys
@@ -84,13 +85,14 @@ def _healed(lab: Lab, story: Story) -> dict[str, Any]:
     """From the first model in the field to the second on every board."""
     plan = lab.plan
     story.tell("the model is on the hub and both boards", "deployed")
+    deployed = math.ceil(story.day)
     story.until("the day on which the sensor is moved", plan.healthy + 5, lambda: story.day >= plan.healthy)
     story.tell("the sensor is moved beside the radiator", "moved")
     alarm = story.until("an alarm", 30, story.alarm)
     story.tell(f"alarm of {alarm['series']}: {alarm['reason']}", "alarm")
-    asked = story.until("a request for retraining", 10, story.retraining)
+    asked = story.until("a request for retraining", 40, story.retraining)  # the hub looks once a minute
     story.tell(f"retraining {asked['id']} of {asked['series']}, trigger {asked['trigger']}: {asked['reason']}")
-    asked = story.until("the answer of the training side", 90, lambda: _ended(story))
+    asked = story.until("the answer of the training side", 150, lambda: _ended(story))
     made = (asked["answer"] or {}).get("challenger")
     if made is None:
         msg = f"retraining is {asked['state']} without a challenger: {(asked['answer'] or {}).get('reason')}"
@@ -103,7 +105,7 @@ def _healed(lab: Lab, story: Story) -> dict[str, Any]:
     story.tell(f"hub and both boards run and keep image {version}; nobody did anything", "promoted")
     promoted = story.day
     story.until("days to measure", SETTLED_DAYS + 5, lambda: story.day >= promoted + SETTLED_DAYS)
-    before, moved = story.skill(1, plan.healthy), story.skill(plan.healthy, promoted)
+    before, moved = story.skill(deployed, plan.healthy), story.skill(plan.healthy, promoted)
     after = story.skill(promoted, story.day, version)
     story.tell(f"live skill {before:.3f} before, {moved:.3f} with the moved sensor, {after:.3f} with the new model")
     return {"skill_before": before, "skill_moved": moved, "skill_after": after, "promoted": version}

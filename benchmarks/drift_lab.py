@@ -34,7 +34,7 @@ command = ["/bin/sh", {script}]
 seconds = 3600
 [defaults.hub.retraining]
 enabled = true
-least_days = {least_days}
+least_days = 28
 per_week = 1
 [defaults.hub.shadow]
 promote = "automatic"
@@ -148,6 +148,6 @@ class Lab:
             .read_text(encoding="utf-8")
             .replace('id = "board-1"', 'id = "board-1"\ngroup = "canary"')
         )
-        own = HUB.format(script=json.dumps(str(script)), least_days=self.plan.healthy)
+        own = HUB.format(script=json.dumps(str(script)))
         self.inventory.write_text(text + own, encoding="utf-8")
         self.fleet.write_text(FLEET, encoding="utf-8")

@@ -16,6 +16,7 @@ from forecaster.streaming import stream_forecasts
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from forecaster.arrays import Doubles
     from forecaster.dataset import Dataset
 
 
@@ -77,7 +78,12 @@ def decide(challenger: Path, champion: Path | None, dataset: Dataset, config: Pr
 
 
 def release_rmse(release: Path, dataset: Dataset) -> float:
-    """RMSE in °C of a release on a dataset's test part, pooled over all horizons.
+    """RMSE in °C of a release on a dataset's test part, pooled over all horizons; errors as `release_errors`."""
+    return float(np.sqrt(np.nanmean(np.square(release_errors(release, dataset)))))
+
+
+def release_errors(release: Path, dataset: Dataset) -> Doubles:
+    """Errors in °C of a release on a dataset's test part, `(origins, horizon)`; NaN where the reading is unknown.
 
     Raises:
         InputError: the release was made for another cadence or horizon.
@@ -93,5 +99,4 @@ def release_rmse(release: Path, dataset: Dataset) -> float:
         raise InputError(msg)
     forecasts = stream_forecasts(dataset.grid, served.program, served.network)
     test = (dataset.grid["part"] == "test").to_numpy()
-    errors = forecast_errors(forecasts[test], truth(dataset.grid, wanted[1])[test])
-    return float(np.sqrt(np.nanmean(np.square(errors))))
+    return forecast_errors(forecasts[test], truth(dataset.grid, wanted[1])[test])

@@ -15,4 +15,4 @@ from steps.promotion.promote import promote
 def promotion_pipeline(config: TrainingConfig, registration: dict[str, Any], dataset_version: str, force: bool) -> None:
     """A registered version becomes champion if it beats the present one."""
     name, _, version = dataset_version.partition(":")
-    promote(registration, Client().get_artifact_version(name, version), config.promotion, force)
+    promote(registration, Client().get_artifact_version(name, version), config.promotion, force, cause={})

@@ -25,7 +25,7 @@ from stacks.loader import run_settings, used_stack
 from stacks.refusals import require_image, require_store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from zenml.models import PipelineRunResponse
 
@@ -34,6 +34,12 @@ if TYPE_CHECKING:
     from pipelines.config import Config
 
 PGPASSWORD = "PGPASSWORD"
+# As a hub gives them to the command that trains (docs/retraining.md).
+CAUSE = {
+    "series": "EDGELOOP_RETRAIN_SERIES",
+    "reason": "EDGELOOP_RETRAIN_REASON",
+    "request": "EDGELOOP_RETRAIN_REQUEST",
+}
 
 
 def run_data(config: Config) -> dict[str, Any]:
@@ -83,7 +89,7 @@ def run_training(config: Config) -> dict[str, Any]:
     training = config.training
     dataset = dataset_version(training.dataset, training.dataset_version)
     provenance = {"dataset_version": dataset, "code_revision": code_revision()}
-    run = _launch(training_pipeline, "training", training, provenance)
+    run = _launch(training_pipeline, "training", training, provenance, None, retraining_cause(os.environ))
     registration = Registration(**_output(run, "register", "registration"))
     promotion = _output(run, "promote", "promotion")
     search = _output(run, "search", "search_result")
@@ -113,6 +119,11 @@ def run_training(config: Config) -> dict[str, Any]:
         "forecast": _last_forecast(forecaster, run.steps["load"].inputs["dataset"][0].load()),
         "evaluation": {key: value for key, value in evaluation.items() if key not in ("model", "baselines")},
     }
+
+
+def retraining_cause(environment: Mapping[str, str]) -> dict[str, str]:
+    """What the hub that asked for this training says of it, by its variables; empty if none asked."""
+    return {name: environment[variable] for name, variable in CAUSE.items() if environment.get(variable)}
 
 
 def _costs(fidelity: dict[str, Any]) -> dict[str, Any]:

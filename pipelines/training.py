@@ -20,7 +20,9 @@ from steps.training.train import train
 
 
 @pipeline(name="training", enable_cache=True)
-def training_pipeline(config: TrainingConfig, provenance: dict[str, Any], dataset: Any = None) -> None:
+def training_pipeline(
+    config: TrainingConfig, provenance: dict[str, Any], dataset: Any = None, cause: dict[str, str] | None = None
+) -> None:
     """A dataset version becomes a registered model version.
 
     It is the one of `provenance`; without one, in a schedule, what `dataset` holds or the newest when the run begins.
@@ -38,4 +40,4 @@ def training_pipeline(config: TrainingConfig, provenance: dict[str, Any], datase
     gate(evaluation, fidelity, config.gate)
     pages = (search_page, evaluation_page, fidelity_page)
     registration = register(config.model, release, evaluation, found, fidelity, *pages, after="gate")
-    promote(registration, dataset, config.promotion, force=False)
+    promote(registration, dataset, config.promotion, force=False, cause=cause or {})

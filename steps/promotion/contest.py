@@ -27,14 +27,16 @@ def contest(
         force: promote whatever the comparison says.
 
     Returns:
-        The decision with `version`, its `alias` afterwards (None if it has none) and `champion_version`.
+        The decision with `version`, its `alias` afterwards (None if it has none), `champion_version`, and
+        `opponent`: the champion before, if it was another one.
     """
     model, version = registration["model"], str(registration["version"])
     champion = registry.alias(model, CHAMPION)
     if champion is not None and champion.version == version:
         registry.promote(model, version)  # completes a promotion that was cut short
         decision = Decision(promoted=False, reason="it is the champion already")
-        return {**decision.as_dict(), "alias": CHAMPION, "version": version, "champion_version": version}
+        same = {"alias": CHAMPION, "version": version, "champion_version": version, "opponent": None}
+        return {**decision.as_dict(), **same}
     decision = (
         Decision(promoted=True, reason="promoted by force")
         if force
@@ -44,7 +46,9 @@ def contest(
         registry.promote(model, version)
     holder = version if decision.promoted else (champion.version if champion else None)
     alias = CHAMPION if decision.promoted else _alias(registry, model, version)
-    return {**decision.as_dict(), "alias": alias, "version": version, "champion_version": holder}
+    opponent = champion.version if champion else None
+    named = {"alias": alias, "version": version, "champion_version": holder, "opponent": opponent}
+    return {**decision.as_dict(), **named}
 
 
 def _decide(registry: Registry, model: str, version: str, dataset: Dataset, config: PromotionConfig) -> Decision:

@@ -78,7 +78,7 @@ def show_outcome(outcome: Mapping[str, Any]) -> None:
     """Show what became of a challenger beside the artifact and the run; the run of a new champion is tagged."""
     run = get_step_context().pipeline_run
     told = {name: value for name, value in outcome.items() if value is not None}  # ZenML refuses None inside a dict
-    beside(told, "promotion")
+    beside(told, "promotion", "promotion_report")
     log_metadata(metadata={"promotion": told}, run_id_name_or_prefix=str(run.id))
     if outcome["promoted"]:
         add_tags(tags=["promoted"], run=run.id)

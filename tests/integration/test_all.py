@@ -167,6 +167,7 @@ def test_zenml_has_the_version_with_its_artifacts_in_production(smoke: Any, seen
         ("evaluate/evaluation_report", {"test_rmse", "ridge_rmse"}),
         ("register/registration", {"model", "version", "run_id"}),
         ("promote/promotion", {"alias", "reason", "promoted"}),
+        ("promote/promotion_report", {"alias", "reason", "promoted"}),
         ("clean/grid", {"cadence_seconds", "rows_in", "rows_out", "held"}),
         ("validate/validation", {"passed", "conditions", "failed"}),
         ("store/smoke", {"digest", "rows_train", "features"}),

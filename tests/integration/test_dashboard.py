@@ -31,7 +31,7 @@ ARTIFACTS = {
     },
     "training": {
         "dataset_summary", "search_result", "search_report", "forecaster", "evaluation", "evaluation_report", "release",
-        "fidelity", "fidelity_report", "registration", "promotion",
+        "fidelity", "fidelity_report", "registration", "promotion", "promotion_report",
     },
 }  # fmt: skip
 REPORTS = [
@@ -39,6 +39,7 @@ REPORTS = [
     ("training", "search_report", "Genetic search"),
     ("training", "evaluation_report", "Model evaluation"),
     ("training", "fidelity_report", "Fidelity of the converted model"),
+    ("training", "promotion_report", "Promotion"),
 ]
 
 
