@@ -34,7 +34,7 @@ command = ["/bin/sh", {script}]
 seconds = 3600
 [defaults.hub.retraining]
 enabled = true
-least_days = 28
+least_days = 0
 per_week = 1
 [defaults.hub.shadow]
 promote = "automatic"

@@ -105,6 +105,8 @@ class Retrainer:
         """
         async with self._turning:
             found = await self._monitor.findings()
+            if found.keys() - self._stocks.keys():  # another series has begun
+                self._counted_ms = None
             await self._count()
             past, stocks, now = await self._store.find(self._past), self._stocks, self._now_ms()
             due = ((name, self._due(name, found, past, now)) for name in stocks)

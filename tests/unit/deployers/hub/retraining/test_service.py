@@ -106,6 +106,15 @@ async def test_so_many_readings_train_and_the_count_begins_anew(bench: Bench) ->
     assert (await bench.ended(2)).numbers == {"readings": 5, "wanted": 5}
 
 
+async def test_a_series_that_has_just_begun_is_known_at_the_next_look(bench: Bench) -> None:
+    retrainer = bench.make(ANSWERS, least_days=0)
+    await retrainer.turn()
+    await bench.readings("a")
+    bench.says.found = {"a": found(DECAYED)}
+    await retrainer.turn()
+    assert (await bench.ended(1)).trigger == "alarm"
+
+
 async def test_a_schedule_trains_when_it_is_due(bench: Bench) -> None:
     await bench.readings("a")
     retrainer = bench.make(ANSWERS, every_days=2)
