@@ -132,12 +132,12 @@ def containers(host: SecondHost) -> list[str]:
 
 
 def kill(host: SecondHost, step: str) -> None:
-    """Kill the container of a step as soon as it works, which it says."""
+    """Kill the container of a step once it has begun, which it says when ZenML knows of it."""
     deadline = time.monotonic() + SECONDS_OF_A_RUN
     while time.monotonic() < deadline:
         running = host.run("docker ps --format '{{.ID}} {{.Names}}'").splitlines()
         for identity in (line.split()[0] for line in running if line.endswith(f"-{step}")):
-            if host.run(f"docker logs {identity} 2>&1"):
+            if "has started" in host.run(f"docker logs {identity} 2>&1", accepted=(0, 1)):
                 host.run(f"docker kill {identity}")
                 return
         time.sleep(0.3)
