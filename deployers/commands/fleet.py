@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
@@ -77,7 +76,7 @@ def rollout(  # noqa: PLR0913 - the options
     every: float,
     as_json: bool,
 ) -> None:
-    """Bring each partition its version: a wave, its gate, the next wave.
+    """Begin rollouts, or go on: a wave, its gate, the next wave.
 
     A device that refuses the version, reverts, or falls below the gate's skill brings every device of its partition
     back to what ran before, and the version into quarantine. Killed or cut off, the same command goes on.
@@ -113,7 +112,9 @@ def rollout(  # noqa: PLR0913 - the options
 @AS_JSON
 @click.option("--html", type=FILE, help="Write the map of waves and devices as a page.")
 def status(*, as_json: bool, html: Path | None) -> None:
-    """Show the newest rollout of each partition, the stop and the quarantine; asks nobody but this machine.
+    """Show rollouts, the stop and the quarantine.
+
+    The newest rollout of each partition, as this machine has it: no Jetson is asked.
 
     --json, schema 1: schema, rollouts as `rollout --json`, stop {because, who, since} or null, quarantine [{model,
     version, release_sha256, because, since}].
@@ -155,10 +156,10 @@ def status(*, as_json: bool, html: Path | None) -> None:
 def stop(
     *, because: str, roll_back: bool, config: Path | None, inventory: Path | None, tracking_uri: str | None
 ) -> None:
-    """Stop everything, at once: no deployment and no rollout begins another device until `fleet resume`.
+    """Stop everything at once, until resumed.
 
-    What a device has begun comes to its end, a few minutes at most; rollbacks are always possible. Exit code 0, or as
-    rollback with --roll-back.
+    No deployment and no rollout begins another device until `fleet resume`. What a device has begun comes to its end,
+    a few minutes at most; rollbacks are always possible. Exit code 0, or as rollback with --roll-back.
     """
     from deployers.commands.image import plain_errors  # noqa: PLC0415 - --help must not wait
     from deployers.deployment import halting  # noqa: PLC0415
@@ -182,7 +183,7 @@ def stop(
 
 @fleet.command()
 def resume() -> None:
-    """Lift the stop; rollouts go on with the next `fleet rollout`."""
+    """Lift the stop; `rollout` goes on."""
     from deployers.deployment import halting  # noqa: PLC0415 - --help must not wait
     from deployers.journal import deploy_home  # noqa: PLC0415
 
@@ -195,7 +196,10 @@ def resume() -> None:
 @click.option("--because", metavar="TEXT", help="With --add: why, in one line.")
 @click.option("--lift", metavar="NAME", help="Let one out: its name as listed, or its number.")
 def quarantine(*, add: str | None, model: str | None, because: str | None, lift: str | None) -> None:
-    """List the versions that no command brings to a device any more; put one in, or let one out."""
+    """List versions in quarantine, add or lift one.
+
+    No command brings a version in quarantine to a device.
+    """
     from deployers.commands.deploying import MODEL  # noqa: PLC0415 - --help must not wait
     from deployers.deployment import quarantine as kept  # noqa: PLC0415
     from deployers.deployment.telling import stamp  # noqa: PLC0415
@@ -281,8 +285,11 @@ def _show(found: Iterable[Record]) -> None:
 
     from deployers.fleet import showing  # noqa: PLC0415
 
-    console = Console(file=sys.stdout, width=int(os.environ.get("COLUMNS", "120")))
-    console.print(showing.table(list(found)))
+    listed = list(found)
+    if not listed:
+        click.echo("no rollout yet: python -m deployers fleet rollout")
+        return
+    Console(file=sys.stdout, width=120).print(showing.table(listed))
 
 
 def _end(error: DeployerError | None) -> None:

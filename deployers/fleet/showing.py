@@ -69,7 +69,7 @@ def table(found: Sequence[Record]) -> Table:
     """A row for each wave."""
     from rich.table import Table  # noqa: PLC0415 - --help must not wait
 
-    rows = Table(title="Rollouts" if found else "No rollout yet: python -m deployers fleet rollout")
+    rows = Table(title="Rollouts")
     for column in ("partition", "version", "state", "wave", "devices"):
         rows.add_column(column, no_wrap=column == "state")
     rows.add_column("reason", overflow="fold")

@@ -153,6 +153,10 @@ def test_the_map_is_a_page_of_its_own(yard: FleetWorld, run: Any, tmp_path: Path
     assert "<script" not in page
 
 
+def test_before_the_first_rollout_that_is_said(yard: FleetWorld, run: Any) -> None:
+    assert run("status")[1] == "no rollout yet: python -m deployers fleet rollout\n"
+
+
 def test_one_rollout_at_a_time(yard: FleetWorld, run: Any) -> None:
     home = journal.deploy_home()
     home.mkdir(parents=True)
