@@ -247,7 +247,7 @@ def _rollouts(
     """
     from deployers.exceptions import InputError  # noqa: PLC0415
     from deployers.fleet.partitions import NAME, Fleet  # noqa: PLC0415
-    from deployers.fleet.rollout import Field, Rollout  # noqa: PLC0415
+    from deployers.fleet.rollout import Outside, Rollout  # noqa: PLC0415
     from deployers.inventory import Inventory, find_inventory  # noqa: PLC0415
     from deployers.journal import deploy_home  # noqa: PLC0415
     from deployers.registry import resolve  # noqa: PLC0415
@@ -270,7 +270,7 @@ def _rollouts(
             lambda home: told(home, uri), here(),
         )  # fmt: skip
 
-    outside = Field(
+    outside = Outside(
         deploy_home(), reach(), around, lambda model, version: resolve(version, model, uri),
         lambda home: told(home, uri), watcher,
     )  # fmt: skip

@@ -46,7 +46,7 @@ OUT_OF_REACH = "out of reach"
 
 
 @dataclass(frozen=True)
-class Field:
+class Outside:
     """Everything outside a rollout; tests put others in its place.
 
     Attributes:
@@ -78,7 +78,7 @@ class Rollout:
         outside: everything outside.
     """
 
-    def __init__(self, fleet: Fleet, partition: Partition, chosen: Sequence[Selected], outside: Field) -> None:
+    def __init__(self, fleet: Fleet, partition: Partition, chosen: Sequence[Selected], outside: Outside) -> None:
         self._fleet, self._partition, self._chosen, self._outside = fleet, partition, tuple(chosen), outside
 
     @property

@@ -9,7 +9,7 @@ import pytest
 
 from deployers.deployment.watching import Nobody
 from deployers.fleet.partitions import Fleet
-from deployers.fleet.rollout import Field, Rollout
+from deployers.fleet.rollout import Outside, Rollout
 from deployers.registry import FetchedRelease
 from tests.fake_jetson import make_release
 from tests.unit.deployers.deployment.conftest import MODEL, OPTIONS, World, make_world
@@ -47,10 +47,10 @@ class FleetWorld:
         return replace(self.world.around(), chosen=tuple(chosen), fetch=fetch)
 
     @property
-    def outside(self) -> Field:
+    def outside(self) -> Outside:
         world = self.world
         champion = lambda model, _: self.champions[model]  # noqa: E731
-        return Field(world.home, world.reach, self.around, champion, world.mlflow.tell, Nobody(), world.time)
+        return Outside(world.home, world.reach, self.around, champion, world.mlflow.tell, Nobody(), world.time)
 
     def rollouts(self) -> list[Rollout]:
         divided = self.fleet.divided(self.world.inventory)
