@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 DAY_MS, CADENCE = 86_400_000, 600
 STEPS_A_DAY = DAY_MS // (1000 * CADENCE)
-START = datetime(2024, 1, 8)  # noqa: DTZ001 - wall clock without offset, as the simulation has it
+# All of it is in the heating season. Wall clock without offset, as the simulation has it.
+START = datetime(2023, 10, 1)  # noqa: DTZ001
 # Beside the radiator each stroke of the heating is felt so much more; what is slower than three hours is the room's.
 STROKE, SLOW_STEPS = 3.5, 18
 

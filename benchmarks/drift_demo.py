@@ -28,6 +28,7 @@ from benchmarks.drift_course import Plan
 from benchmarks.drift_lab import MODEL, ROOT, Lab
 from benchmarks.drift_story import SERIES, Story
 from deployers.exceptions import DeployerError, GateFailed
+from deployers.processes import interruptible
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,7 +37,7 @@ FOLDER = ROOT / "build" / "demo-drift"
 BACK_WITHIN = 0.9
 SETTLED_DAYS = 8  # after the promotion, of which the first is not complete
 CANARY, OTHER = SERIES
-ROLLED_BACK = 10
+ROLLED_BACK, INTERRUPTED = 10, 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -52,7 +53,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{time.monotonic() - began:7.1f} s  {line}", flush=True)
 
     try:
-        figures = _played(Lab(folder, Plan(seed=options.seed)), say)
+        with interruptible([]):  # the lab goes down with it
+            figures = _played(Lab(folder, Plan(seed=options.seed)), say)
+    except KeyboardInterrupt:
+        say("interrupted")
+        return INTERRUPTED
     except DeployerError as error:
         say(f"error: {error}")
         return error.exit_code
