@@ -1,4 +1,4 @@
-# What every step of the pipelines runs in away from this process: Python and the packages of locks/pipelines.txt. The
+# What every step of the pipelines runs in away from this process: Python and the packages of locks/image.txt. The
 # project's own code is not in here; ZenML fetches it from the artifact store when a step starts, so no run needs a build.
 #
 # scripts/image.sh (`make image`) makes the context: one folder, `packages`, that uv fills from the lock and checks by hash.
@@ -46,5 +46,5 @@ USER 1000:1000
 COPY packages /opt/edgeloop/lib/python3.11/site-packages
 
 # What was left out of the packages is not missed, whoever runs here.
-RUN python -c "import ai_edge_litert.interpreter, deap, deepchecks.tabular, distributed, keras, mlflow, numba, onnx, \
-onnxruntime, psycopg, pyarrow, scipy, sklearn, tensorflow, zenml.entrypoints" && find /app -mindepth 1 -delete
+RUN python -c "import ai_edge_litert.interpreter, deap, deepchecks.tabular, distributed, keras, kfp, kubernetes, mlflow, \
+numba, onnx, onnxruntime, psycopg, pyarrow, scipy, sklearn, tensorflow, zenml.entrypoints" && find /app -mindepth 1 -delete

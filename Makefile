@@ -155,6 +155,8 @@ lines: setup ## count lines of code and of tests
 lock: setup ## resolve the dependency groups anew and write locks/
 	@$(UV_COMPILE) $(foreach group,pipelines deploy hub convert dev bench,--group pyproject.toml:$(group)) -o locks/dev.txt
 	@$(UV_COMPILE) --constraint locks/dev.txt --group pyproject.toml:pipelines -o locks/pipelines.txt
+	@cp locks/pipelines.txt locks/image.txt # its pins are kept wherever the clients of clusters allow them
+	@$(filter-out --upgrade,$(UV_COMPILE)) --group pyproject.toml:image -o locks/image.txt
 	@$(UV_COMPILE) --constraint locks/dev.txt --group pyproject.toml:deploy -o locks/deploy.txt
 	@$(UV_COMPILE) --constraint locks/dev.txt --group pyproject.toml:hub -o locks/hub.txt
 	@$(UV_COMPILE) --constraint locks/dev.txt --group pyproject.toml:hub --group pyproject.toml:convert -o locks/hub-convert.txt

@@ -83,7 +83,7 @@ base_image() {
 fill() {
     local packages=$1
     .venv/bin/uv pip install --quiet --no-deps --require-hashes --only-binary :all: --link-mode copy \
-        --python-platform "$PLATFORM" --python-version 3.11 --target "$packages" -r locks/pipelines.txt
+        --python-platform "$PLATFORM" --python-version 3.11 --target "$packages" -r locks/image.txt
     (cd "$packages" && rm -rf "${PRUNED[@]}")
     find "$packages" -type d -name tests -prune -exec rm -rf {} +
     find "$packages" -name '*.pyi' -delete

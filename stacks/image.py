@@ -8,7 +8,7 @@ from pathlib import Path
 CHECKOUT = Path(__file__).resolve().parents[1]
 REPOSITORY = "edgeloop-pipelines"
 # The script says what of the packages stays out.
-SOURCES = ("Dockerfile", "locks/pipelines.txt", "scripts/image.sh")
+SOURCES = ("Dockerfile", "locks/image.txt", "scripts/image.sh")
 
 
 def image_name() -> str:

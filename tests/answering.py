@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from urllib.parse import parse_qsl, urlsplit
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from email.message import Message
+    from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -39,11 +41,14 @@ class Answering:
 
 
 @contextmanager
-def answering(answer: Callable[[Request], tuple[int, Any]]) -> Iterator[Answering]:
+def answering(
+    answer: Callable[[Request], tuple[int, Any]], certificate: tuple[Path, Path] | None = None
+) -> Iterator[Answering]:
     """Serve on a free loopback port.
 
     Args:
         answer: status and JSON object for a request; called in the request's own thread.
+        certificate: PEM files of a certificate and of its key, for TLS.
     """
 
     class Handler(BaseHTTPRequestHandler):
@@ -68,7 +73,11 @@ def answering(answer: Callable[[Request], tuple[int, Any]]) -> Iterator[Answerin
             """Keep standard error for what goes wrong."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    known = Answering(f"http://127.0.0.1:{server.server_address[1]}")
+    if certificate:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(*certificate)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+    known = Answering(f"{'https' if certificate else 'http'}://127.0.0.1:{server.server_address[1]}")
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:

@@ -8,12 +8,13 @@ from __future__ import annotations
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tests.clouds import ACCESS_KEY, BUCKET, SECRET_KEY, Aws, aws, cloud_storage
 from tests.kubeflow_api import kubeflow_api, submitted
+from tests.kubeflow_pods import TOKEN, kubeflow_pods
 from tests.kubernetes_api import CONTEXT, kubernetes_api
 from tests.sagemaker_api import ROLE, created, sagemaker_api, started
 from tests.stack_runs import ENVIRONMENT, PYTHON, ROOT, StackRuns
@@ -22,6 +23,7 @@ from tests.vertex_api import LOCATION, PROJECT, vertex_api
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from tests.kubernetes_api import Cluster
     from tests.servers import ZenServer
 
 PIPELINES = {"data": "data", "training": "train"}
@@ -29,6 +31,8 @@ STORE = {"aws_access_key_id": "planted-store-key-id", "aws_secret_access_key": "
 LOGIN = {"MLFLOW_TRACKING_USERNAME": "planted-mlflow-user", "MLFLOW_TRACKING_PASSWORD": "planted-mlflow-password"}
 PLANTED = (*STORE.values(), *LOGIN.values(), ACCESS_KEY, SECRET_KEY)
 REGISTRY = "registry.example.org"
+PROFILE = "team"
+OPERATOR = {"EDGELOOP_KUBEFLOW_ACCOUNT": "trainer", "EDGELOOP_TRAIN_MEMORY": "6Gi"}
 VARIABLES = {
     "EDGELOOP_REGISTRY": REGISTRY,
     "EDGELOOP_IMAGE": f"{REGISTRY}/edgeloop-pipelines:locked",
@@ -46,11 +50,13 @@ class Compiled:
         documents: by pipeline, everything the platform was sent.
         ends: by pipeline, how `run.py` ended.
         planted: secrets that must not be found.
+        cluster: where its tasks have started jobs, on a platform that has a step operator.
     """
 
     documents: dict[str, list[dict[str, Any]]]
     ends: dict[str, subprocess.CompletedProcess[str]]
     planted: tuple[str, ...]
+    cluster: Cluster | None = None
 
 
 @dataclass(frozen=True)
@@ -86,9 +92,21 @@ class Platforms:
             return self._both(runs, "kubernetes", lambda: cluster.created, cluster.at_rest)
 
     def kubeflow(self) -> Compiled:
-        with kubeflow_api() as api:
-            runs = self.runs("kubeflow", {**self.s3, "EDGELOOP_KUBEFLOW_URL": api.url})
-            return self._both(runs, "kubeflow", lambda: submitted(api), lambda count: len(submitted(api)) > count)
+        """The tasks that start jobs are run."""
+        node = {"AWS_CA_BUNDLE": self.cloud.variables["AWS_CA_BUNDLE"]}
+        with kubeflow_api() as api, kubeflow_pods(PYTHON, self.folder_of("kubeflow"), node) as pods:
+            known = {"EDGELOOP_KUBEFLOW_URL": api.url, "EDGELOOP_KUBEFLOW_PROFILE": PROFILE, **OPERATOR}
+            begun: set[int] = set()
+
+            def taken(count: int) -> bool:
+                sent = submitted(api)
+                if len(sent) > count and count not in begun:
+                    begun.add(count)
+                    pods.run(sent[-1])
+                return len(sent) > count
+
+            done = self._both(self.runs("kubeflow", {**self.s3, **known}), "kubeflow", lambda: submitted(api), taken)
+            return replace(done, planted=(*done.planted, TOKEN), cluster=pods.cluster)
 
     def sagemaker(self) -> Compiled:
         with sagemaker_api() as api:

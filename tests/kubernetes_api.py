@@ -83,7 +83,7 @@ class Cluster:
         if kind == "pods":
             return (200, self._pod(name)) if name else (200, {"kind": "PodList", "apiVersion": "v1", "items": []})
         if not name:
-            return 200, {"kind": "JobList", "apiVersion": "batch/v1", "items": []}
+            return 200, {"kind": "JobList", "apiVersion": "batch/v1", "items": self._jobs(request.query)}
         if (kind, name) not in self.objects:
             return 404, {"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "NotFound", "code": 404}
         if request.method == "DELETE":
@@ -111,6 +111,12 @@ class Cluster:
                 thread.start()
         return 201, kept
 
+    def _jobs(self, query: dict[str, str]) -> list[dict[str, Any]]:
+        """Jobs that have every label of a selector."""
+        wanted = dict(each.split("=") for each in query.get("labelSelector", "").split(",") if each)
+        kept = [each for (kind, _), each in list(self.objects.items()) if kind == "jobs"]
+        return [each for each in kept if wanted.items() <= each["metadata"]["labels"].items()]
+
     def _pod(self, name: str) -> dict[str, Any]:
         """The pod of the newest orchestrator's job: it asks for itself, by the machine's name."""
         job = self.started(self.created)[-1]
@@ -125,19 +131,17 @@ class Cluster:
         (container,) = job["spec"]["template"]["spec"]["containers"]
         command = [*container["command"], *container["args"]]
         assert command[0] == "python"
-        environment = {each["name"]: self._value(each) for each in container["env"]}
-        environment |= {
-            "PATH": os.environ["PATH"],
-            "HOME": str(self.folder),
-            "KUBECONFIG": str(self.kubeconfig),
-            "ZENML_CONFIG_PATH": str(self.folder / "pod"),
-            **self.node,
-        }
+        environment = {**self.environment(container), "KUBECONFIG": str(self.kubeconfig)}
         done = subprocess.run(
             [str(self.python), *command[1:]], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
         )
         self.logs.append(done.stdout + done.stderr)
         job["status"] = finished("Failed" if done.returncode else "Complete", "the orchestrator's pod ended")
+
+    def environment(self, container: dict[str, Any]) -> dict[str, str]:
+        """What a container's program finds in its environment, secrets put in."""
+        kubelet = {"PATH": os.environ["PATH"], "HOME": str(self.folder), "ZENML_CONFIG_PATH": str(self.folder / "pod")}
+        return {**{each["name"]: self._value(each) for each in container["env"]}, **kubelet, **self.node}
 
     def _value(self, variable: dict[str, Any]) -> str:
         if "value" in variable:
@@ -159,16 +163,19 @@ def finished(kind: str, message: str) -> dict[str, Any]:
 
 
 @contextmanager
-def kubernetes_api(python: Path, folder: Path, node: dict[str, str]) -> Iterator[Cluster]:
+def kubernetes_api(
+    python: Path, folder: Path, node: dict[str, str], certificate: tuple[Path, Path] | None = None
+) -> Iterator[Cluster]:
     """An API server on loopback.
 
     Args:
         python: interpreter of the orchestrator's pod.
         folder: the pod's home, and where the kubeconfig lies.
         node: what the cluster adds to a pod's environment, as a cloud does for its workload identities.
+        certificate: as for `answering`; pods that reach their own cluster want TLS.
     """
     cluster = Cluster(python, folder, node)
-    with answering(cluster.answer) as server:
+    with answering(cluster.answer, certificate) as server:
         cluster.server = server
         try:
             yield cluster

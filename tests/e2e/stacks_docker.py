@@ -107,7 +107,7 @@ def test_the_image_has_a_user_without_privileges_and_none_of_our_code(daemon: st
 
 
 def test_the_image_has_the_locked_packages(daemon: str, image: str) -> None:
-    lock = (CHECKOUT / "locks" / "pipelines.txt").read_text().splitlines()
+    lock = (CHECKOUT / "locks" / "image.txt").read_text().splitlines()
     wanted = {line.split(";")[0].strip(" \\") for line in lock if "==" in line and line[0].isalnum()}
     code = "from importlib.metadata import distributions as d; print(*(f'{p.name}=={p.version}' for p in d()))"
     found = inside(daemon, image, "python", "-c", code).split()

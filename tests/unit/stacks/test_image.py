@@ -10,9 +10,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 from pipelines.home import CHECKOUT, Home
-from stacks import image
+from stacks import image, loader
 
 # What a step in a container has a place of its own for, or tells its log: the log goes to the artifact store.
 OWN = {"ZENML_CONFIG_PATH", "NUMBA_CACHE_DIR", "MPLCONFIGDIR", "ZENML_LOGGING_VERBOSITY", "MLFLOW_LOGGING_LEVEL"}
@@ -75,6 +76,30 @@ def test_the_packages_lie_where_the_script_compiled_them_for() -> None:
 def test_the_lock_it_is_filled_from_gives_its_name() -> None:
     locks = set(re.findall(r"-r (locks/\S+)", SCRIPT))
     assert locks == {name for name in image.SOURCES if name.startswith("locks/")}
+
+
+def locked(name: str) -> dict[str, str]:
+    """Version of each package of a lock."""
+    text = (CHECKOUT / "locks" / name).read_text(encoding="utf-8")
+    return dict(re.findall(r"^([a-z0-9.-]+)(?:\[[^]]*\])?==(\S+)", text, re.MULTILINE))
+
+
+@pytest.mark.parametrize("name", ["kubernetes", "kubeflow"])
+def test_a_step_in_it_can_load_what_started_it(name: str, tmp_path: Path) -> None:
+    from zenml.integrations.registry import integration_registry
+
+    stack, _ = loader.read_with_gaps(name, tmp_path)
+    assert stack is not None
+    there = locked("image.txt")
+    for each in set(stack.requires.integrations) - {"mlflow", "s3"}:
+        for text in integration_registry.integrations[each].get_requirements():
+            wanted = Requirement(text)
+            assert there[wanted.name.lower()] in wanted.specifier, text
+
+
+def test_it_trains_with_the_versions_that_the_release_names() -> None:
+    alone, there = locked("pipelines.txt"), locked("image.txt")
+    assert {name for name, version in alone.items() if there.get(name) != version} == {"protobuf"}
 
 
 @pytest.mark.parametrize("text", [DOCKERFILE, SCRIPT], ids=["Dockerfile", "image.sh"])
