@@ -25,7 +25,10 @@ ROOT = Path(__file__).resolve().parents[1]
 SPEED = 14_400.0  # a day of the room in six seconds
 MINUTES = 60.0
 MODEL = "temperature-forecaster"
-SETTINGS = ("--config", str(ROOT / "pipelines" / "configs" / "smoke.yaml"), "--set", f"training.model={MODEL}")
+# The small search of the smoke configuration, with trainings long enough to beat the ridge on three weeks of readings.
+OVERRIDES = (f"training.model={MODEL}", "training.search.updates=800")
+SMOKE = str(ROOT / "pipelines" / "configs" / "smoke.yaml")
+SETTINGS = ("--config", SMOKE, *(word for each in OVERRIDES for word in ("--set", each)))
 SITE = "site.json"
 HUB = """
 [defaults.hub.train]

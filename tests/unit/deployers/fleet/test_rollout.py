@@ -159,6 +159,17 @@ def cut(connector: Any) -> Any:
     return connector
 
 
+def test_a_jetson_that_went_back_by_itself_goes_no_further_back(yard: FleetWorld) -> None:
+    yard.through()
+    yard.champions[MODEL] = "3"
+    for board in yard.world.jetsons["attic"].boards.values():
+        board.does = "refuses"
+    found = yard.turn()
+    assert (found.state, dict(found.back)) == ("rolled back", {"attic": "did not run it"})
+    assert set(yard.models().values()) == {"2"}
+    yard.world.require_sound()
+
+
 def test_a_newer_version_takes_the_place_of_a_rollout_under_way(yard: FleetWorld) -> None:
     first = yard.turn()
     yard.champions[MODEL] = "3"
