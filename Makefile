@@ -147,6 +147,11 @@ bench-accuracy: setup ## forecast errors of the GRU and of its rivals on the ref
 	@scripts/install-debian.sh libgomp1
 	@$(PY) -m benchmarks.accuracy $(ARGS)
 
+.PHONY: bench-monitor
+bench-monitor: setup ## what the hub's monitor finds, how soon, how often it is wrong, and its cost (ARGS go to it)
+	@scripts/install-debian.sh libgomp1
+	@$(PY) -m benchmarks.monitor $(ARGS)
+
 .PHONY: lines
 lines: setup ## count lines of code and of tests
 	@$(PY) scripts/count_lines.py

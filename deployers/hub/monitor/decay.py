@@ -5,14 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from deployers.hub.monitor import sequential
+from deployers.hub.monitor import jitter, sequential
 from deployers.hub.monitor.levels import Finding, Verdict, moved
 from deployers.hub.monitor.skill import DAY_MS, Expected, expected_of, is_complete, means
 
 if TYPE_CHECKING:
     from deployers.hub.store.watching import DaySums
-
-CAP = 1.5  # of the alarm's threshold: what a test remembers of a long decay, so that it also ends
 
 
 @dataclass(frozen=True)
@@ -20,18 +18,25 @@ class Thresholds:
     """Of the CUSUM.
 
     Attributes:
-        warning, alarm: to reach, see `levels.moved`.
+        warning, alarm: of days, to reach, see `levels.moved`.
         reference_days: days in the field that are the reference where a release has none.
+        jitter: of hours, likewise.
     """
 
     warning: float
     alarm: float
     reference_days: int
+    jitter: float
 
     @classmethod
     def of(cls, warning_days: float, alarm_days: float, reference_days: int) -> Thresholds:
         """By how many days false ones are apart on average."""
-        return cls(sequential.threshold(warning_days), sequential.threshold(alarm_days), reference_days)
+        return cls(
+            sequential.threshold(warning_days),
+            sequential.threshold(alarm_days),
+            reference_days,
+            sequential.threshold(2 * alarm_days * jitter.PARTS, jitter.REFERENCE),  # it has two sums
+        )
 
 
 @dataclass
@@ -65,7 +70,7 @@ class Decay(Verdict):
             self._learn(day, thresholds.reference_days)
             return
         self.expected, self.z = expected, expected.z(*day)
-        self.total = min(CAP * thresholds.alarm, sequential.step(self.total, self.z))
+        self.total = min(sequential.CAP * thresholds.alarm, sequential.step(self.total, self.z))
         self.judged += 1
         self._move((sums.day + 1) * DAY_MS, thresholds)
 

@@ -56,6 +56,11 @@ class Pending:
     base: float | None = None
     done: int = 0
 
+    @property
+    def is_paired(self) -> bool:
+        """Whether every step has been."""
+        return self.done == (2 << len(self.celsius)) - 2
+
     def pairs(self, readings: Iterable[tuple[int, float]], cadence_ms: int) -> Iterator[Pair]:
         """Pairs with those of the readings that are for steps not yet paired."""
         if self.base is None:
@@ -90,7 +95,7 @@ class Pairing:
                 if each.made_ms == time_ms and each.base is None:
                     each.base = celsius
                     found += each.pairs(self._readings, cadence_ms)
-                else:
+                elif not each.is_paired:
                     found += each.pairs(((time_ms, celsius),), cadence_ms)
         return found
 

@@ -18,6 +18,8 @@ import math
 import numpy as np
 
 REFERENCE = 0.5  # k: what is looked for is a change by one standard deviation
+CAP = 1.5  # of a threshold: what a test remembers of a long decay, so that it also ends
+ALONE = 0.9  # of a threshold: where one value alone is not to reach it
 OVERSHOOT = 1.166  # 2 ρ, by how much a sum of normal steps passes a bound on average
 THRESHOLD_MAX = 100.0
 
@@ -25,6 +27,11 @@ THRESHOLD_MAX = 100.0
 def step(total: float, z: float, reference: float = REFERENCE) -> float:
     """The sum after one more value."""
     return max(0.0, total + z - reference)
+
+
+def bounded(total: float, z: float, threshold: float, reference: float) -> float:
+    """The sum after one more value of a number that strays further than a normal one: one alone stays below h."""
+    return min(CAP * threshold, step(total, min(z, reference + ALONE * threshold), reference))
 
 
 def run_length(threshold: float, reference: float = REFERENCE) -> float:

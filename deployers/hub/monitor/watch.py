@@ -10,10 +10,12 @@ from pydantic import TypeAdapter, ValidationError
 
 from deployers.hub.monitor.decay import Decay
 from deployers.hub.monitor.drift import Drift
+from deployers.hub.monitor.jitter import Jitter
 from deployers.hub.monitor.models import Faults, Others
 from deployers.hub.monitor.pairing import Pairing, lane_of
 from deployers.hub.monitor.sensors import Sensor
 from deployers.hub.monitor.skill import DAY_MS, add, joined, skill
+from deployers.hub.monitor.slump import Slump
 from deployers.hub.store.records import SHADOW
 from deployers.hub.store.watching import DaySums
 
@@ -81,8 +83,9 @@ class State:
         cadence_ms: one step, as it was last known; 0 before that.
         open: the day under way, of each source.
         recent: days before it, at most `WINDOW_DAYS` of each source.
-        decay: the test of its skill.
-        sensor, faults, drift: the tests of its sensor, of its models, and of its readings.
+        decay, slump: the tests of its skill, by days and by hours.
+        sensor, faults: the tests of its sensor and of its models.
+        drift, jitter: those of its readings, by weeks and by hours.
     """
 
     last_ms: int | None = None
@@ -92,9 +95,11 @@ class State:
     open: dict[str, DaySums] = field(default_factory=dict)
     recent: dict[str, list[DaySums]] = field(default_factory=dict)
     decay: Decay = field(default_factory=Decay)
+    slump: Slump = field(default_factory=Slump)
     sensor: Sensor = field(default_factory=Sensor)
     faults: Faults = field(default_factory=Faults)
     drift: Drift = field(default_factory=Drift)
+    jitter: Jitter = field(default_factory=Jitter)
 
 
 STATE = TypeAdapter(State)
@@ -153,10 +158,11 @@ class Watch:
         state.sensor.reading(reading, state.cadence_ms, self._rules.sensor)
         # Before the first forecast there is no cadence, and nothing that it would be needed for.
         self._count(self._pairing.reading(reading.time_ms, reading.celsius, state.cadence_ms))
-        days, at_fault = self._rules.thresholds.reference_days, state.sensor.is_at_fault
+        at_fault = state.sensor.is_at_fault
         if state.cadence_ms:
-            state.drift.reading(reading.time_ms, reading.celsius, state.cadence_ms, days, is_masked=at_fault)
+            self._compare(reading, is_masked=at_fault)
         if at_fault:
+            state.slump.is_masked = True
             for sums in state.open.values():
                 sums.is_masked = True
                 self.changed[sums.source, sums.day, sums.version] = sums
@@ -215,9 +221,16 @@ class Watch:
         # Of a series that nobody forecasts, such as one that was imported, no readings are awaited.
         cadence = self.state.cadence_ms if self.state.made_ms else 0
         sensor = self.state.sensor.findings(self._rules.sensor, cadence, now_ms, self._begun_ms)
-        decay = self.state.decay.finding(self._rules.thresholds, now)
-        drift = self.state.drift.finding(self._rules.thresholds.reference_days)
-        return [*sensor, *self.state.faults.findings, decay, drift]
+        limits = self._rules.thresholds
+        decay, drift = self.state.decay.finding(limits, now), self.state.drift.finding(limits.reference_days)
+        slump, jitter = self.state.slump.finding(), self.state.jitter.finding(limits.jitter)
+        return [*sensor, *self.state.faults.findings, decay, slump, drift, jitter]
+
+    def _compare(self, reading: StoredReading, *, is_masked: bool) -> None:
+        """A reading with those before it."""
+        state, limits, cadence = self.state, self._rules.thresholds, self.state.cadence_ms
+        state.drift.reading(reading.time_ms, reading.celsius, cadence, limits.reference_days, is_masked=is_masked)
+        state.jitter.reading(reading.time_ms, reading.celsius, cadence, limits.jitter, is_masked=is_masked)
 
     def _look_for_faults(self, made: StoredForecast, model: Model) -> None:
         other, base = self._others.match(made), self._pairing.at(made.time_ms)
@@ -227,11 +240,21 @@ class Watch:
             self.state.faults.saturation.forecast(made, base, model.limits)
 
     def _count(self, pairs: Sequence[Pair]) -> None:
+        judged = self.judged if pairs else ""
         for pair in pairs:
             sums = self._open_day(pair)
             if sums is not None:
                 add(sums, pair)
                 self.changed[sums.source, sums.day, sums.version] = sums
+                if pair.source == judged:
+                    self._judge_hours(pair)
+
+    def _judge_hours(self, pair: Pair) -> None:
+        """Another version or source begins a test of its own."""
+        state = self.state
+        if (pair.version, pair.source) != (state.slump.version, state.slump.source):
+            state.slump = Slump(version=pair.version, source=pair.source)
+        state.slump.pair(pair, state.cadence_ms)
 
     def _open_day(self, pair: Pair) -> DaySums | None:
         """The day of a pair, begun if it is the first; None if the day has ended or the version has gone."""

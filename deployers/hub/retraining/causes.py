@@ -84,7 +84,7 @@ def of_findings(found: Findings) -> Cause | None:
         if each.part == "skill" and each.level == "alarm":
             return Cause("alarm", key, each.reason, {**about, **each.numbers})
         held_ms = (found.last_ms or 0) - (each.since_ms or 0)
-        if each.part == "data" and each.level != "ok" and held_ms >= DRIFT_HELD_MS:
+        if each.test == "drift" and each.level != "ok" and held_ms >= DRIFT_HELD_MS:
             reason = f"{each.reason}; for {held_ms / DAY_MS:.0f} days"
             return Cause("drift", key, reason, {**about, "held_days": round(held_ms / DAY_MS, 1), **each.numbers})
     return None

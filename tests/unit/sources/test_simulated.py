@@ -175,3 +175,22 @@ def test_the_fingerprint_depends_on_meaning_not_on_spelling() -> None:
     assert fingerprint("simulated://lab?seed=1&days=120.0&gaps=0", ANY) == plain
     assert fingerprint("simulated://lab?seed=2", ANY) != plain
     assert fingerprint("simulated://den", ANY) != plain
+
+
+def test_a_room_without_its_sensor_is_the_one_that_is_measured() -> None:
+    from forecaster.sources.simulated import Simulation, simulated_room
+
+    air, outdoor = simulated_room(Simulation(days=3, seed=4))
+    shown = simulated("days=3&seed=4")["value"].to_numpy()
+    assert shown == pytest.approx(air, abs=0.15)
+    assert outdoor.mean() < air.mean() - 5
+
+
+def test_occupants_whose_day_moves_change_the_room_from_then_on_and_nothing_else() -> None:
+    from forecaster.sources.simulated import Habits, Simulation, simulated_room
+
+    usual, outdoor = simulated_room(Simulation(days=10, seed=4))
+    later, same = simulated_room(Simulation(days=10, seed=4), Habits(later_hours=4, from_days=5))
+    assert (outdoor == same).all()
+    assert (usual[: 5 * 144] == later[: 5 * 144]).all()
+    assert abs(usual - later)[6 * 144 :].max() > 1

@@ -33,6 +33,8 @@ def test_an_alarm_of_skill_is_one_with_its_numbers() -> None:
         finding("saturation", "model", "alarm"),
         STUCK,
         finding("drift", "data", "ok", BEGIN_MS - 100 * DAY_MS),
+        finding("jitter", "data", "warning", BEGIN_MS - 100 * DAY_MS),
+        finding("slump", "skill", "warning", BEGIN_MS - 100 * DAY_MS),
     ],
 )
 def test_other_findings_are_none(other: object) -> None:
