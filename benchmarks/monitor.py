@@ -67,7 +67,7 @@ def main(arguments: list[str] | None = None) -> int:
         own = trained(site.name, site.healthy.part(0, site.begin), folder)
         place = partial(_itself, site)
         lived.setdefault("measured", []).append(_lived(place, own, mine, f"{site.name} {mine}", folder))
-    found = {
+    found: dict[str, Any] = {
         "healthy": {source: healthy(each) for source, each in lived.items()},
         "faults": {source: table(each) for source, each in lived.items()},
         "costly": costs([each for group in lived.values() for each in group]),
@@ -76,12 +76,12 @@ def main(arguments: list[str] | None = None) -> int:
         ),
         "cpu_seconds": time.process_time() - began,
     }
-    found["failed"] = failures(found)
+    failed = found["failed"] = failures(found)
     show(found)
     write_whole(TARGET, json.dumps(found, indent=1).encode(), MODE)
-    for line in found["failed"]:
+    for line in failed:
         sys.stderr.write(f"monitor: {line}\n")
-    return 1 if found["failed"] else 0
+    return 1 if failed else 0
 
 
 def _itself(site: Site) -> Site:

@@ -29,8 +29,8 @@ def healthy(lived: Sequence[Lived]) -> dict[str, Any]:
     """How often nothing was wrong and a series' state became graver.
 
     Returns:
-        Per 30 days of a device: `raised` whatever the level, `alarms`; both again for `spring`, None of devices that did not live through it, and
-        by test.
+        Per 30 days of a device: `raised` whatever the level, `alarms`; both again for `spring`, None where no device
+        lived through it, and by test.
     """
     days = sum(each.days for each in lived)
     raised = [one for each in lived for one in each.raised]
