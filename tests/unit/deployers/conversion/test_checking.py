@@ -12,7 +12,7 @@ import pytest
 
 from deployers.conversion import checking
 from deployers.conversion.checking import check_conversion
-from deployers.conversion.features import FeatureProgram
+from deployers.conversion.features import FeatureProgram, encode_program
 from deployers.conversion.flat import Graph
 from deployers.conversion.golden import board_golden, golden_series
 from deployers.conversion.runtimes import TFLM, Engine, LiteRT
@@ -135,6 +135,20 @@ def test_an_engine_that_is_one_bit_off_fails(monkeypatch, conversion: Path, kind
 
     monkeypatch.setitem(checking.RUNTIMES, "engine", Off)
     assert f"{kind}: engine beside TFLM" in failed(conversion)
+
+
+@pytest.mark.parametrize(("scale", "limit"), [(0.5, 1e-5), (3.0, 3e-5)])
+def test_float_may_differ_by_so_much_of_what_an_output_stands_for(copied: Path, scale: float, limit: float) -> None:
+    def scaled(folder: Path) -> None:
+        fields = json.loads((folder / "features.json").read_text())
+        fields["program"]["target_scale"] = scale
+        (folder / "features.json").write_text(json.dumps(fields))
+        program = FeatureProgram.from_dict(fields["program"])
+        (folder / "program.bin").write_bytes(encode_program(program, fields["cleaning"]))
+
+    found = {each.name: each.limit for each in check_conversion(sealed(copied, scaled)).conditions}
+    names = ("float32: engine beside TFLM", "float32: LiteRT beside tflm", "int8: engine beside TFLM")
+    assert [found[name] for name in names] == [pytest.approx(limit), pytest.approx(limit), 0.0]
 
 
 def test_a_runtime_that_says_nothing_of_use_fails(monkeypatch, conversion: Path) -> None:
