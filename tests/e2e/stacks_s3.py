@@ -110,6 +110,6 @@ def test_a_bucket_that_does_not_exist_is_told(place: Workplace, settings: dict[s
 
 
 def test_a_server_that_does_not_answer_is_told(place: Workplace, settings: dict[str, str]) -> None:
-    nobody = f"http://127.0.0.1:{free_port()}"
-    message = place.refuse(5, "data", *SMOKE, *STACK, env={**settings, "EDGELOOP_S3_ENDPOINT": nobody})
+    nobody = f"127.0.0.1:{free_port()}"
+    message = place.refuse(5, "data", *SMOKE, *STACK, env={**settings, "EDGELOOP_S3_ENDPOINT": f"http://{nobody}"})
     assert nobody in message
