@@ -57,9 +57,10 @@ def promotion_page(
     columns = [_facts(each.release) for each in contenders]
     heads = [f"version {each.version}" for each in contenders]
     page.table(("", *heads), [(name, *(column.get(name, "") for column in columns)) for name in columns[-1]])
-    if outcome.get("champion_rmse") is not None:
-        page.section("On the same readings", "Errors by step ahead, on the test part of the new version's dataset.")
-        page.figure(*_errors_figure(contenders, dataset))
+    # A champion of another cadence or horizon cannot forecast these readings; one that was overruled was not compared.
+    shown = contenders if outcome["champion_rmse"] is not None else contenders[-1:]
+    page.section("On the same readings", "Errors by step ahead, on the test part of the new version's dataset.")
+    page.figure(*_errors_figure(shown, dataset))
     return page.render()
 
 
@@ -104,7 +105,7 @@ def _readings(release: Path) -> dict[str, float]:
 def _errors_figure(contenders: Sequence[Contender], dataset: Dataset) -> tuple[Figure, str]:
     figure, axes = new_axes(3.4, f"steps of {duration(dataset.program.cadence_seconds)} ahead", "RMSE, °C")
     ahead = np.arange(1, dataset.program.horizon + 1)
-    for each, colour in zip(contenders, (READINGS, MODEL), strict=True):
+    for each, colour in zip(contenders[::-1], (MODEL, READINGS), strict=False):
         errors = release_errors(each.release, dataset)
         axes.plot(ahead, _rmse(errors), "o-", color=colour, label=f"version {each.version}")
     axes.plot(ahead, _rmse(_persistence(dataset)), "--", color=MUTED, label="persistence")

@@ -184,14 +184,15 @@ def test_zenml_shows_figures_beside_an_artifact(seen: dict[str, Any], output: st
 
 
 def test_zenml_shows_the_bytes_of_every_artifact(seen: dict[str, Any]) -> None:
-    assert len(seen["outputs"]) == 19
+    assert len(seen["outputs"]) == 20
     assert [name for name, made in seen["outputs"].items() if "storage_size" not in made["metadata"]] == []
 
 
 def test_zenml_tags_runs_reports_models_and_datasets(smoke: Any, seen: dict[str, Any]) -> None:
     tagged = {name: made["tags"] for name, made in seen["outputs"].items() if made["tags"]}
     reports = ["validate/data_quality_report", "search/search_report", "evaluate/evaluation_report"]
-    assert tagged == {report: ["report"] for report in [*reports, "convert/fidelity_report"]} | {
+    reports += ["convert/fidelity_report", "promote/promotion_report"]
+    assert tagged == {report: ["report"] for report in reports} | {
         "train/forecaster": ["model"],
         "package/release": ["model"],
         "store/smoke": ["dataset"],
@@ -224,7 +225,13 @@ def test_links_lead_from_zenml_to_mlflow_and_back(smoke: Any, seen: dict[str, An
 
 @pytest.mark.parametrize(
     "page",
-    ["validate/data_quality_report", "search/search_report", "evaluate/evaluation_report", "convert/fidelity_report"],
+    [
+        "validate/data_quality_report",
+        "search/search_report",
+        "evaluate/evaluation_report",
+        "convert/fidelity_report",
+        "promote/promotion_report",
+    ],
 )
 def test_zenml_shows_the_reports_as_pages(seen: dict[str, Any], page: str) -> None:
     assert seen["outputs"][page]["class"] == "HTMLString"
