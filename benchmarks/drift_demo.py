@@ -79,8 +79,8 @@ def _played(lab: Lab, say: Any) -> dict[str, Any]:
         story = Story(site, lab.plan, say)
         figures = _healed(lab, story)
         figures |= _bad(lab, story, first["model_version"])
-        figures |= {"lacking": story.lacking(), "events": [each._asdict() for each in story.events]}
-        figures["days"] = story.days()
+        figures |= {"days": story.days(), "events": [each._asdict() for each in story.events]}
+        figures["lacking"] = story.lacking()
     figures["failed"] = failures(figures)
     draw(figures, lab.plan, lab.folder / "demo-drift.png")
     return figures
@@ -93,6 +93,7 @@ def _healed(lab: Lab, story: Story) -> dict[str, Any]:
     deployed = math.ceil(story.day)
     story.until("the day on which the sensor is moved", plan.healthy + 5, lambda: story.day >= plan.healthy)
     story.tell("the sensor is moved beside the radiator", "moved")
+    story.days()  # the hub will not show them any more when all is over
     alarm = story.until("an alarm", 30, story.alarm)
     story.tell(f"alarm of {alarm['series']}: {alarm['reason']}", "alarm")
     asked = story.until("a request for retraining", 40, story.retraining)  # the hub looks once a minute

@@ -49,6 +49,7 @@ class Story:
     plan: Plan
     say: Callable[[str], None]
     events: list[Event] = field(default_factory=list)
+    seen: dict[tuple[float, int], dict[str, Any]] = field(default_factory=dict)
 
     @property
     def day(self) -> float:
@@ -109,12 +110,13 @@ class Story:
         return {each["id"]: each["confirmed"] for each in self.get("/devices")["devices"]}
 
     def days(self) -> list[dict[str, Any]]:
-        """Days of the first board's own forecasts, with their skill, in their order."""
+        """Days of the first board's own forecasts, with their skill, in their order; the hub shows the last 90."""
         rows: list[dict[str, Any]] = self.get(f"/monitor/{SERIES[0]}")["days"]
         found = [
             {**row, "at": (row["day_ms"] - self.plan.live_ms) / DAY_MS} for row in rows if row["source"] == "board"
         ]
-        return sorted(found, key=lambda row: (row["at"], row["version"]))
+        self.seen |= {(row["at"], row["version"]): row for row in found}
+        return [row for _, row in sorted(self.seen.items())]
 
     def skill(self, begin: float, end: float, version: int | None = None) -> float:
         """Of the complete days from one to before another: 1 − model's error / persistence's error, summed."""
