@@ -45,7 +45,7 @@ def promotion_page(
         outcome: the decision, with `version` and `promoted`.
         cause: series, reason and request of a retraining that a hub asked for; empty otherwise.
     """
-    page = Page(f"Promotion: {model} version {outcome['version']}", _lead(contenders))
+    page = Page("Promotion", f"{model} version {outcome['version']}. {_lead(contenders)}")
     if outcome["promoted"]:
         page.verdict(f"it is champion; {outcome['reason']}", passed=True)
     else:
