@@ -53,8 +53,8 @@ def test_both_are_told_side_by_side_with_their_errors_on_the_same_readings(data:
     outcome = {**FIRST, "version": "2", "reason": "it beats the champion", "champion_rmse": errors[0]}
     page = promotion_page(MODEL, contenders, data, outcome, CAUSE)
     for text in (
-        "<h1>Promotion</h1>", "room version 2. Beside version 1", "Passed: it is champion; it beats the champion", "board-1",
-        "skill 0.15 &lt;b&gt;of version 1", "version 1", "version 2", "room:1", "room:2", "difference:1, hour:1:sin",
+        "<h1>Promotion</h1>", "room version 2. Beside version 1", "Passed: it is champion; it beats the champion",
+        "board-1", "skill 0.15 &lt;b&gt;of version 1", "version 1", "version 2", "room:1", "room:2", "difference:1, hour:1:sin",
         "RMSE by step ahead", "data:image/png",
     ):  # fmt: skip
         assert text in page, text
