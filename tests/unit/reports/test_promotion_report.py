@@ -54,8 +54,8 @@ def test_both_are_told_side_by_side_with_their_errors_on_the_same_readings(data:
     page = promotion_page(MODEL, contenders, data, outcome, CAUSE)
     for text in (
         "<h1>Promotion</h1>", "room version 2. Beside version 1", "Passed: it is champion; it beats the champion",
-        "board-1", "skill 0.15 &lt;b&gt;of version 1", "version 1", "version 2", "room:1", "room:2", "difference:1, hour:1:sin",
-        "RMSE by step ahead", "data:image/png",
+        "board-1", "skill 0.15 &lt;b&gt;of version 1", "version 1", "version 2", "room:1", "room:2",
+        "difference:1, hour:1:sin", "RMSE by step ahead", "data:image/png",
     ):  # fmt: skip
         assert text in page, text
     assert BY_HAND not in page
