@@ -186,12 +186,13 @@ def test_an_outcome_is_told_without_what_there_is_not(
     tagged: list[Any] = []
     run = SimpleNamespace(pipeline_run=SimpleNamespace(id="1b2c"))
     monkeypatch.setattr(lineage, "get_step_context", lambda: run)
-    monkeypatch.setattr(lineage, "beside", lambda metadata, name: told.append((metadata, name)))
+    monkeypatch.setattr(lineage, "beside", lambda metadata, *names: told.append((metadata, *names)))
     monkeypatch.setattr(lineage, "log_metadata", lambda **given: told.append(given))
     monkeypatch.setattr(lineage, "add_tags", lambda **given: tagged.append(given["tags"]))
     lineage.show_outcome({"promoted": promoted, "reason": "first", "champion_rmse": None})
     expected = {"promoted": promoted, "reason": "first"}
-    assert told == [(expected, "promotion"), {"metadata": {"promotion": expected}, "run_id_name_or_prefix": "1b2c"}]
+    about_run = {"metadata": {"promotion": expected}, "run_id_name_or_prefix": "1b2c"}
+    assert told == [(expected, "promotion", "promotion_report"), about_run]
     assert tagged == tags
 
 
