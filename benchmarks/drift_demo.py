@@ -120,7 +120,6 @@ def _healed(lab: Lab, story: Story) -> dict[str, Any]:
 def _bad(lab: Lab, story: Story, bad: str) -> dict[str, Any]:
     """The model of before the move is brought again: into the shadow, and by a rollout."""
     story.tell(f"somebody brings {MODEL} {bad} again, which knows the old place of the sensor only", "bad challenger")
-    good = next(iter(story.confirmed().values()))
     lab.run("-m", "deployers", "deploy", "--version", bad, "--shadow", "--json")
     challenger = story.challenger()
     judged = story.until("a verdict on the bad challenger", 40, lambda: _judged(story, challenger))
@@ -138,7 +137,6 @@ def _bad(lab: Lab, story: Story, bad: str) -> dict[str, Any]:
         "bad_rollout": rollout["state"],
         "bad_forecasts": reached,
         "kept": story.confirmed(),
-        "good": good,
         "quarantined": lab.run("-m", "deployers", "fleet", "quarantine").strip(),
     }
 

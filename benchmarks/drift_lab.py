@@ -28,7 +28,6 @@ MODEL = "temperature-forecaster"
 # The small search of the smoke configuration, with trainings long enough to beat the ridge on three weeks of readings.
 OVERRIDES = (f"training.model={MODEL}", "training.search.updates=800")
 SMOKE = str(ROOT / "pipelines" / "configs" / "smoke.yaml")
-SETTINGS = ("--config", SMOKE, *(word for each in OVERRIDES for word in ("--set", each)))
 SITE = "site.json"
 # An alarm before the sensor is moved would be a false one: of this hub they are ten years apart.
 HUB = """
@@ -58,6 +57,12 @@ hours = 0
 pairs = 2000
 most_hours = 1
 """
+
+
+def settings(dataset: str) -> tuple[str, ...]:
+    """Options of `run.py all` for a training on a dataset of its own."""
+    given = (*OVERRIDES, f"data.dataset={dataset}", f"training.dataset={dataset}")
+    return "--config", SMOKE, *(word for each in given for word in ("--set", each))
 
 
 @dataclass(frozen=True)
@@ -107,7 +112,7 @@ class Lab:
         history = self.folder / "history.csv"
         self._lab.make()
         write(self.plan, history, self._lab.readings)
-        done = self.run("run.py", "all", "--source", str(history), *SETTINGS, *self._dataset("first"), "--json")
+        done = self.run("run.py", "all", "--source", str(history), *settings("first"), "--json")
         found: dict[str, Any] = json.loads(done.strip().splitlines()[-1])
         return found
 
@@ -141,9 +146,6 @@ class Lab:
             msg = f"{' '.join(words)} ended with {done.returncode}, expected {codes}: {said}"
             raise LabError(msg)
         return done.stdout
-
-    def _dataset(self, name: str) -> tuple[str, ...]:
-        return "--set", f"data.dataset={name}", "--set", f"training.dataset={name}"
 
     def _write(self, state: dict[str, Any]) -> None:
         """The lab's inventory with what the hub is to do by itself, and board-1 as the canary."""

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks.drift_course import DAY_MS
-from benchmarks.drift_lab import ROOT, SETTINGS, Site
+from benchmarks.drift_lab import ROOT, Site, settings
 from deployers.lab.rest import HubRest
 
 # A model of a changed room needs days of it: two weeks after the alarm, and one from before for the test of the gate.
@@ -34,8 +34,7 @@ def main(folder: Path) -> int:
             time.sleep(POLL_SECONDS)
     since = datetime.fromtimestamp((now - LEARNED_DAYS * DAY_MS) / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S")
     source = f"hub://127.0.0.1:{site.port}/{series}?since={since}"
-    words = ("run.py", "all", "--source", source, *SETTINGS, "--set", "data.dataset=again", "--json")
-    done = _run(*words, "--set", "training.dataset=again", token=site.token)
+    done = _run("run.py", "all", "--source", source, *settings("again"), "--json", token=site.token)
     answer = done.stdout.strip().splitlines()[-1] if done.stdout.strip() else ""
     code = done.returncode
     if code == 0:

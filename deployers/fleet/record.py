@@ -118,12 +118,14 @@ class Record:
 
 def newest(home: Path) -> dict[str, Record]:
     """The newest rollout of each partition, by its name."""
-    found = dict[str, Record]()
-    for path in journals(home / FOLDER):
-        record = read(path)
-        if record.partition:
-            found[record.partition] = record
-    return found
+    records = (read(path) for path in journals(home / FOLDER))
+    return {record.partition: record for record in records if record.partition}
+
+
+def latest(home: Path, partition: str) -> Record | None:
+    """The newest rollout of one partition, without those before it; None before the first."""
+    records = (read(path) for path in reversed(journals(home / FOLDER)))
+    return next((record for record in records if record.partition == partition), None)
 
 
 def read(path: Path) -> Record:

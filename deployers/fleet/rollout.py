@@ -89,7 +89,7 @@ class Rollout:
     @property
     def record(self) -> Record | None:
         """The newest rollout of the partition; None before the first."""
-        return events.newest(self._outside.home).get(self.name)
+        return events.latest(self._outside.home, self.name)
 
     def turn(self) -> Record:
         """Do what can be done now; a rollout of another version that has not ended is given up.
@@ -204,10 +204,10 @@ class Rollout:
         against = [each for each in report.failed if each.code in VERDICTS]
         if against:
             return self.fail(found, f"{against[0].device.name}: {against[0].error}", is_verdict=True)
-        if report.left and not report.failed:
-            raise Conflict(report.error)
         if len(report.failed) > fleet.max_failures:
             raise ServiceUnavailable(report.error)
+        if report.left:
+            raise Conflict(report.error)
         return self._taken(found, wave, report)
 
     def _taken(self, found: Record, wave: Wave, report: Report) -> Record:

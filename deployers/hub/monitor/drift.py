@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from deployers.hub.monitor.levels import Finding, Verdict, moved
+from deployers.hub.monitor.pairing import is_next
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -109,7 +110,7 @@ class Drift(Verdict):
             self.day, self.today, self.is_masked = time_ms // DAY_MS, [0.0] * BINS, False
         self.is_masked = self.is_masked or is_masked
         before, self.last = self.last, (time_ms, celsius)
-        if before is None or is_masked or not 0 < 2 * (time_ms - before[0]) < 3 * cadence_ms:
+        if before is None or is_masked or not is_next(before[0], time_ms, cadence_ms):
             return
         self._count(celsius - before[1], time_ms % DAY_MS // HOUR_MS, max(1, WEEK * HOUR_MS // cadence_ms))
 

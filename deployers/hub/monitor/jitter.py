@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 
 from deployers.hub.monitor import sequential
 from deployers.hub.monitor.levels import Finding, Verdict, moved
-from deployers.hub.monitor.skill import CORRELATION
+from deployers.hub.monitor.pairing import is_next
+from deployers.hub.monitor.skill import CORRELATION, DAY_MS
 from deployers.hub.monitor.usual import FOLLOWS_DAYS, LEARNED_DAYS, ODD, Usual
 
-DAY_MS = 86_400_000
 PARTS = 8
 BLOCK_MS = DAY_MS // PARTS
 REFERENCE = 1.0  # k of the CUSUMs: a fault shows by several deviations a block
@@ -72,7 +72,7 @@ class Jitter(Verdict):
             self._close(cadence_ms, threshold)
             self.block, self.total, self.count, self.is_masked = block, 0.0, 0, False
         self.is_masked = self.is_masked or is_masked
-        if self.before and not 0 < 2 * (time_ms - self.before[-1][0]) < 3 * cadence_ms:
+        if self.before and not is_next(self.before[-1][0], time_ms, cadence_ms):
             self.before = []
         if len(self.before) == 2:
             self._count(abs(self.before[0][1] - 2 * self.before[1][1] + celsius))

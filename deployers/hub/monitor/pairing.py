@@ -73,6 +73,11 @@ class Pending:
                 yield Pair(self.source, self.version, step, time_ms, off, base)
 
 
+def is_next(before_ms: int, time_ms: int, cadence_ms: int) -> bool:
+    """Whether a reading is the one after another: by at most one step and a half."""
+    return 0 < 2 * (time_ms - before_ms) < 3 * cadence_ms
+
+
 def lane_of(source: str, version: int) -> str:
     """Whose forecasts follow each other: the board's and the hub's whatever they run, and each challenger's own."""
     return f"{SHADOW} {version}" if source == SHADOW else source

@@ -12,13 +12,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from deployers.hub.monitor.levels import Finding, Verdict, moved
-from deployers.hub.monitor.skill import CALM_SHARE, COMPLETE_SHARE
+from deployers.hub.monitor.skill import CALM_SHARE, COMPLETE_SHARE, DAY_MS
 from deployers.hub.monitor.usual import FOLLOWS_DAYS, LEARNED_DAYS, Usual
 
 if TYPE_CHECKING:
     from deployers.hub.monitor.pairing import Pair
 
-DAY_MS = 86_400_000
 PARTS = 8
 BLOCK_MS = DAY_MS // PARTS
 BLOCKS = 4  # that are judged together

@@ -230,6 +230,23 @@ def test_a_stop_in_the_middle_of_a_wave_leaves_the_rest_of_it(yard: FleetWorld) 
     assert yard.models() == EVERYWHERE_OLD
 
 
+def test_a_stop_after_a_failure_that_is_tolerated_takes_nobody_for_done(yard: FleetWorld) -> None:
+    yard.fleet = Fleet(waves=("100%",), parallel=1, max_failures=1)
+    yard.world.jetsons["attic"].boards["a1"].does = "absent"
+    forward = yard.world.jetsons["attic"]._forward  # noqa: SLF001
+
+    def stopping(words: tuple[str, ...]) -> Any:
+        halting.stop(yard.world.home, "enough", "Ann", 0.0)
+        return forward(words)
+
+    yard.world.jetsons["attic"]._forward = stopping  # type: ignore[method-assign]  # noqa: SLF001
+    with pytest.raises(Conflict, match="1 of 5 devices failed, 4 were not started"):
+        yard.turn()
+    (rollout,) = yard.rollouts()
+    assert rollout.record is not None
+    assert dict(rollout.record.taken) == {}
+
+
 def test_the_first_model_of_all_has_nothing_to_go_back_to_and_that_is_said(yard: FleetWorld) -> None:
     fresh = yard.world.jetsons["cellar"]
     yard.fleet = Fleet(waves=("100%",), partition=[{"name": "new", "jetsons": ["cellar"], "model": "other"}])
