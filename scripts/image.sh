@@ -18,6 +18,8 @@ LIBRARY=/opt/edgeloop/lib/python3.11/site-packages
 # pages of servers, and what packages test themselves with.
 PRUNED=(bin share etc clang debugpy jupyterlab_plotly tensorflow/include pyarrow/include
     jedi/third_party mlflow/server/js zenml/zen_server/dashboard onnx/backend/test/data)
+# Has no wheel, and is Python only: what is built of it here runs on any platform.
+BUILT=kfp-server-api
 # Their symbol tables are a fifth of the packages; libraries that auditwheel has rewritten would not survive it.
 STRIPPED=(tensorflow llvmlite ml_dtypes)
 
@@ -82,8 +84,8 @@ base_image() {
 # step could not keep its own, and would compile TensorFlow's modules at every start.
 fill() {
     local packages=$1
-    .venv/bin/uv pip install --quiet --no-deps --require-hashes --only-binary :all: --link-mode copy \
-        --python-platform "$PLATFORM" --python-version 3.11 --target "$packages" -r locks/image.txt
+    .venv/bin/uv pip install --quiet --no-deps --require-hashes --only-binary :all: --no-binary "$BUILT" \
+        --link-mode copy --python-platform "$PLATFORM" --python-version 3.11 --target "$packages" -r locks/image.txt
     (cd "$packages" && rm -rf "${PRUNED[@]}")
     find "$packages" -type d -name tests -prune -exec rm -rf {} +
     find "$packages" -name '*.pyi' -delete
