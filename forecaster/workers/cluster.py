@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 from distributed.scheduler import KilledWorker
 
 from forecaster.errors import ServiceUnavailable
-from forecaster.workers.report import DEATHS, lost, peak_bytes, require_any
+from forecaster.workers.report import lost, peak_bytes, require_any
 from forecaster.workers.session import AWAY, LOOK, Session
 
 if TYPE_CHECKING:
@@ -74,7 +74,6 @@ class Cluster:
         seen = time.monotonic()
         while True:
             settled = [number for number, future in self._futures.items() if future.status != "pending"]
-            self._require_harmless()
             try:
                 if len(self._futures) < len(self._tasks):
                     seen = self._again(None)
@@ -99,12 +98,6 @@ class Cluster:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    def _require_harmless(self) -> None:
-        """A task that is begun again has ended the worker that it was begun on before."""
-        for number, starts in self._starts.copy().items():
-            if starts > DEATHS and number in self._tasks:
-                raise lost(self._forget(number))
 
     def _outcome(self, number: int) -> Outcome:
         """What a task came to; raises one of `AWAY` if it was lost on the way."""

@@ -16,7 +16,7 @@ from distributed.utils import sync
 
 from forecaster.errors import ConfigError, ServiceUnavailable
 from forecaster.workers.environment import differences, environment
-from forecaster.workers.report import Report, report
+from forecaster.workers.report import DEATHS, Report, lost, report
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -38,7 +38,7 @@ class Session:
     Args:
         address: of the scheduler.
         folds: given to each worker.
-        starts: counts how often each task was begun.
+        starts: counts how often each task was begun; those of earlier sessions are in it.
 
     Raises:
         ConfigError: a worker's versions, code or arithmetic differ from those here; certificates are missing.
@@ -68,7 +68,7 @@ class Session:
 
     def send(self, task: Task) -> Future[Any]:
         """Have a worker do a task; it gives the worker's name and its report."""
-        arguments = (self._data, task, environment(), self._topic)
+        arguments = (self._data, task, environment(), self._topic, self._starts[task.number])
         return self._client.submit(_work, *arguments, key=f"{self._topic}-{task.number}", pure=False)
 
     def wait(self, futures: Sequence[Future[Any]]) -> None:
@@ -145,12 +145,19 @@ def _client(address: str) -> Client:
         raise ServiceUnavailable(msg) from error
 
 
-def _work(folds: Sequence[Fold], task: Task, expected: dict[str, str], topic: str) -> tuple[str, Report]:
-    """What a Dask worker does; one that came after the others were looked at is looked at here."""
+def _work(folds: Sequence[Fold], task: Task, expected: dict[str, str], topic: str, starts: int) -> tuple[str, Report]:
+    """What a Dask worker does; one that came after the others were looked at is looked at here.
+
+    The scheduler says how often the task was begun, and `starts` how often before this session: the client would learn
+    of a task that ends its workers when it has been given to the next one.
+    """
     worker = get_worker()
     _require_none(worker.address, differences(environment(), expected))
+    own = f"{topic}-{task.number}"
     # Not the worker's own log_event, which returns before the scheduler has it: the training may end the worker.
-    sync(worker.loop, worker.scheduler.log_event, topic=topic, msg=task.number)
+    sync(worker.loop, worker.scheduler.log_event, topic=[topic, own], msg=task.number)
+    if starts + len(sync(worker.loop, worker.scheduler.events, topic=own)) > DEATHS:
+        raise lost(task)
     return str(worker.name), report(folds, task)
 
 

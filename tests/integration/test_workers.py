@@ -24,6 +24,7 @@ from forecaster.tasks import Task, run_task
 from forecaster.trials import Fold, folds
 from forecaster.workers import Workers, open_workers, session
 from forecaster.workers.cluster import Cluster
+from forecaster.workers.report import DEATHS
 from tests import fragile
 from tests.certificate import certificate
 from tests.dask_cluster import CHECKOUT, DaskCluster
@@ -254,6 +255,28 @@ def test_a_task_that_has_ended_three_workers_is_named_and_the_others_go_on(dask,
             done.update(outcome.number for outcome in iter(workers.next, None))
         done |= {workers.next().number for _ in range(2 - len(done))}
     assert done == {2, 3}
+    assert len(fold.noted("trained 1")) == DEATHS
+
+
+@interrupted
+def test_what_a_task_has_ended_before_all_workers_were_lost_counts(dask, tmp_path: Path) -> None:
+    fold = Fragile(tmp_path, deaths={1: 99})
+    first = [dask.worker(), dask.worker()]
+    with opened(dask, 2, fold) as workers:
+        workers.submit(fragile.task(1))
+
+        def replace() -> None:
+            for process in first:
+                process.wait()
+            for _ in first:
+                dask.worker()
+
+        threading.Thread(target=replace).start()
+        with pytest.raises(ServiceUnavailable, match=r"task 1\) has ended its worker 3 times"):
+            workers.next()
+        workers.submit(fragile.task(2))
+        assert workers.next().number == 2
+    assert len(fold.noted("trained 1")) == DEATHS
 
 
 def other_code(folder: Path) -> Path:

@@ -211,14 +211,6 @@ def test_an_outcome_between_losses_counts_them_anew(lab: Lab) -> None:
             assert workers.next().number == number
 
 
-def test_a_task_that_was_begun_a_fourth_time_is_named(lab: Lab) -> None:
-    with lab.opening(Future("pending"), Future("pending")) as workers:
-        lab.starts.update({0: report.DEATHS, 1: report.DEATHS})
-        lab.waits = [lambda: lab.starts.update([1])]
-        with pytest.raises(ServiceUnavailable, match=r'"units": 8.*task 1\) has ended its worker 3 times'):
-            workers.next()
-
-
 @pytest.mark.parametrize(
     ("starts", "told"),
     [(3, r"task 0\) has ended its worker 3 times"), (0, "end before they begin a task, .*'tcp://10.0.0.7:1'")],
