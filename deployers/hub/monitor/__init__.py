@@ -4,6 +4,7 @@ pairing.py      forecasts and the readings that come true of them
 usual.py        what a number of hours is at its part of the day
 slump.py        skill of hours
 jitter.py       how much readings jump about
+jump.py         one change larger than any for weeks
 skill.py        errors by day; what a day says beside what was to be expected
 sequential.py   a one-sided CUSUM and its thresholds for a stated false-alarm rate
 sensors.py      stuck, out of range, gaps, clock

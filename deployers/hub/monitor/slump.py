@@ -1,8 +1,13 @@
-"""Skill of half a day beside what it usually is: what a faulty sensor or a changed room costs is seen before days end.
+"""Skill of hours beside what it usually is: what a faulty sensor or a changed room costs is seen before days end.
 
-Every three hours the errors of the last twelve are compared by the statistic of `skill`; a warning is a deviation from
-the usual of the last month by `WARNING`. It never alarms: an alarm of skill means days, and may ask for another
-training. What lasts for a month is usual here; the test of days remembers what was promised.
+Every three hours the errors of the last eighteen are judged, each over its own mean of the last month:
+
+    x = model's error / its mean − persistence's error / its mean
+
+A warning is a deviation of x from what is usual on days of its kind by `WARNING`; weekends are a kind of their own, for
+people live otherwise then, and a changed day of theirs would drown in it. It never alarms: an alarm of skill means
+days, and may ask for another training. What lasts for a month is usual here; the test of days remembers what was
+promised.
 """
 
 from __future__ import annotations
@@ -12,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from deployers.hub.monitor.levels import Finding, Verdict, moved
-from deployers.hub.monitor.skill import CALM_SHARE, COMPLETE_SHARE, DAY_MS
+from deployers.hub.monitor.skill import COMPLETE_SHARE, DAY_MS
 from deployers.hub.monitor.usual import FOLLOWS_DAYS, LEARNED_DAYS, Usual
 
 if TYPE_CHECKING:
@@ -20,9 +25,12 @@ if TYPE_CHECKING:
 
 PARTS = 8
 BLOCK_MS = DAY_MS // PARTS
-BLOCKS = 4  # that are judged together
-# Deviations. Twelve simulated rooms have one beyond it every two months in a healthy year; `make bench-monitor` counts.
-WARNING = 3.3
+WEEKEND = (2, 3)  # days of a week that begins on a Thursday, as 1970 did
+BLOCKS = 6  # that are judged together
+HOURS = BLOCKS * BLOCK_MS // 3_600_000
+WEEKENDS_LEARNED_DAYS = 4  # before one is judged; of other days `LEARNED_DAYS`
+# Deviations. A simulated room has one beyond it every three or four months of a healthy year: `make bench-monitor`.
+WARNING = 3.9
 
 
 @dataclass
@@ -37,8 +45,8 @@ class Slump(Verdict):
         is_masked: a sensor was at fault in it.
         last: mean errors of the blocks before it, at most `BLOCKS`; none after one that says nothing.
         usual_model, usual_persistence, learned: mean errors of all of them, and of how many, at most a month's.
-        usual: of the statistic.
-        z: of the last blocks.
+        workdays, weekends: what is usual of the statistic.
+        z: of the last blocks; None as long as days of their kind are not known.
     """
 
     version: int = 0
@@ -53,7 +61,8 @@ class Slump(Verdict):
     usual_model: float = 0.0
     usual_persistence: float = 0.0
     learned: int = 0
-    usual: Usual = field(default_factory=Usual)
+    workdays: Usual = field(default_factory=Usual)
+    weekends: Usual = field(default_factory=Usual)
     z: float | None = None
 
     def pair(self, pair: Pair, cadence_ms: int) -> None:
@@ -70,12 +79,12 @@ class Slump(Verdict):
 
     def finding(self) -> Finding:
         """What it says now."""
-        days, z = self.usual.days(PARTS), None if self.z is None else round(self.z, 3)
+        days, z = self.workdays.days(PARTS), None if self.z is None else round(self.z, 3)
         reason = ""
         if days < LEARNED_DAYS:
-            reason = f"learns what is usual for half a day, {days} of {LEARNED_DAYS} days so far"
+            reason = f"learns what is usual, {days} of {LEARNED_DAYS} workdays so far"
         elif self.level != "ok":
-            reason = f"forecasts of the last 12 hours are worse than usual: {z} deviations, {WARNING} warn"
+            reason = f"forecasts of the last {HOURS} hours are worse than usual: {z} deviations, {WARNING} warn"
         numbers = {"z": z, "threshold": WARNING, "reference": "own"}
         return Finding("slump", "skill", self.level, self.changed_ms, reason, numbers)
 
@@ -90,20 +99,18 @@ class Slump(Verdict):
         self.usual_model += (model - self.usual_model) / self.learned
         self.usual_persistence += (persistence - self.usual_persistence) / self.learned
         self.last = [*self.last, (model, persistence)][-BLOCKS:]
-        if len(self.last) == BLOCKS and self.usual_persistence:
-            self._judge((self.block + 1) * BLOCK_MS)
+        if len(self.last) == BLOCKS and self.usual_model and self.usual_persistence:
+            self._judge(self.block + 1)
         if not is_followed:
             self.last = []
 
-    def _judge(self, now_ms: int) -> None:
-        value = self._statistic(*(sum(column) / BLOCKS for column in zip(*self.last, strict=True)))
-        self.z = self.usual.z(0, value, PARTS)
-        self.usual.learn(0, value, 1, PARTS)
+    def _judge(self, block: int) -> None:
+        """By the blocks before one; most of them are of the day in their middle."""
+        model, persistence = (sum(column) / BLOCKS for column in zip(*self.last, strict=True))
+        value = model / self.usual_model - persistence / self.usual_persistence
+        is_weekend = (block - BLOCKS / 2) // PARTS % 7 in WEEKEND
+        usual = self.weekends if is_weekend else self.workdays
+        self.z = usual.z(0, value, PARTS, WEEKENDS_LEARNED_DAYS if is_weekend else LEARNED_DAYS)
+        usual.learn(0, value, 1, PARTS)
         if self.z is not None:
-            self.become(moved(self.level, self.z, WARNING, math.inf), now_ms)
-
-    def _statistic(self, model: float, persistence: float) -> float:
-        """Both errors are raised by what an eventless half of the time leaves, as those of a day are."""
-        calm = CALM_SHARE * self.usual_persistence
-        share = self.usual_model / self.usual_persistence
-        return math.log((model + calm * share) / (persistence + calm))
+            self.become(moved(self.level, self.z, WARNING, math.inf), block * BLOCK_MS)

@@ -30,15 +30,16 @@ class Usual:
     variance: float = 0.0
     counted: int = 0
 
-    def z(self, part: int, value: float, a_day: int = 1) -> float | None:
+    def z(self, part: int, value: float, a_day: int = 1, learned_days: int = LEARNED_DAYS) -> float | None:
         """How many deviations a value is above what is usual; None as long as that is not known.
 
         Args:
             part: of the day.
             value: its number.
             a_day: values that a part has in a day.
+            learned_days: after which it is known.
         """
-        if part >= len(self.seen) or self.seen[part] < LEARNED_DAYS * a_day or not self.variance:
+        if part >= len(self.seen) or self.seen[part] < learned_days * a_day or not self.variance:
             return None
         return (value - self.means[part]) / math.sqrt(self.variance * (1 + 1 / self.seen[part]))
 

@@ -11,6 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from deployers.hub.monitor.decay import Decay
 from deployers.hub.monitor.drift import Drift
 from deployers.hub.monitor.jitter import Jitter
+from deployers.hub.monitor.jump import Jump
 from deployers.hub.monitor.models import Faults, Others
 from deployers.hub.monitor.pairing import Pairing, lane_of
 from deployers.hub.monitor.sensors import Sensor
@@ -85,7 +86,7 @@ class State:
         recent: days before it, at most `WINDOW_DAYS` of each source.
         decay, slump: the tests of its skill, by days and by hours.
         sensor, faults: the tests of its sensor and of its models.
-        drift, jitter: those of its readings, by weeks and by hours.
+        drift, jitter, jump: those of its readings, by weeks, by hours and one by one.
     """
 
     last_ms: int | None = None
@@ -100,6 +101,7 @@ class State:
     faults: Faults = field(default_factory=Faults)
     drift: Drift = field(default_factory=Drift)
     jitter: Jitter = field(default_factory=Jitter)
+    jump: Jump = field(default_factory=Jump)
 
 
 STATE = TypeAdapter(State)
@@ -224,13 +226,14 @@ class Watch:
         limits = self._rules.thresholds
         decay, drift = self.state.decay.finding(limits, now), self.state.drift.finding(limits.reference_days)
         slump, jitter = self.state.slump.finding(), self.state.jitter.finding(limits.jitter)
-        return [*sensor, *self.state.faults.findings, decay, slump, drift, jitter]
+        return [*sensor, *self.state.faults.findings, decay, slump, drift, jitter, self.state.jump.finding()]
 
     def _compare(self, reading: StoredReading, *, is_masked: bool) -> None:
         """A reading with those before it."""
         state, limits, cadence = self.state, self._rules.thresholds, self.state.cadence_ms
         state.drift.reading(reading.time_ms, reading.celsius, cadence, limits.reference_days, is_masked=is_masked)
         state.jitter.reading(reading.time_ms, reading.celsius, cadence, limits.jitter, is_masked=is_masked)
+        state.jump.reading(reading.time_ms, reading.celsius, cadence, is_masked=is_masked)
 
     def _look_for_faults(self, made: StoredForecast, model: Model) -> None:
         other, base = self._others.match(made), self._pairing.at(made.time_ms)

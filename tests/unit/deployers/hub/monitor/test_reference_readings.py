@@ -77,7 +77,7 @@ def test_winter_to_spring_is_no_alarm(user: str) -> None:
     assert watch.state.decay.judged >= 70
     assert "alarm" not in {level for level, _ in states}
     named = {test for level, test in states if level != "ok"}
-    assert named <= {"skill", "slump", "jitter"}
+    assert named <= {"skill", "slump", "jitter", "jump"}
     assert sum(level != "ok" for level, _ in states) <= 0.1 * len(states)
 
 

@@ -1,4 +1,4 @@
-"""Skill of half a day beside what it usually is."""
+"""Skill of hours beside what it usually is."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 
 from deployers.hub.monitor.pairing import Pair
 from deployers.hub.monitor.skill import DAY_MS
-from deployers.hub.monitor.slump import BLOCK_MS, BLOCKS, WARNING, Slump
+from deployers.hub.monitor.slump import BLOCK_MS, BLOCKS, PARTS, WARNING, Slump
 from deployers.hub.monitor.watch import Model, Watch
 from tests.monitoring import CADENCE_MS, RULES, START_MS, STEPS_A_DAY, Site, watched
 
@@ -57,7 +57,7 @@ def settled() -> Slump:
 def test_it_learns_first() -> None:
     test = Slump()
     pairs(test, range(80))
-    assert test.finding().reason == "learns what is usual for half a day, 9 of 14 days so far"
+    assert test.finding().reason == "learns what is usual, 6 of 14 workdays so far"
     assert (test.z, test.level) == (None, "ok")
 
 
@@ -85,6 +85,25 @@ def test_a_block_with_a_faulty_sensor_or_half_empty_says_nothing_and_parts_the_o
         pairs(test, range(202, 201 + BLOCKS))
         assert test.z != before or len(test.last) < BLOCKS
         assert test.level == "ok"
+
+
+def weeks(weekend: float) -> Slump:
+    """After seven weeks with one error on workdays and another on weekends."""
+    test = Slump(version=1, source="hub")
+    for day in range(4 - 7, 4 + 7 * 7):  # the day 4 is the first Monday of 1970
+        is_weekend = (day - 4) % 7 >= 5
+        if day >= 4:
+            pairs(test, range(day * PARTS, (day + 1) * PARTS), model=weekend if is_weekend else 0.6)
+    return test
+
+
+def test_weekends_are_compared_with_weekends() -> None:
+    test, monday = weeks(1.5), 4 + 7 * 7
+    assert test.level == "ok"
+    assert abs(test.z or 9) < 2, "a weekend as they are"
+    assert test.weekends.means[0] > test.workdays.means[0] + 0.5
+    pairs(test, range(monday * PARTS, (monday + 2) * PARTS), model=1.5)
+    assert test.level == "warning", "a workday like a weekend"
 
 
 def test_a_gap_parts_blocks() -> None:
@@ -115,7 +134,7 @@ def test_a_state_from_before_there_were_these_tests_is_read_and_begins_them() ->
     events = list(Site(days=20).events())
     half = 15 * 2 * STEPS_A_DAY
     state = json.loads(watched(new(), iter(events[:half])).dump())
-    for name in ("slump", "jitter"):
+    for name in ("slump", "jitter", "jump"):
         del state[name]
     watch = new(json.dumps(state))
     assert watch.state.last_ms is not None
