@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from deployers.hub.monitor.levels import Finding, Verdict
+from deployers.hub.monitor.levels import Finding, Number, Verdict
 from deployers.hub.monitor.pairing import is_next
 from deployers.hub.monitor.skill import DAY_MS
 from deployers.hub.monitor.usual import FOLLOWS_DAYS, LEARNED_DAYS
@@ -72,7 +72,7 @@ class Jump(Verdict):
             )
         elif days < LEARNED_DAYS:
             reason = f"learns how far this sensor jumps, {days} of {LEARNED_DAYS} days so far"
-        numbers = {"change": round(self.change, 4), "most": round(self.most, 4), "factor": FACTOR, "reference": "own"}
+        numbers: dict[str, Number] = {"change": round(self.change, 4), "most": round(self.most, 4), "factor": FACTOR}
         return Finding("jump", "data", self.level, self.changed_ms, reason, numbers)
 
     def _turn(self, day: int) -> None:
