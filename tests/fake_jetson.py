@@ -14,11 +14,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from deployers.connectors.base import Completed
 from deployers.connectors.command import Command
 from deployers.connectors.local import LocalConnector
 from deployers.exceptions import Unreachable
 from deployers.facts import Facts
+from deployers.hub.fleet import Map
 from deployers.protocol.image import (
     ImageParts,
     ModelType,
@@ -153,6 +156,9 @@ class FakeJetson(Ours):
         self.retraining: dict[str, Any] = {}
         self.retrained: list[tuple[str, ...]] = []
         self.challengers: list[dict[str, Any]] = []
+        self.maps: list[Map] = []
+        self.unknown: set[str] = set()
+        self.given = b""
         self.lock = threading.Lock()
         for folder in ("incoming", "data/models", "run"):
             (root / folder).mkdir(parents=True)
@@ -203,11 +209,14 @@ class FakeJetson(Ours):
             assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == entry["sha256"], name
         assert set(listed) | {"manifest.json", IMAGE} == {path.name for path in folder.iterdir()}
 
-    def ctl(self, words: tuple[str, ...]) -> Completed:
+    def ctl(self, words: tuple[str, ...], given: bytes = b"") -> Completed:
+        name, *rest = words
+        if name in self.unknown:
+            return Completed(ERROR, b"", f"Usage: ctl [OPTIONS]\n\nError: No such command {name!r}.\n".encode())
         if not self.is_up:
             return self._said({"error": "the hub does not answer: start it"}, AWAY)
         with self.lock:
-            name, *rest = words
+            self.given = given
             found, code = getattr(self, f"_{name.replace('-', '_')}")(tuple(rest))
         return self._said(found, code)
 
@@ -246,6 +255,14 @@ class FakeJetson(Ours):
 
     def _shadow(self, _: tuple[str, ...]) -> tuple[dict[str, Any], int]:
         return {"challengers": self.challengers, "rules": {}}, 0
+
+    def _tell_fleet(self, _: tuple[str, ...]) -> tuple[dict[str, Any], int]:
+        try:
+            told = Map.model_validate(json.loads(self.given))
+        except ValidationError as error:
+            return {"error": str(error)}, ERROR
+        self.maps.append(told)
+        return {"partition": told.partition, "told_ms": 1}, 0
 
     def _challenge(self, words: tuple[str, ...]) -> tuple[dict[str, Any], int]:
         version = int(words[0])
@@ -325,7 +342,7 @@ class Connection(LocalConnector):
         words = command.plain()
         self.jetson.ran.append(words)
         if "ctl" in words:
-            return self.jetson.ctl(words[words.index("--config") + 2 :])
+            return self.jetson.ctl(words[words.index("--config") + 2 :], command.input)
         return self.jetson.ours(words) or super().run(command)
 
     def close(self) -> None:

@@ -11,6 +11,7 @@ import threading
 import time
 from dataclasses import dataclass, field, replace
 from functools import cache
+from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -21,9 +22,10 @@ from deployers.exceptions import Conflict
 from deployers.hub import problems
 from deployers.hub.auth import PRINCIPAL, Token, Tokens, bearer, require
 from deployers.hub.examples import RETRAINING, STANDING
+from deployers.hub.fleet import Maps
 from deployers.hub.monitor import told
 from deployers.hub.monitor.watch import Model, Watch
-from deployers.hub.routes import monitor, page, retraining, shadow
+from deployers.hub.routes import fleet, monitor, page, retraining, shadow
 from deployers.hub.settings import ShadowSection
 from deployers.hub.shadow.challenge import Challenge
 from deployers.hub.shadow.told import row as challenger_row
@@ -230,6 +232,7 @@ class FakeHub:
     monitor: FakeMonitor = field(default_factory=FakeMonitor)
     retraining: FakeRetrainer = field(default_factory=FakeRetrainer)
     shadows: FakeShadows = field(default_factory=FakeShadows)
+    maps: Maps = field(default_factory=lambda: Maps(Path("/nowhere/fleet.json")))  # not told of any
 
     @property
     def boards(self) -> SimpleNamespace:
@@ -287,6 +290,7 @@ def application(hub: Any) -> FastAPI:
     app.include_router(monitor.router)
     app.include_router(retraining.router)
     app.include_router(shadow.router)
+    app.include_router(fleet.router)
 
     @app.post("/deploy", status_code=202, dependencies=[require("deploy")])
     async def deploy(body: dict[str, Any]) -> dict[str, Any]:

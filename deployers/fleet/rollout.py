@@ -25,6 +25,7 @@ from deployers.fleet import record as events
 from deployers.fleet.gate import judge
 from deployers.fleet.health import ask
 from deployers.fleet.partitions import of_wave
+from deployers.fleet.telling import Teller
 from deployers.journal import Journal
 
 if TYPE_CHECKING:
@@ -80,6 +81,7 @@ class Rollout:
 
     def __init__(self, fleet: Fleet, partition: Partition, chosen: Sequence[Selected], outside: Outside) -> None:
         self._fleet, self._partition, self._chosen, self._outside = fleet, partition, tuple(chosen), outside
+        self._teller = Teller(chosen, outside.reach)
 
     @property
     def name(self) -> str:
@@ -138,6 +140,10 @@ class Rollout:
         wave = found.wave.name if found.wave is not None else found.waves[-1].name
         told = {"release_sha256": found.release_sha256, "is_verdict": is_verdict, "numbers": numbers or {}}
         return self._write(found, events.FAILED, wave=wave, reason=reason, **told)
+
+    def tell(self, found: Record) -> None:
+        """Tell the hubs of the partition where it stands, for their pages; who is away is told another time."""
+        self._teller.tell(found)
 
     def _goes_on(self, found: Record, version: str) -> bool:
         """Whether it is the rollout that is wanted: of this version, and under way or through on every device."""

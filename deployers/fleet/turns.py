@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -42,7 +43,9 @@ class End:
 def take_turns(
     rollouts: Sequence[Rollout], say: Callable[[str], None], pause: Callable[[], None] | None
 ) -> dict[str, End]:
-    """Take turns until every rollout has ended.
+    """Take turns until every rollout has ended, and tell the hubs after each round and at the end.
+
+    They are told beside the turns: one that hangs holds up no rollout.
 
     Args:
         rollouts: each with turns of its own; what goes wrong with one is no reason to leave the others.
@@ -51,17 +54,24 @@ def take_turns(
     """
     ends = {each.name: End() for each in rollouts}
     said = dict[str, str]()
-    while True:
-        for each in rollouts:
-            if not ends[each.name].is_over:
-                ends[each.name] = _turn(each)
-                line = _line(each.name, ends[each.name])
-                if line != said.get(each.name):
-                    say(line)
-                    said[each.name] = line
-        if pause is None or all(end.is_over for end in ends.values()):
-            return ends
-        pause()
+    telling: Future[None] | None = None
+    with ThreadPoolExecutor(1, "tell") as pool:
+        while True:
+            for each in rollouts:
+                if not ends[each.name].is_over:
+                    ends[each.name] = _turn(each)
+                    line = _line(each.name, ends[each.name])
+                    if line != said.get(each.name):
+                        say(line)
+                        said[each.name] = line
+            if pause is None or all(end.is_over for end in ends.values()):
+                break
+            telling = _beside(pool, telling, rollouts, dict(ends))
+            pause()
+    if telling is not None:
+        telling.result()
+    _tell(rollouts, ends)
+    return ends
 
 
 def take_back(
@@ -84,6 +94,10 @@ def take_back(
         if not record.result:
             msg = f"partition {each.name!r} is not back everywhere, expected every Jetson in reach: repeat the command"
             errors.append(ServiceUnavailable(msg))
+    for each in rollouts:  # when all are back as far as they can be: nothing of that waits for a page
+        now = each.record
+        if now is not None and now.identity in {record.identity for record in done}:
+            each.tell(now)
     return done, gravest_error(errors)
 
 
@@ -104,6 +118,24 @@ def _turn(rollout: Rollout) -> End:
         return End(rollout.turn())
     except DeployerError as error:
         return End(rollout.record, error)
+
+
+def _beside(
+    pool: ThreadPoolExecutor, before: Future[None] | None, rollouts: Sequence[Rollout], ends: Mapping[str, End]
+) -> Future[None]:
+    """Tell the hubs while turns go on; not while those of a round before are still being told."""
+    if before is not None:
+        if not before.done():
+            return before
+        before.result()
+    return pool.submit(_tell, rollouts, ends)
+
+
+def _tell(rollouts: Sequence[Rollout], ends: Mapping[str, End]) -> None:
+    for each in rollouts:
+        found = ends[each.name].record
+        if found is not None:
+            each.tell(found)
 
 
 def _line(name: str, end: End) -> str:

@@ -27,6 +27,7 @@ from deployers.hub.boards import Boards
 from deployers.hub.catalogue import Catalogue
 from deployers.hub.context import Hub
 from deployers.hub.examples import show_examples
+from deployers.hub.fleet import Maps
 from deployers.hub.jobs import Jobs
 from deployers.hub.keys import KeyFolder
 from deployers.hub.limits import Door
@@ -73,6 +74,7 @@ ROUTES = (
     "alerts",
     "retraining",
     "shadow",
+    "fleet",
     "health",
 )
 # Parts that start at once are up before the first request is read.
@@ -132,6 +134,7 @@ def assemble(settings: Settings, **parts: Unpack[Parts]) -> Hub:
         alerts=Alerts(settings, store, monitor),
         retraining=Retrainer(store, monitor, training, jobs, settings.retraining),
         shadows=Shadows(settings, store, catalogue, live, jobs=jobs, rollout=rollout, metrics=metrics),
+        maps=Maps(settings.root / "data" / "fleet.json"),
         started_ms=time.time_ns() // 1_000_000,
     )
 

@@ -80,6 +80,10 @@ class HubClient:
         """Ask for something to be done; errors as for `get`."""
         return self._request("POST", path, json=body or {})
 
+    def put(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        """Have something take the place of what is there; errors as for `get`."""
+        return self._request("PUT", path, json=body)
+
     def delete(self, path: str) -> dict[str, Any]:
         """Have something ended or removed; errors as for `get`."""
         return self._request("DELETE", path)

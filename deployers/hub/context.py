@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from deployers.hub.auth import Tokens
     from deployers.hub.boards import Boards
     from deployers.hub.catalogue import Catalogue
+    from deployers.hub.fleet import Maps
     from deployers.hub.jobs import Jobs
     from deployers.hub.live import Live
     from deployers.hub.metrics import Metrics
@@ -42,6 +43,7 @@ class Hub:
         alerts: tells what the monitor finds.
         retraining: asks the training side by itself, and keeps what came of it.
         shadows: challengers, which forecast beside the active model.
+        maps: where rollouts over the fleet stand, as the deployer told it.
         viewing: what viewers of the page are shown; made when the first one comes.
         started_ms: when the process began, ms since 1970-01-01.
         fatal: why the hub cannot start, whoever waits.
@@ -63,6 +65,7 @@ class Hub:
     alerts: Alerts
     retraining: Retrainer
     shadows: Shadows
+    maps: Maps
     viewing: Viewing | None = None
     started_ms: int = 0
     states: dict[str, str] = field(default_factory=dict)

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import click
 
-from deployers.exceptions import DeployerError, ServiceUnavailable
+from deployers.exceptions import DeployerError, InputError, ServiceUnavailable
 from deployers.hub.client import HubClient, JobFailed
 from deployers.hub.codes import code_of
 from deployers.hub.private import require_private
@@ -24,6 +24,7 @@ Command = TypeVar("Command", bound=click.Command)
 
 START_SECONDS = 15.0
 PAUSE_SECONDS = 0.3
+INPUT_BYTES_MAX = 8 << 20
 
 EXAMPLES = """\b
 Examples:
@@ -270,6 +271,21 @@ def challenge(client: HubClient, version: int, *, end: bool) -> dict[str, Any]:
 
 
 @ctl.command()
+@printed
+def fleet(client: HubClient) -> dict[str, Any]:
+    """Where rollouts over the fleet stand, as the deployer told this hub."""
+    return client.get("/fleet")
+
+
+@ctl.command("tell-fleet")
+@printed
+def tell_fleet(client: HubClient) -> dict[str, Any]:
+    """Take where a rollout over the fleet stands, for the page: a JSON object on standard input."""
+    with click.open_file("-", "rb") as file:
+        return client.put("/fleet", _given(file.read(INPUT_BYTES_MAX)))
+
+
+@ctl.command()
 @click.argument("job")
 @printed
 def job(client: HubClient, job: str) -> dict[str, Any]:
@@ -279,3 +295,21 @@ def job(client: HubClient, job: str) -> dict[str, Any]:
 
 def _body(version: int, seconds: float | None) -> dict[str, Any]:
     return {"version": version, "seconds": seconds}
+
+
+def _given(content: bytes) -> dict[str, Any]:
+    """The object in an input.
+
+    Raises:
+        InputError: it holds something else.
+    """
+    try:
+        found = json.loads(content)
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        msg = (
+            f"standard input has {len(content)} bytes that are no JSON object, expected the map of a rollout: send one"
+        )
+        raise InputError(msg)
+    return found

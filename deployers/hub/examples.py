@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from deployers.hub.fleet import EXAMPLE as MAP
+
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
@@ -214,6 +216,8 @@ ANSWERS: dict[tuple[str, str], Any] = {
     ("/shadow", "get"): {"challengers": [CHALLENGER], "rules": RULES},
     ("/models/{version}/shadow", "post"): CHALLENGER,
     ("/models/{version}/shadow", "delete"): {**CHALLENGER, "is_running": False, "state": "ended"},
+    ("/fleet", "get"): {"now_ms": 1714564860000, "rollouts": [{**MAP, "told_ms": 1714564800000}]},
+    ("/fleet", "put"): {"partition": "north", "told_ms": 1714564800000},
     ("/deploy", "post"): JOB,
     ("/rollback", "post"): {**JOB, "kind": "rollback"},
     ("/train", "post"): {**JOB, "kind": "train", "about": {"parameters": {"horizon": 6}}},

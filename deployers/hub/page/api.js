@@ -90,6 +90,11 @@ export function challengers() {
   return ask("/shadow");
 }
 
+/** Where rollouts over the fleet stand, the one that was told last first. */
+export function rollouts() {
+  return ask("/fleet");
+}
+
 /** Start a deployment of an installed version to every board; the job. */
 export function deploy(version) {
   return ask("/deploy", {

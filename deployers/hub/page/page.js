@@ -3,6 +3,7 @@
 import * as api from "./api.js";
 import { Actions } from "./actions.js";
 import { Chart, chartText, loadLibrary } from "./chart.js";
+import { Fleet } from "./fleet.js";
 import { lastRows, merged } from "./lines.js";
 import { Monitor } from "./monitor.js";
 import { Retraining } from "./retraining.js";
@@ -38,6 +39,7 @@ const actions = new Actions(tell, () => ask());
 const monitor = new Monitor();
 const retraining = new Retraining(tell, () => page.answer.role === "deploy");
 const shadow = new Shadow();
+const fleet = new Fleet();
 const tables = {
   devices: devicesTable(now),
   models: modelsTable(mayDeploy, (version) => actions.deploy(version, page.answer.devices_online)),
@@ -147,6 +149,7 @@ function show(answer, since) {
   monitor.follow(answer.chosen?.series ?? null);
   retraining.follow(answer.chosen?.series ?? null);
   shadow.follow();
+  fleet.follow();
   return showSeries(answer.chosen, since);
 }
 
