@@ -77,3 +77,9 @@ def test_a_rollout_watches_what_the_real_hub_sees_of_the_real_board(home: Path, 
     assert rollout["numbers"]["pairs"][0] >= 200
     assert rollout["numbers"]["skill"] <= 1
     assert "confirmed" in run_deployers(home, "fleet", "status").stdout
+    page, token = turned["page"].split("#token=")
+    asked = urllib.request.Request(f"{page}fleet", headers={"Authorization": f"Bearer {token}"})  # noqa: S310
+    with urllib.request.urlopen(asked, timeout=20) as answer:  # noqa: S310 - the address is http
+        (told,) = json.loads(answer.read())["rollouts"]
+    assert told.pop("told_ms") > 0
+    assert told == {"jetson": "lab", **rollout}, "the hub knows where it stands, for its page"
