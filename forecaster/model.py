@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -101,15 +100,15 @@ def train(  # noqa: PLR0913 - data, recipe, length, seeds and parts
 ) -> Forecaster:
     """The final training of the search's winner.
 
-    With `refit` the network learns from training and validation part together, with as many passes over them as
-    were best over the training part alone: schedule and length of the search grow with the readings. No part is
-    left to choose a checkpoint by, and the scaler stays that of the training part. Without, it learns from the
-    training part and keeps the checkpoint with the lowest validation error.
+    With `refit` the network learns from training and validation part together, on the schedule of the
+    search and for as many updates as were best there; no part is left to choose a checkpoint by, and the
+    scaler stays that of the training part. Without, it learns from the training part and keeps the
+    checkpoint with the lowest validation error.
 
     Args:
         dataset: the one of the search.
         candidate: what to train.
-        best_update: how long on the training part alone, with `refit`.
+        best_update: how long, with `refit`.
         seed: of the first training.
         refit: learn from the validation part, too.
         seeds: trainings, each on a seed of its own; the one with the median error on the validation part is kept,
@@ -123,12 +122,10 @@ def train(  # noqa: PLR0913 - data, recipe, length, seeds and parts
     program = dataset.program.select(candidate.features)
     architecture = candidate.architecture(program.horizon)
     chosen = columns(dataset.program.names, candidate.features)
-    growth = sum(len(dataset.sequences[part]) for part in parts) / len(dataset.sequences["train"])
-    recipe = replace(candidate.recipe, updates=round(candidate.recipe.updates * growth))
-    stop = round(best_update * growth) if refit else None
+    stop = best_update if refit else None
     sequences = dataset.training_sequences(parts)
     fits = {
-        each: fit(sequences, chosen, architecture, recipe, each, stop_after=stop)
+        each: fit(sequences, chosen, architecture, candidate.recipe, each, stop_after=stop)
         for each in range(seed, seed + seeds * SEED_STEP, SEED_STEP)
     }
     errors = {each: made.validation_rmse for each, made in fits.items()}
@@ -148,7 +145,7 @@ def train(  # noqa: PLR0913 - data, recipe, length, seeds and parts
         "parts": list(parts),
         "updates": result.best_update,
         "candidate": candidate.as_dict(),
-        "recipe": recipe.as_dict(),
+        "recipe": candidate.recipe.as_dict(),
         "curves": _in_celsius(result.curves, program.target_scale),
         "cpu_seconds": time.process_time() - began,
     }

@@ -262,14 +262,11 @@ def test_the_same_seed_trains_the_same_forecaster(data, trained: Forecaster) -> 
     assert train(data, CANDIDATE, 40, 2, refit=True).digest != trained.digest
 
 
-def test_refit_learns_from_both_parts_with_as_many_passes_as_over_one(data) -> None:
+def test_refit_learns_from_both_parts_and_stops_where_told(data) -> None:
     refit = train(data, CANDIDATE, 20, 1, refit=True)
     plain = train(data, CANDIDATE, 20, 1, refit=False)
-    growth = 1 + len(data.sequences["validation"]) / len(data.sequences["train"])
-    assert (refit.training["parts"], refit.training["updates"]) == (["train", "validation"], round(20 * growth))
-    assert refit.training["recipe"]["updates"] == round(CANDIDATE.recipe.updates * growth)
-    assert refit.training["updates"] > 20
-    assert (plain.training["parts"], plain.training["recipe"]) == (["train"], CANDIDATE.recipe.as_dict())
+    assert (refit.training["parts"], refit.training["updates"]) == (["train", "validation"], 20)
+    assert plain.training["parts"] == ["train"]
     assert refit.digest != plain.digest
     assert refit.training["cpu_seconds"] > 0
 
