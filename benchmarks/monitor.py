@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Any
 from benchmarks import monitor_cost
 from benchmarks.monitor_figures import costs, failures, healthy, show, table
 from benchmarks.monitor_replay import Lived, cost_events, live
-from benchmarks.monitor_sites import DAY_STEPS, FAULTS, measured, simulated
+from benchmarks.monitor_sites import CADENCE_MS, DAY_STEPS, FAULTS, measured, simulated
 from benchmarks.monitor_subjects import trained
 from deployers.protocol.files import write_whole
 
@@ -119,7 +119,10 @@ def _options(arguments: Sequence[str] | None) -> Any:
     parser.add_argument("--hours", type=float, default=monitor_cost.HOURS, help="for which they are watched")
     default = Path(os.environ.get("EDGELOOP_REFERENCE") or ROOT.parent / "shared" / "data") / REFERENCE
     parser.add_argument("--source", type=Path, default=default, help="the measured readings; left out if not there")
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    if options.hours < CADENCE_MS / 3_600_000:
+        parser.error(f"--hours {options.hours:g} is less than a step, expected 0.17 or more")
+    return options
 
 
 if __name__ == "__main__":

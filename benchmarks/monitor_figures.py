@@ -99,6 +99,9 @@ def failures(found: dict[str, Any]) -> list[str]:
             if row["cost_week"] >= COSTLY and row["found_day"] < WANTED:
                 share = f"{row['found_day']:.0%} found within {HOURS:g} hours, must be {WANTED:.0%}"
                 lines.append(f"{source}: {fault} costs {row['cost_week']:.0%} of skill, {share}")
+    share = found["costly"]["found_day"]
+    if share is not None and share < WANTED:
+        lines.append(f"{share:.0%} of all that cost {COSTLY:.0%} found within {HOURS:g} hours, must be {WANTED:.0%}")
     watching = found["watching"]
     if watching["share"] > MOST_SHARE:
         lines.append(f"watching takes {watching['share']:.1%} of a core, must be at most {MOST_SHARE:.0%}")

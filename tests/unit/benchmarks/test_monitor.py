@@ -145,11 +145,12 @@ def figures(**changed: Any) -> dict[str, Any]:
     whole = {
         "healthy": {"simulated": {**healthy(lived), "raised": 1.0, "spring_alarms": 0.0}},
         "faults": {"simulated": table(lived)},
+        "costly": costs(lived),
         "watching": {"share": 0.1, "seen": 5, "devices": 5},
     }
     for name, value in changed.items():
         part, key = name.split("__")
-        where = whole[part] if part == "watching" else whole[part]["simulated"]
+        where = whole[part] if part in {"watching", "costly"} else whole[part]["simulated"]
         where = where["moved"] if part == "faults" else where
         where[key] = value
     return whole
@@ -163,6 +164,8 @@ def figures(**changed: Any) -> dict[str, Any]:
         ({"healthy__spring_alarms": 1.5}, ["simulated: spring_alarms 1.50 in 30 days of a device, must be at most 1"]),
         ({"faults__found_day": 0.94}, ["simulated: moved costs 60% of skill, 94% found within 24 hours, must be 95%"]),
         ({"faults__found_day": 0.1, "faults__cost_week": 0.19}, []),
+        ({"costly__found_day": 0.94}, ["94% of all that cost 20% found within 24 hours, must be 95%"]),
+        ({"costly__found_day": None}, []),
         ({"watching__share": 0.11}, ["watching takes 11.0% of a core, must be at most 10%"]),
         ({"watching__seen": 4}, ["4 of 5 devices were watched, must be all"]),
     ],
@@ -189,3 +192,9 @@ def test_a_short_run_measures_everything_and_goes_on_where_it_was_cut_off(
     monitor.main(asked)
     again = json.loads((tmp_path / "bench" / "monitor.json").read_text())
     assert again["faults"] == whole["faults"]
+
+
+def test_less_than_a_step_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        monitor.main(["--hours", "0.1"])
+    assert "--hours 0.1 is less than a step, expected 0.17 or more" in capsys.readouterr().err
