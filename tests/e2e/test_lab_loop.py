@@ -13,6 +13,7 @@ import pytest
 
 from deployers.lab.marked import marked
 from deployers.lab.programs import FOLDERS
+from deployers.lab.rest import HubRest
 from tests.lab_runs import run_deployers, run_lab
 from tests.registered import register_champion
 
@@ -77,9 +78,9 @@ def test_a_rollout_watches_what_the_real_hub_sees_of_the_real_board(home: Path, 
     assert rollout["numbers"]["pairs"][0] >= 200
     assert rollout["numbers"]["skill"] <= 1
     assert "confirmed" in run_deployers(home, "fleet", "status").stdout
-    page, token = turned["page"].split("#token=")
-    asked = urllib.request.Request(f"{page}fleet", headers={"Authorization": f"Bearer {token}"})  # noqa: S310
-    with urllib.request.urlopen(asked, timeout=20) as answer:  # noqa: S310 - the address is http
-        (told,) = json.loads(answer.read())["rollouts"]
+    jetson = json.loads(run_lab(home, "status", "--json").stdout)["jetson"]
+    token = (Path(jetson["root_here"]) / "config" / "ctl.token").read_text().strip()
+    with HubRest(turned["page"], token) as hub:
+        (told,) = hub.get("/fleet")["rollouts"]
     assert told.pop("told_ms") > 0
     assert told == {"jetson": "lab", **rollout}, "the hub knows where it stands, for its page"
