@@ -78,12 +78,23 @@ def table(lived: Sequence[Lived]) -> dict[str, dict[str, Any]]:
 
 
 def costs(lived: Sequence[Lived]) -> dict[str, Any]:
-    """All cases of any fault that cost so much: how many, and which share is found within a day."""
-    onsets = [each for one in lived for each in one.faults]
+    """All cases of any fault that cost so much: how many, which share is found within a day, and the others.
+
+    Of those: the device, the day in the field on which it began, the fault, and after how many hours it was found.
+    """
     found = [
-        row for each in onsets for fault, row in each["found"].items() if _cost(each, fault, "week") >= COSTLY
-    ]  # fmt: skip
-    return {"cases": len(found), "found_day": _share(found)}
+        (one.name, each["day"], fault, row)
+        for one in lived
+        for each in one.faults
+        for fault, row in each["found"].items()
+        if _cost(each, fault, "week") >= COSTLY
+    ]
+    missed = [
+        {"device": name, "day": day, "fault": fault, "hours": row["hours"]}
+        for name, day, fault, row in found
+        if not _share([row])
+    ]
+    return {"cases": len(found), "found_day": _share([row for *_, row in found]), "missed": missed}
 
 
 def failures(found: dict[str, Any]) -> list[str]:
@@ -128,6 +139,8 @@ def show(found: dict[str, Any]) -> None:
     console.print(
         f"of all {costly['cases']} faults that cost {COSTLY:.0%} of skill or more, {share} found within a day"
     )
+    missed = Counter(row["fault"] for row in costly["missed"]).most_common()
+    console.print("not: " + (", ".join(f"{fault} {count}" for fault, count in missed) or "none"))
     console.print(
         f"{watching['devices']} devices for {watching['hours']:g} hours: {watching['cpu_seconds']:.1f} CPU seconds in "
         f"{watching['turns']} turns, {watching['share']:.2%} of a core; {found['cpu_seconds']:.0f} CPU seconds in all"

@@ -94,9 +94,10 @@ def take_back(
         if not record.result:
             msg = f"partition {each.name!r} is not back everywhere, expected every Jetson in reach: repeat the command"
             errors.append(ServiceUnavailable(msg))
+    touched = {record.partition for record in done}
     for each in rollouts:  # when all are back as far as they can be: nothing of that waits for a page
-        now = each.record
-        if now is not None and now.identity in {record.identity for record in done}:
+        now = each.record if each.name in touched else None
+        if now is not None:
             each.tell(now)
     return done, gravest_error(errors)
 

@@ -27,7 +27,8 @@ class Jump(Verdict):
         last: time and value of the last reading, ms and °C.
         day, largest: the day under way since 1970, and its largest change in °C.
         days: those of the days before it, at most `FOLLOWS_DAYS`; a day without a change from one to the next is none.
-        change, most: the jump that warned last and the largest change known then, °C; 0 if none has.
+        change, most, known: the jump that warned last, the largest change before it, both °C, and in how many days; 0
+            if none has.
         jumped_ms: when that was.
     """
 
@@ -37,6 +38,7 @@ class Jump(Verdict):
     days: list[float] = field(default_factory=list)
     change: float = 0.0
     most: float = 0.0
+    known: int = 0
     jumped_ms: int = 0
 
     def reading(self, time_ms: int, celsius: float, cadence_ms: int, *, is_masked: bool) -> None:
@@ -57,7 +59,7 @@ class Jump(Verdict):
         if len(self.days) >= LEARNED_DAYS:
             most = max(*self.days, self.largest or 0.0)
             if abs(change) >= FACTOR * max(most, LEAST):
-                self.change, self.most, self.jumped_ms = change, most, time_ms
+                self.change, self.most, self.known, self.jumped_ms = change, most, len(self.days), time_ms
                 self.become("warning", time_ms)
         self.largest = max(self.largest or 0.0, abs(change))
 
@@ -66,10 +68,8 @@ class Jump(Verdict):
         days, reason = len(self.days), ""
         if self.level != "ok":
             how = "rose" if self.change > 0 else "fell"
-            reason = (
-                f"{how} by {abs(self.change):.2f} °C from one reading to the next: "
-                f"the most in {days} days before was {self.most:.2f} °C"
-            )
+            before = f"the most in {self.known} days before was {self.most:.2f} °C"
+            reason = f"{how} by {abs(self.change):.2f} °C from one reading to the next: {before}"
         elif days < LEARNED_DAYS:
             reason = f"learns how far this sensor jumps, {days} of {LEARNED_DAYS} days so far"
         numbers: dict[str, Number] = {"change": round(self.change, 4), "most": round(self.most, 4), "factor": FACTOR}

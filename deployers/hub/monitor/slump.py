@@ -29,7 +29,7 @@ WEEKEND = (2, 3)  # days of a week that begins on a Thursday, as 1970 did
 BLOCKS = 6  # that are judged together
 HOURS = BLOCKS * BLOCK_MS // 3_600_000
 WEEKENDS_LEARNED_DAYS = 4  # before one is judged; of other days `LEARNED_DAYS`
-# Deviations. A simulated room has one beyond it every three or four months of a healthy year: `make bench-monitor`.
+# Deviations. A simulated room has one beyond it every four months of a healthy year: `make bench-monitor`.
 WARNING = 3.9
 
 

@@ -1,10 +1,10 @@
 // Where rollouts over the fleet stand, as the deployer told this hub: waves, and a chip for each of their devices.
 
 import * as api from "./api.js";
+import { Polling } from "./polling.js";
 import { element, say } from "./table.js";
 import { ago, moment } from "./words.js";
 
-const EVERY_MS = 20_000;
 const CHIPS = 24; // of a wave; the others are counted
 const OLD_MS = 2 * 3_600_000; // a rollout that goes on is told of more often than that
 const KIND = { through: "good", watched: "good", "runs it": "good", failed: "bad", "left out": "bad" }; // waves, devices
@@ -15,19 +15,12 @@ const by = (id) => document.getElementById(id);
 const kindOf = (state) => (Object.hasOwn(KIND, state) ? KIND[state] : "");
 
 export class Fleet {
-  #asked = -Infinity;
   #shown = "";
+  #polling = new Polling(api.rollouts, (found) => this.#show(found));
 
-  /** Ask again if the last answer is old; what fails is asked again later. */
-  async follow() {
-    if (performance.now() - this.#asked < EVERY_MS) return;
-    this.#asked = performance.now();
-    try {
-      this.#show(await api.rollouts());
-    } catch (error) {
-      if (!(error instanceof api.HubError)) throw error;
-      this.#asked = -Infinity; // the page says that the hub is away, and asks again
-    }
+  /** Show what the hub was told, asked anew where that is old. */
+  follow() {
+    return this.#polling.follow();
   }
 
   #show({ rollouts, now_ms: now }) {

@@ -2,16 +2,16 @@
 
 import * as api from "./api.js";
 import { DayPlot } from "./plot.js";
+import { Polling } from "./polling.js";
 import { LiveTable, say } from "./table.js";
 import { degrees } from "./words.js";
 
-const EVERY_MS = 20_000;
 const KIND = { better: "good", worse: "bad", ended: "warn" };
 
 const by = (id) => document.getElementById(id);
 
 export class Shadow {
-  #asked = -EVERY_MS;
+  #polling = new Polling(api.challengers, (found) => this.#show(found));
 
   constructor() {
     this.library = null;
@@ -32,16 +32,9 @@ export class Shadow {
     });
   }
 
-  /** Ask again if the last answer is old; what fails is asked again later. */
-  async follow() {
-    if (performance.now() - this.#asked < EVERY_MS) return;
-    this.#asked = performance.now();
-    try {
-      this.#show(await api.challengers());
-    } catch (error) {
-      if (!(error instanceof api.HubError)) throw error;
-      this.#asked = -EVERY_MS; // the page says that the hub is away, and asks again
-    }
+  /** Show challengers, asked for anew where the answer is old. */
+  follow() {
+    return this.#polling.follow();
   }
 
   #show({ challengers, rules }) {

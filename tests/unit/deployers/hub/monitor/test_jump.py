@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pytest
 
@@ -43,6 +41,8 @@ def test_a_jump_warns_at_once_and_for_a_day(by: float, how: str) -> None:
     assert test.finding().reason.startswith(how)
     assert "from one reading to the next: the most in 20 days before was 0." in test.finding().reason
     assert (test.finding().part, test.finding().numbers["change"]) == ("data", pytest.approx(by, abs=0.2))
+    seen(jumped(by)[: AT + STEPS_A_DAY], later := Jump())
+    assert later.finding().reason == test.finding().reason, "a night later it says the same"
     assert seen(jumped(by)) == [(AT, "warning"), (AT + STEPS_A_DAY, "ok")]
 
 
@@ -83,4 +83,4 @@ def test_a_watch_tells_it_and_keeps_it_over_a_restart() -> None:
     assert finding.level == "warning"
     again = Watch(RULES, lambda _: Model(CADENCE_MS), watch.dump())
     assert next(each for each in again.findings(0) if each.test == "jump") == finding
-    assert STATE.validate_json(json.dumps(json.loads(watch.dump()))).jump == watch.state.jump
+    assert STATE.validate_json(watch.dump()).jump == watch.state.jump
