@@ -30,7 +30,7 @@ from forecaster.dataset import Dataset, build_dataset
 from forecaster.features import fit_program
 from forecaster.metrics import naive_scale, score, truth
 from forecaster.model import train
-from forecaster.search import search, winner
+from forecaster.search import chosen, search
 from forecaster.sources import Selection, read_readings
 from forecaster.splitting import split
 from pipelines.config import load_config
@@ -101,10 +101,10 @@ def reference_dataset(source: str, user: str) -> Dataset:
 def _gru(dataset: Dataset, job: Job) -> list[dict[str, Any]]:
     config, seed = load_config([]).training, job.seed or 0
     found = search(dataset, config.search, seed)
-    chosen = winner(found, config.search, dataset)
+    candidate, best_update, initial = chosen(found, config.search, dataset)
     rows = []
     for name, refit in (("GRU", True), ("GRU, training part only", False)):
-        model = train(dataset, chosen, found.best_update, seed, refit=refit, seeds=config.seeds)
+        model = train(dataset, candidate, best_update, seed, refit=refit, seeds=config.seeds, initial=initial)
         sizes = {"parameters": model.architecture.parameters, "macs": model.architecture.macs_per_forecast}
         cost = {"cpu_seconds": found.cpu_seconds + model.training["cpu_seconds"]}
         rows.append(

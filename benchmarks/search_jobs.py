@@ -21,7 +21,7 @@ from benchmarks.search_rivals import RIVALS
 from forecaster.genome import Space
 from forecaster.model import Forecaster, train
 from forecaster.records import unpacked
-from forecaster.search import search, winner
+from forecaster.search import chosen, search
 from forecaster.search_config import SearchConfig
 
 if TYPE_CHECKING:
@@ -154,11 +154,14 @@ def _shared_space(job: Job, dataset: Dataset) -> dict[str, Any]:
     figures = _search_figures(meter, trace)
     space = Space(config.space, dataset.program.names, config.updates, dataset.config.steps // 2)
     final = Meter()
-    model = train(dataset, pick.candidate, pick.best_update, job.seed, refit=True, seeds=job.final_seeds)
+    model = train(
+        dataset, pick.candidate, pick.best_update, job.seed, refit=True, seeds=job.final_seeds, initial=pick.initial
+    )
     return {
         **figures,
         "usual": pick.candidate == space.decode(space.usual()),
         "pick": {**pick.candidate.as_dict(), "best_update": pick.best_update, "fitness": pick.fitness},
+        "goes_on_from_search": pick.initial is not None,
         "final_cpu_seconds": final.seconds,
         "test": errors_on_test(dataset, model.forecasts(dataset.grid)),
         **({} if network is None else {"test_as_found": errors_on_test(dataset, network.forecasts(dataset.grid))}),
@@ -179,7 +182,8 @@ def _ours(
 
     found = search(dataset, config, job.seed, progress=told)
     fitness = next(final["fitness"] for final in found.finals if final["index"] == found.winner)
-    pick = Pick(winner(found, config, dataset), found.best_update, fitness)
+    candidate, best_update, initial = chosen(found, config, dataset)
+    pick = Pick(candidate, best_update, fitness, initial)
     program = dataset.program.select(pick.candidate.features)
     network = Forecaster(pick.candidate.architecture(program.horizon), program, unpacked(found.weights), {})
     return pick, network, trace

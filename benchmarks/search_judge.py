@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from forecaster.genome import Space
+from forecaster.search import choice
 from forecaster.tasks import Task, run_task
 from forecaster.trials import SEED_STEP, Trial, folds, margin, mean_ratio
 
@@ -71,11 +72,12 @@ class Entry:
 
 @dataclass(frozen=True)
 class Pick:
-    """What a method chose: the candidate, and how long its final training lasts."""
+    """What a method chose: the candidate, and what its final training is given, as `forecaster.search.Choice` says."""
 
     candidate: Candidate
     best_update: int
     fitness: float
+    initial: Floats | None = None
 
 
 class Judge:
@@ -86,6 +88,12 @@ class Judge:
         config: as the search gets it; `max_cpu_seconds` holds for candidates and finals together.
         seed: of every training, as in the search.
         meter: counts from the beginning of the job.
+
+    Attributes:
+        entries: what is known of each candidate.
+        left: error and weights of each candidate's best training on the validation part.
+        trace: a point for each training.
+        trained: updates of all of them.
     """
 
     def __init__(self, dataset: Dataset, config: SearchConfig, seed: int, meter: Meter) -> None:
@@ -95,6 +103,7 @@ class Judge:
         self.folds = folds(dataset, config.folds)
         self.space = Space(config.space, dataset.program.names, config.updates, dataset.config.steps // 2)
         self.entries: dict[Candidate, Entry] = {}
+        self.left: dict[Candidate, tuple[float, Floats]] = {}
         self.trace: list[dict[str, float]] = []
         self.trained = 0
 
@@ -144,6 +153,7 @@ class Judge:
         task = Task(0, candidate, 0, until - before, self.seed + rung, initial)
         outcome = run_task(self.folds, task)
         self.trained += task.updates
+        self.compare(candidate, outcome.trial, outcome.weights)
         trials = {0: outcome.trial}
         if until == self.config.updates:
             trials |= {n: self._train(candidate, n, self.seed) for n in range(1, len(self.folds))}
@@ -163,7 +173,13 @@ class Judge:
             chosen = usual if behind <= error else leader
         trials, updates = judged[chosen]
         # As in the search: the first one came through rungs, perhaps, and counts only if there is no other.
-        return Pick(chosen, statistics.median_low(updates[1:] or updates), self._penalised(chosen, trials))
+        given = choice(chosen, statistics.median_low(updates[1:] or updates), self.left.get(chosen, (np.inf, None))[1])
+        return Pick(given.candidate, given.best_update, self._penalised(chosen, trials), given.initial)
+
+    def compare(self, candidate: Candidate, trial: Trial, weights: Floats) -> None:
+        """Keep the weights of a candidate's best training on the validation part, as the search does."""
+        if trial.fold == 0 and trial.rmse <= self.left.get(candidate, (np.inf, weights))[0]:
+            self.left[candidate] = (trial.rmse, weights)
 
     def _finalists(self) -> list[Candidate]:
         """The best few of those that came furthest, and the usual recipe if it may be trained."""
@@ -208,7 +224,9 @@ class Judge:
 
     def _train(self, candidate: Candidate, fold: int, seed: int) -> Trial:
         self.trained += self.config.updates
-        return run_task(self.folds, Task(0, candidate, fold, self.config.updates, seed)).trial
+        outcome = run_task(self.folds, Task(0, candidate, fold, self.config.updates, seed))
+        self.compare(candidate, outcome.trial, outcome.weights)
+        return outcome.trial
 
     def _first_fold(self, candidate: Candidate, watch: Callable[[int, float], None] | None) -> Trial:
         if watch is None:
@@ -230,19 +248,21 @@ class _Watched:
     """One whole training on the validation part that whoever watches may end."""
 
     def __init__(self, judge: Judge, candidate: Candidate, watch: Callable[[int, float], None]) -> None:
-        self.judge, self.watch = judge, watch
+        self.judge, self.candidate, self.watch = judge, candidate, watch
         self.best, self.seen = np.inf, 0
         recipe = dataclasses.replace(candidate.recipe, updates=judge.config.updates)
         self.trained = dataclasses.replace(candidate, recipe=recipe)
 
     def trial(self) -> Trial:
         try:
-            return self.judge.folds[0].trained(self.trained, self.judge.seed, progress=self._look)[0]
+            trial, weights = self.judge.folds[0].trained(self.trained, self.judge.seed, progress=self._look)
         except BaseException:
             self._given_up()
             raise
         finally:
             self.judge.trained += self.seen
+        self.judge.compare(self.candidate, trial, weights)
+        return trial
 
     def _look(self, update: int, error: float) -> None:
         self.seen, self.best = update, min(self.best, error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import time
@@ -62,6 +63,7 @@ class Forecaster:
             "macs_per_forecast": self.architecture.macs_per_forecast,
             "trained_on": self.training["parts"],
             "updates": self.training["updates"],
+            "goes_on_from_search": self.training.get("goes_on_from_search", False),  # older ones never
         }
 
     def save(self, folder: Path) -> None:
@@ -95,8 +97,19 @@ class Forecaster:
         return loaded
 
 
-def train(  # noqa: PLR0913 - data, recipe, length, seeds and parts
-    dataset: Dataset, candidate: Candidate, best_update: int, seed: int, *, refit: bool, seeds: int = 1
+# Of the recipe's updates: so long is the schedule of a training that goes on from a trained network.
+FURTHER = 1 / 2
+
+
+def train(  # noqa: PLR0913 - data, recipe, length, seeds, parts and where it begins
+    dataset: Dataset,
+    candidate: Candidate,
+    best_update: int,
+    seed: int,
+    *,
+    refit: bool,
+    seeds: int = 1,
+    initial: Floats | None = None,
 ) -> Forecaster:
     """The final training of the search's winner.
 
@@ -105,14 +118,18 @@ def train(  # noqa: PLR0913 - data, recipe, length, seeds and parts
     scaler stays that of the training part. Without, it learns from the training part and keeps the
     checkpoint with the lowest validation error.
 
+    Where it goes on from a network of the search, it does so for `FURTHER` of the recipe's updates, on a cosine of
+    their own, and with `refit` to their end.
+
     Args:
         dataset: the one of the search.
         candidate: what to train.
-        best_update: how long, with `refit`.
+        best_update: how long, with `refit` and from drawn weights.
         seed: of the first training.
         refit: learn from the validation part, too.
         seeds: trainings, each on a seed of its own; the one with the median error on the validation part is kept,
             for a lucky one promises what the next training does not keep.
+        initial: weights that it goes on from, flat; drawn from the seed if not given.
 
     Raises:
         ForecasterError: the training diverged.
@@ -122,10 +139,13 @@ def train(  # noqa: PLR0913 - data, recipe, length, seeds and parts
     program = dataset.program.select(candidate.features)
     architecture = candidate.architecture(program.horizon)
     chosen = columns(dataset.program.names, candidate.features)
-    stop = best_update if refit else None
+    recipe, last = candidate.recipe, best_update
+    if initial is not None:
+        last = round(FURTHER * recipe.updates)
+        recipe = dataclasses.replace(recipe, updates=last)
     sequences = dataset.training_sequences(parts)
     fits = {
-        each: fit(sequences, chosen, architecture, candidate.recipe, each, stop_after=stop)
+        each: fit(sequences, chosen, architecture, recipe, each, stop_after=last if refit else None, initial=initial)
         for each in range(seed, seed + seeds * SEED_STEP, SEED_STEP)
     }
     errors = {each: made.validation_rmse for each, made in fits.items()}
@@ -144,8 +164,9 @@ def train(  # noqa: PLR0913 - data, recipe, length, seeds and parts
         },
         "parts": list(parts),
         "updates": result.best_update,
+        "goes_on_from_search": initial is not None,
         "candidate": candidate.as_dict(),
-        "recipe": candidate.recipe.as_dict(),
+        "recipe": recipe.as_dict(),
         "curves": _in_celsius(result.curves, program.target_scale),
         "cpu_seconds": time.process_time() - began,
     }

@@ -31,13 +31,14 @@ UNKILLED = """
 import logging
 from pathlib import Path
 from forecaster import model
-from forecaster.search import search, winner
+from forecaster.search import chosen, search
 from forecaster.search_config import SearchConfig
 from pipelines.config import load_config
 config = load_config([Path(sys.argv[1])], sys.argv[2:], "training").training
 dataset = client.get_artifact_version("smoke").load()
 found = search(dataset, config.search, 5)
-made = model.train(dataset, winner(found, config.search, dataset), found.best_update, 5, refit=True, seeds=config.seeds)
+picked, updates, initial = chosen(found, config.search, dataset)
+made = model.train(dataset, picked, updates, 5, refit=True, seeds=config.seeds, initial=initial)
 answer = {"digest": made.digest, "evaluations": len(found.records)}
 """
 

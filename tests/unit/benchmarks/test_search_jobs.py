@@ -20,7 +20,7 @@ from forecaster.genome import SpaceConfig
 from forecaster.metrics import truth
 from forecaster.model import Forecaster
 from forecaster.records import SearchResult, unpacked
-from forecaster.search import winner
+from forecaster.search import Choice, winner
 from forecaster.search_config import SearchConfig
 from tests.synthetic import dataset
 
@@ -128,11 +128,11 @@ def test_it_is_told_whether_the_usual_recipe_was_picked(monkeypatch) -> None:
     assert run(job("random", budget=1e-6))["usual"] is True
     original = search_jobs.Space
 
-    def other(found: Any, config: SearchConfig, data: Any) -> Any:
+    def other(found: Any, config: SearchConfig, data: Any) -> Choice:
         space = original(config.space, data.program.names, config.updates, data.config.steps // 2)
-        return space.decode([0] * len(space.choices))
+        return Choice(space.decode([0] * len(space.choices)), config.updates)
 
-    monkeypatch.setattr(search_jobs, "winner", other)
+    monkeypatch.setattr(search_jobs, "chosen", other)
     monkeypatch.setattr(search_jobs, "Forecaster", lambda *_: SimpleNamespace(forecasts=lambda grid: truth(grid, 3)))
     assert run(job(OURS))["usual"] is False
 
@@ -165,8 +165,11 @@ def finals(monkeypatch) -> list[tuple[Any, ...]]:
 
 @pytest.mark.parametrize("method", [OURS, SCRATCH, "random"])
 def test_all_that_share_the_space_are_trained_alike_in_the_end(method: str, finals: list[tuple[Any, ...]]) -> None:
-    run(job(method, seed=3, final_seeds=2))
-    assert finals == [(20, 3, {"refit": True, "seeds": 2})]
+    found = run(job(method, seed=3, final_seeds=2))
+    [(best_update, seed, more)] = finals
+    initial = more.pop("initial")
+    assert (best_update, seed, more) == (20, 3, {"refit": True, "seeds": 2})
+    assert found["goes_on_from_search"] is (initial is not None) is True, "best at the end of the schedule"
 
 
 def test_ours_is_scored_as_its_search_left_it_and_trained_again(monkeypatch, data) -> None:

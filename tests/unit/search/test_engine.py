@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -303,11 +304,28 @@ def test_the_search_leaves_the_winners_best_weights(data, monkeypatch: pytest.Mo
 
 def test_any_candidate_may_be_chosen(data, result: SearchResult) -> None:
     for final in result.finals:
-        candidate, updates = chosen(result, QUICK, data, final["index"])
+        candidate, updates, _ = chosen(result, QUICK, data, final["index"])
         assert candidate.as_dict() == result.records[final["index"]].candidate
         assert updates == final["best_update"]
     others = {record.index for record in result.records} - {final["index"] for final in result.finals}
-    assert {chosen(result, QUICK, data, index)[1] for index in others} == {QUICK.updates}
+    assert {chosen(result, QUICK, data, index).best_update for index in others} == {QUICK.updates}
+    assert chosen(result, QUICK, data)[:2] == chosen(result, QUICK, data, result.winner)[:2]
+
+
+def finished_at(found: SearchResult, best_update: int) -> SearchResult:
+    """The same search, its finals at their best after so many updates."""
+    return dataclasses.replace(found, finals=tuple({**final, "best_update": best_update} for final in found.finals))
+
+
+def test_the_final_training_goes_on_where_training_was_best_at_its_end(data, result: SearchResult) -> None:
+    late, early = finished_at(result, QUICK.updates), finished_at(result, QUICK.updates - 1)
+    initial = chosen(late, QUICK, data).initial
+    assert initial is not None
+    assert initial.tolist() == unpacked(result.weights).tolist()
+    assert chosen(early, QUICK, data).initial is None
+    others = {record.index for record in result.records} - {result.winner}
+    assert all(chosen(late, QUICK, data, index).initial is None for index in others), "only the winner's are kept"
+    assert chosen(dataclasses.replace(late, weights=""), QUICK, data).initial is None, "a search of before they were"
 
 
 @pytest.mark.parametrize("index", [-1, 8])
