@@ -46,6 +46,14 @@ def test_a_jump_warns_at_once_and_for_a_day(by: float, how: str) -> None:
     assert seen(jumped(by)) == [(AT, "warning"), (AT + STEPS_A_DAY, "ok")]
 
 
+def test_a_jump_back_on_the_same_day_is_no_other_one() -> None:
+    celsius, test = jumped(2.0), Jump()
+    celsius[AT + 20 :] -= 2.0
+    assert seen(celsius[: AT + 40], test) == [(AT, "warning")]
+    assert test.change == pytest.approx(2.0, abs=0.2)
+    assert test.jumped_ms == START_MS + AT * CADENCE_MS
+
+
 def test_what_a_still_sensor_does_is_measured_by_the_least_that_counts() -> None:
     still = np.zeros(STEPS_A_DAY * 25)
     for size, expected in ((0.99 * FACTOR * LEAST, 0), (1.01 * FACTOR * LEAST, 2)):

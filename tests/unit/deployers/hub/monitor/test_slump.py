@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from deployers.hub.monitor.pairing import Pair
@@ -59,6 +60,27 @@ def test_it_learns_first() -> None:
     pairs(test, range(80))
     assert test.finding().reason == "learns what is usual, 6 of 14 workdays so far"
     assert (test.z, test.level) == (None, "ok")
+
+
+def test_workdays_are_not_judged_before_two_weeks_of_them() -> None:
+    for workdays, is_judged in ((13, False), (15, True)):
+        test = Slump()
+        weeks, days = divmod(workdays, 5)
+        pairs(test, range(4 * PARTS, (4 + 7 * weeks + days) * PARTS))
+        assert (test.z is not None) == is_judged
+
+
+def test_a_room_in_which_nothing_moves_is_not_judged() -> None:
+    test = Slump()
+    pairs(test, range(200), model=0.0, persistence=0.0)
+    assert (test.learned, test.z, test.level) == (199, None, "ok")
+
+
+def test_errors_of_months_ago_are_no_measure() -> None:
+    test = Slump()
+    pairs(test, range(100 * PARTS), persistence=1.0)
+    pairs(test, range(100 * PARTS, 128 * PARTS), persistence=2.0)
+    assert test.usual_persistence == pytest.approx(2 - 1 / np.e, abs=0.02)
 
 
 def test_a_warning_ends_at_half_of_what_brought_it() -> None:
