@@ -215,7 +215,7 @@ def _options(arguments: list[str] | None) -> Any:
     parser.add_argument("--users", type=_list(str), default=USERS.split(","))
     parser.add_argument("--seeds", type=_list(int), default=[1, 2, 3, 4, 5])
     parser.add_argument("--budget", type=float, default=40.0, help="CPU seconds of every method but plain")
-    parser.add_argument("--further", type=_list(float), default=[20, 28, 400], help="CPU seconds, of ours alone")
+    parser.add_argument("--further", type=_list(float), default=[20, 26, 28, 400], help="CPU seconds, of ours alone")
     parser.add_argument("--methods", type=_list(_method), default=list(METHODS), help=", ".join(METHODS))
     parser.add_argument("--kept", action="store_true", help="run nothing, judge what was run before")
     parser.add_argument("--published", action="store_true", help="take the searches of the docs' page for run")

@@ -98,7 +98,7 @@ class Forecaster:
 
 
 # Of the recipe's updates: so long is the schedule of a training that goes on from a trained network.
-FURTHER = 1 / 2
+FURTHER = 1 / 3
 
 
 def train(  # noqa: PLR0913 - data, recipe, length, seeds, parts and where it begins

@@ -285,8 +285,8 @@ def test_a_training_goes_on_from_given_weights_on_a_schedule_of_its_own(data, tr
     )  # fmt: skip
     found = train(data, CANDIDATE, 40, 5, refit=refit, initial=trained.weights)
     assert found.weights.tolist() == expected.weights.tolist()
-    assert found.training["updates"] == expected.best_update <= 27
-    assert found.training["recipe"]["updates"] == 27
+    assert found.training["updates"] == expected.best_update <= 13
+    assert found.training["recipe"]["updates"] == 13
     assert found.summary()["goes_on_from_search"] is True
     assert trained.summary()["goes_on_from_search"] is False
 

@@ -96,7 +96,7 @@ def started(monkeypatch) -> list[str]:
 def test_options() -> None:
     usual = options()
     assert (len(usual.users), usual.seeds, usual.budget) == (4, [1, 2, 3, 4, 5], 40.0)
-    assert usual.further == [20, 28, 400]
+    assert usual.further == [20, 26, 28, 400]
     assert usual.methods == ["ours", "scratch", "random", "tpe", "nsga2", "hyperband", "plain"]
     assert (usual.processes, usual.docs.parts[-2:]) == (2, ("docs", "search"))
     given = options("--users", "a,b", "--seeds", "7", "--further", "", "--methods", "tpe", "--processes", "1")
@@ -129,9 +129,9 @@ def test_every_method_has_the_budget_and_ours_the_further_ones() -> None:
 
 def test_short_searches_come_first_and_plain_last() -> None:
     budgets = [job.budget for job in search.planned(options())]
-    assert budgets[:40] == [20.0] * 20 + [28.0] * 20
+    assert budgets[:60] == [20.0] * 20 + [26.0] * 20 + [28.0] * 20
     assert budgets[-40:] == [400.0] * 20 + [0.0] * 20
-    assert len(budgets) == 4 * 5 * (3 + 6 + 1)
+    assert len(budgets) == 4 * 5 * (4 + 6 + 1)
 
 
 def test_scratch_has_the_common_budget_alone_and_follows_ours() -> None:
