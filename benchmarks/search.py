@@ -95,7 +95,7 @@ def main(arguments: list[str] | None = None) -> int:
     print(markdown(summary))
     draw(summary, options.budget, options.docs)
     (options.docs / "README.md").write_text(page(summary, arguments or sys.argv[1:]), encoding="utf-8")
-    publish(options.docs, results, compiling, workers)
+    publish(options.docs, results, compiling, workers, before)
     short = [f"{job.name} failed" for job in failed] + summary["shortfalls"]
     for sentence in short:
         print(f"search: {sentence}", file=sys.stderr)

@@ -17,12 +17,22 @@ FILE = "searches.json"
 NOTHING: Figures = {"compilation_cpu_seconds": None, "workers": None, "searches": {}}
 
 
-def publish(folder: Path, results: Sequence[Figures], compiling: float, workers: Figures | None) -> None:
+def publish(
+    folder: Path, results: Sequence[Figures], compiling: float, workers: Figures | None, before: Figures = NOTHING
+) -> None:
     """Write what the page is made of, a search a line, so that a change shows as the lines that it changed.
 
     Of the trainings of a search only those are kept that found a lower validation error, and the last one.
+
+    Args:
+        folder: of the page.
+        results: of the searches of this page.
+        compiling, workers: as the page has them.
+        before: what was published; searches that this page has no figures of stay.
     """
-    searches = {each["digest"]: {**each, "trace": _lower(each["trace"])} for each in results}
+    mine = {_name(each) for each in results}
+    searches = {digest: each for digest, each in before["searches"].items() if _name(each) not in mine}
+    searches |= {each["digest"]: {**each, "trace": _lower(each["trace"])} for each in results}
     lines = ",\n".join(f"{json.dumps(digest)}: {json.dumps(_rounded(each))}" for digest, each in searches.items())
     head = json.dumps(_rounded({"compilation_cpu_seconds": compiling, "workers": workers}))[:-1]
     (folder / FILE).write_text(f'{head},\n"searches": {{\n{lines}\n}}}}\n', encoding="utf-8")
@@ -38,6 +48,10 @@ def taken(job: Job, known: Figures) -> Figures | None:
     """The figures of a job among those published; None if there are none, or of other settings."""
     found: Figures | None = known["searches"].get(job.digest)
     return found
+
+
+def _name(figures: Figures) -> tuple[Any, ...]:
+    return tuple(figures[name] for name in ("method", "user", "seed", "budget"))
 
 
 def _lower(trace: Sequence[Figures]) -> list[Figures]:

@@ -42,6 +42,13 @@ def test_what_is_published_gives_the_same_page(tmp_path: Path) -> None:
     assert (known["compilation_cpu_seconds"], known["workers"]) == (7.5, {"speedup": 1.8})
 
 
+def test_searches_that_a_page_is_not_made_of_stay_until_they_are_run_with_other_settings(tmp_path: Path) -> None:
+    attic, hall, other = job(), job(user="hall"), job(user="hall", final_seeds=3)
+    publish(tmp_path, [figures(attic, 0.5), figures(hall, 0.5)], 7.5, None)
+    publish(tmp_path, [figures(other, 0.4)], 7.5, None, published(tmp_path))
+    assert set(published(tmp_path)["searches"]) == {attic.digest, other.digest}
+
+
 def test_trainings_that_lowered_nothing_are_left_out_but_for_the_last(tmp_path: Path) -> None:
     publish(tmp_path, [figures(job(), None, 0.5, 0.7, 0.4, 0.9)], 7.5, None)
     found = taken(job(), published(tmp_path))
