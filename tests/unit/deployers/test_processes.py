@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 ROOT = Path(__file__).resolve().parents[3]
-PATIENCE = 60.0  # seconds; only a failure takes so long
+PATIENCE = 300.0  # seconds; only a failure takes so long
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes are looked up in /proc")
 
@@ -51,8 +51,13 @@ def started(arguments: list[str], folder: Path) -> subprocess.Popen[str]:
     )  # fmt: skip
 
 
-def at_work(folder: Path, what: str) -> bool:
-    return until(lambda: any(what in command and "getppid" not in command for command in running(folder)))
+def at_work(process: subprocess.Popen[Any], folder: Path, what: str) -> bool:
+    """Whether it comes to run what it is to run; not if it ends before."""
+
+    def runs() -> bool:
+        return any(what in command and "getppid" not in command for command in running(folder))
+
+    return until(lambda: runs() or process.poll() is not None) and runs()
 
 
 @pytest.mark.parametrize(
@@ -65,7 +70,7 @@ def test_a_signal_ends_convert_and_its_converter_and_leaves_nothing(
     scratch.mkdir()
     arguments = ["deployers", "convert", "--release", str(release), "--out", str(tmp_path / "out")]
     with started(arguments, scratch) as process:
-        assert at_work(scratch, "deployers.conversion.child")
+        assert at_work(process, scratch, "deployers.conversion.child")
         process.send_signal(number)
         _, told = process.communicate(timeout=PATIENCE)
     assert process.returncode == code, told
@@ -80,7 +85,7 @@ def test_a_signal_ends_convert_and_its_converter_and_leaves_nothing(
 def test_sigterm_ends_the_board_and_takes_its_key(release: Path, tmp_path: Path, board: str, program: str) -> None:
     arguments = ["deployers.lab", "try", "--release", str(release), "--board", board, "--type", "float32"]
     with started([*arguments, "--readings", "20000"], tmp_path) as process:
-        assert at_work(tmp_path, program)
+        assert at_work(process, tmp_path, program)
         process.terminate()
         _, told = process.communicate(timeout=PATIENCE)
     assert process.returncode == 143, told
@@ -95,7 +100,7 @@ def test_what_is_shot_takes_its_children_along(tmp_path: Path) -> None:
     )
     environ = {**os.environ, "TMPDIR": str(tmp_path)}
     with subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, env=environ) as process:
-        assert at_work(tmp_path, "/bin/sleep 100")
+        assert at_work(process, tmp_path, "/bin/sleep 100")
         process.kill()
     assert until(lambda: running(tmp_path) == set())
 
