@@ -19,7 +19,7 @@ from benchmarks.search_judge import Judge, Meter, Pick, point
 from benchmarks.search_plain import Fitted, Scale, Windows, fit, forecasts, plain_search
 from benchmarks.search_rivals import RIVALS
 from forecaster.genome import Space
-from forecaster.model import Forecaster, train
+from forecaster.model import FURTHER, Forecaster, train
 from forecaster.records import unpacked
 from forecaster.search import chosen, search
 from forecaster.search_config import SearchConfig
@@ -79,10 +79,9 @@ class Job:
         return self.config.model_copy(update=bounds | self._ablation())
 
     def _settings(self) -> dict[str, Any]:
+        """Of the search and of the final training after it."""
         config = self.config.model_copy(update=self._ablation())
-        settings = {**config.model_dump(mode="json"), "final_seeds": self.final_seeds}
-        # Figures that were taken of another network as found, or of none, are not enough.
-        return {**settings, "as_found": "weights of the search"} if self.method in (OURS, SCRATCH) else settings
+        return {**config.model_dump(mode="json"), "final_seeds": self.final_seeds, "final_further": FURTHER}
 
     def _ablation(self) -> dict[str, bool]:
         return {"inherit": False} if self.method == SCRATCH else {}

@@ -141,7 +141,7 @@ def train(  # noqa: PLR0913 - data, recipe, length, seeds, parts and where it be
     chosen = columns(dataset.program.names, candidate.features)
     recipe, last = candidate.recipe, best_update
     if initial is not None:
-        last = round(FURTHER * recipe.updates)
+        last = max(1, round(FURTHER * recipe.updates))
         recipe = dataclasses.replace(recipe, updates=last)
     sequences = dataset.training_sequences(parts)
     fits = {

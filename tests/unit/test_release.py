@@ -291,6 +291,11 @@ def test_a_training_goes_on_from_given_weights_on_a_schedule_of_its_own(data, tr
     assert trained.summary()["goes_on_from_search"] is False
 
 
+def test_the_shortest_schedule_goes_on_for_an_update(data, trained: Forecaster) -> None:
+    short = dataclasses.replace(CANDIDATE, recipe=dataclasses.replace(CANDIDATE.recipe, updates=1))
+    assert train(data, short, 1, 1, refit=True, initial=trained.weights).training["updates"] == 1
+
+
 @pytest.mark.parametrize("refit", [True, False])
 def test_of_several_trainings_the_median_one_is_kept(data, refit: bool) -> None:
     single = {str(seed): train(data, CANDIDATE, 20, seed, refit=refit) for seed in (1, 1001, 2001)}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import sys
 from pathlib import Path
@@ -275,23 +274,11 @@ def test_figures_are_kept_for_their_settings_alone(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["ours-lab-1-0.3.json"]
 
 
-def digest_before(job: Job, **marked: Any) -> str:
-    """What it was when no network, or another one, was scored as found."""
-    settings = {**job.config.model_dump(mode="json"), "final_seeds": 1, **marked}
-    return hashlib.sha256(
-        json.dumps([job.name, job.source.rpartition("/")[2], settings], sort_keys=True).encode()
-    ).hexdigest()
-
-
-@pytest.mark.parametrize("method", [OURS, SCRATCH])
-@pytest.mark.parametrize("marked", [{}, {"as_found": True}])
-def test_figures_of_another_network_as_found_are_not_taken(method: str, marked: dict[str, Any]) -> None:
-    loner = job(method, config=CONFIG.model_copy(update={"inherit": False}))
-    assert loner.digest != digest_before(loner, **marked)
-
-
-def test_figures_of_rivals_from_before_are_taken() -> None:
-    assert job("random").digest == digest_before(job("random"))
+@pytest.mark.parametrize(("method", "depends"), [(OURS, True), (SCRATCH, True), ("random", True), (PLAIN, False)])
+def test_figures_of_another_final_training_are_not_taken(monkeypatch, method: str, depends: bool) -> None:
+    before = job(method).digest
+    monkeypatch.setattr(search_jobs, "FURTHER", 0.5)
+    assert (job(method).digest != before) == depends
 
 
 def test_plain_depends_on_its_own_scale_and_not_on_our_settings() -> None:
