@@ -17,13 +17,12 @@ work. CPU seconds are those of the process and its children from the first propo
 and Optuna's own work included, imports not (they are kept beside, and would count against the rivals). The trainer's
 kernels are compiled once a checkout; what that costs is measured, and the speed-up given with it as well.
 
-The speed-up over plain holds what ours delivers, search and final training, against both networks that plain may be
-said to deliver: the one that its search left, its best on the validation part, and its winner trained again on that
-part too, which is like with like. Over each of them it is plain's CPU seconds over those of our smallest budget whose
-search found at most plain's lowest validation RMSE and whose model has at most plain's RMSE and MAE on the test part,
-all means over seeds; a sensor's is the smaller of the two, and there is none unless both are reached. CPU seconds are
-those of the searches and, where a winner is trained again, of that training. The networks that both searches left are
-compared beside it.
+The speed-up over plain compares like with like: the network that its search left, its best one on the validation part,
+with the one that ours left, and its winner trained again on the validation part too with our pick trained so. Of each
+kind it is plain's CPU seconds over those of our smallest budget whose search found at most plain's lowest validation
+RMSE and whose test RMSE and MAE are at most plain's, all means over seeds; a sensor's is the smaller of the two, and
+there is none unless both are reached. The CPU seconds are those of the searches and, where a winner is trained again,
+of that training.
 
 What several processes gain is measured at the end, by benchmarks.search_workers.
 

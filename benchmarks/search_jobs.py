@@ -181,8 +181,7 @@ def _ours(
 
     found = search(dataset, config, job.seed, progress=told)
     fitness = next(final["fitness"] for final in found.finals if final["index"] == found.winner)
-    candidate, best_update, initial = chosen(found, config, dataset)
-    pick = Pick(candidate, best_update, fitness, initial)
+    pick = Pick(*chosen(found, config, dataset), fitness)
     program = dataset.program.select(pick.candidate.features)
     network = Forecaster(pick.candidate.architecture(program.horizon), program, unpacked(found.weights), {})
     return pick, network, trace

@@ -76,8 +76,8 @@ class Pick:
 
     candidate: Candidate
     best_update: int
+    initial: Floats | None
     fitness: float
-    initial: Floats | None = None
 
 
 class Judge:
@@ -174,7 +174,7 @@ class Judge:
         trials, updates = judged[chosen]
         # As in the search: the first one came through rungs, perhaps, and counts only if there is no other.
         given = choice(chosen, statistics.median_low(updates[1:] or updates), self.left.get(chosen, (np.inf, None))[1])
-        return Pick(given.candidate, given.best_update, self._penalised(chosen, trials), given.initial)
+        return Pick(*given, self._penalised(chosen, trials))
 
     def compare(self, candidate: Candidate, trial: Trial, weights: Floats) -> None:
         """Keep the weights of a candidate's best training on the validation part, as the search does."""

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from forecaster.arrays import Doubles, Floats
     from forecaster.dataset import Dataset
+    from forecaster.gru.trainer import Fit
 
 
 class Forecaster:
@@ -139,29 +140,22 @@ def train(  # noqa: PLR0913 - data, recipe, length, seeds, parts and where it be
     program = dataset.program.select(candidate.features)
     architecture = candidate.architecture(program.horizon)
     chosen = columns(dataset.program.names, candidate.features)
-    recipe, last = candidate.recipe, best_update
+    recipe = candidate.recipe
     if initial is not None:
-        last = max(1, round(FURTHER * recipe.updates))
-        recipe = dataclasses.replace(recipe, updates=last)
+        best_update = max(1, round(FURTHER * recipe.updates))
+        recipe = dataclasses.replace(recipe, updates=best_update)
+    stop = best_update if refit else None
     sequences = dataset.training_sequences(parts)
     fits = {
-        each: fit(sequences, chosen, architecture, recipe, each, stop_after=last if refit else None, initial=initial)
+        each: fit(sequences, chosen, architecture, recipe, each, stop_after=stop, initial=initial)
         for each in range(seed, seed + seeds * SEED_STEP, SEED_STEP)
     }
-    errors = {each: made.validation_rmse for each, made in fits.items()}
-    kept = sorted(errors, key=lambda each: errors[each])[(seeds - 1) // 2]
+    kept = _median(fits, recipe.learning_rate)
     result = fits[kept]
-    if not np.isfinite(result.validation_rmse):
-        msg = (
-            f"training diverged with learning rate {candidate.recipe.learning_rate!r}, lower search.space.learning_rate"
-        )
-        raise ForecasterError(msg)
     training = {
         "seed": seed,
         "kept_seed": kept,
-        "validation_rmse_by_seed": {
-            str(each): error * program.target_scale if np.isfinite(error) else None for each, error in errors.items()
-        },
+        "validation_rmse_by_seed": _errors_in_celsius(fits, program.target_scale),
         "parts": list(parts),
         "updates": result.best_update,
         "goes_on_from_search": initial is not None,
@@ -171,6 +165,21 @@ def train(  # noqa: PLR0913 - data, recipe, length, seeds, parts and where it be
         "cpu_seconds": time.process_time() - began,
     }
     return Forecaster(architecture, program, result.weights, training)
+
+
+def _median(fits: dict[int, Fit], learning_rate: float) -> int:
+    """Seed of the one with the median error, the lower one of two; refuses one that diverged."""
+    kept = sorted(fits, key=lambda seed: fits[seed].validation_rmse)[(len(fits) - 1) // 2]
+    if not np.isfinite(fits[kept].validation_rmse):
+        msg = f"training diverged with learning rate {learning_rate!r}, lower search.space.learning_rate"
+        raise ForecasterError(msg)
+    return kept
+
+
+def _errors_in_celsius(fits: dict[int, Fit], scale: float) -> dict[str, float | None]:
+    """Error of each seed; None where it diverged."""
+    errors = {str(seed): made.validation_rmse for seed, made in fits.items()}
+    return {seed: error * scale if np.isfinite(error) else None for seed, error in errors.items()}
 
 
 def _in_celsius(curves: dict[str, list[float]], scale: float) -> dict[str, list[float]]:

@@ -102,11 +102,6 @@ def search(  # noqa: PLR0913, PLR0917 - data, settings, seed, and where and how 
     return result
 
 
-def winner(result: SearchResult, config: SearchConfig, dataset: Dataset) -> Candidate:
-    """The winning record's features, network and recipe."""
-    return chosen(result, config, dataset).candidate
-
-
 def chosen(result: SearchResult, config: SearchConfig, dataset: Dataset, index: int | None = None) -> Choice:
     """What the final training of a record, the winner if none is named, is given.
 

@@ -19,7 +19,7 @@ from forecaster.genome import SpaceConfig
 from forecaster.metrics import truth
 from forecaster.model import Forecaster
 from forecaster.records import SearchResult, unpacked
-from forecaster.search import Choice, winner
+from forecaster.search import Choice, chosen
 from forecaster.search_config import SearchConfig
 from tests.synthetic import dataset
 
@@ -184,7 +184,7 @@ def test_ours_is_scored_as_its_search_left_it_and_trained_again(monkeypatch, dat
     monkeypatch.setattr(search_jobs, "Meter", Spent)
     found = run(job(OURS))
     [result] = searched
-    candidate = winner(result, job(OURS).search_config, data)
+    candidate = chosen(result, job(OURS).search_config, data).candidate
     program = data.program.select(candidate.features)
     left = Forecaster(candidate.architecture(program.horizon), program, unpacked(result.weights), {})
     assert found["test_as_found"] == errors_on_test(data, left.forecasts(data.grid))

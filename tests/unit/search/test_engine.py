@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from forecaster.errors import ConfigError
 from forecaster.genome import SpaceConfig
 from forecaster.records import Record, SearchResult, unpacked
-from forecaster.search import chosen, engine, search, winner
+from forecaster.search import chosen, engine, search
 from forecaster.search.journal import Journal
 from forecaster.search_config import SearchConfig
 from tests.synthetic import dataset
@@ -295,7 +295,7 @@ def test_the_search_leaves_the_winners_best_weights(data, monkeypatch: pytest.Mo
     done: list[tuple[Task, Outcome]] = []
     monkeypatch.setattr(Journal, "write", lambda _, task, outcome: done.append((task, outcome)))
     found = search(data, QUICK, seed=1)
-    picked = winner(found, QUICK, data)
+    picked = chosen(found, QUICK, data).candidate
     own = [outcome for task, outcome in done if task.candidate == picked and task.fold == 0]
     best = min(own, key=lambda outcome: outcome.trial.rmse)
     assert len(own) >= len(QUICK.rung_updates) + QUICK.finalist_seeds - 1
@@ -337,14 +337,14 @@ def test_a_candidate_that_is_not_there_cannot_be_chosen(data, result: SearchResu
 def test_the_result_survives_json(data, result: SearchResult) -> None:
     again = SearchResult.from_dict(json.loads(json.dumps(result.as_dict())))
     assert outcome(again) == outcome(result)
-    assert winner(again, QUICK, data).as_dict() == result.records[result.winner].candidate
+    assert chosen(again, QUICK, data).candidate.as_dict() == result.records[result.winner].candidate
     assert again.summary()["evaluations"] == len(result.records)
 
 
 def test_a_result_of_before_weights_were_kept_is_read(data, result: SearchResult) -> None:
     """A pipeline's cache may hold one."""
     fields = {name: value for name, value in result.as_dict().items() if name != "weights"}
-    assert winner(SearchResult.from_dict(fields), QUICK, data) == winner(result, QUICK, data)
+    assert chosen(SearchResult.from_dict(fields), QUICK, data).candidate == chosen(result, QUICK, data).candidate
 
 
 def test_the_module_generator_is_left_as_it_was(data) -> None:
