@@ -1,7 +1,12 @@
 """Compiled kernels of the streaming GRU and its gradient, single precision, one thread.
 
-Every array has the batch innermost, `(steps, channels, batch)`: one channel of one step is one
-run of SIMD lanes, and no size is known at compile time, so one program serves every network.
+Every array has the batch innermost, `(steps, channels, batch)`: one channel of one step is a run of SIMD lanes, and
+the batch is a multiple of `LANES` (`padded`), so that no loop has a remainder. No other size is known at compile time:
+one program serves every network. What bounds such small products is not arithmetic but loads, stores and the checks
+that a compiler puts before a loop; so the innermost parts are written as vector instructions, in tiles that keep their
+sums in registers: a tile of a product holds some channels of one panel (`LANES` columns of the batch), a tile of a
+weight's gradient some rows and columns of the weight.
+
 The gate equations are those of Keras' `GRU(reset_after=True)`, order z, r, h:
     z = σ(x·Wz + bz + h·Uz + cz)   r = σ(x·Wr + br + h·Ur + cr)
     n = tanh(x·Wn + bn + r·(h·Un + cn))   h' = z·h + (1 − z)·n
@@ -10,274 +15,307 @@ Kernels write into arrays the caller owns; gradients are added to what is there.
 
 from __future__ import annotations
 
-import numpy as np
+import functools
+import itertools
+import operator
+
 from numba import njit
 
-from forecaster.sequences import MISSING
+from forecaster.gru.simd import FAST, FLOAT, LANES, PANEL, address, generated
 
-F = np.float32
-# Sums may be reordered, which SIMD needs; NaN and infinity keep their meaning, so that divergence shows.
-_FAST = {"reassoc", "nsz", "arcp", "contract", "afn"}
-_compiled = njit(fastmath=_FAST, cache=True, error_model="numpy", nogil=True)
-_inlined = njit(fastmath=_FAST, inline="always", error_model="numpy")
+# SHA-256 of simd.py: numba keeps machine code for as long as this file is the same.
+WITH = "7edc53de22f4b8535b220bdf2c66d9349c078f3a051ec6128c19714cd6a1a1ba"
+# Steps whose gradients stay in the cache until those of the weights are summed from them.
+BLOCK = 32
+_compiled = njit(fastmath=set(FAST), cache=True, error_model="numpy", nogil=True)
 
 # tanh(x) = x·P(x²)/Q(x²) on |x| ≤ 8, fitted by reweighted rational least squares on Chebyshev
 # nodes (relative error 7e-9 before rounding, 4e-7 absolute in single precision).
-_P = tuple(F(c) for c in (0.9999999936, 0.1344449808, 3.571598132e-3, 2.189466338e-5, 1.523041872e-8))
-_Q = tuple(F(c) for c in (1.0, 0.467778254, 2.616444336e-2, 3.411292180e-4, 8.522447259e-7))
-_P0, _P1, _P2, _P3, _P4 = _P
-_Q0, _Q1, _Q2, _Q3, _Q4 = _Q
-_EDGE = F(8.0)
-_HALF = F(0.5)
-_ONE = F(1.0)
-_ZERO = F(0.0)
+_P = (0.9999999936, 0.1344449808, 3.571598132e-3, 2.189466338e-5, 1.523041872e-8)
+_Q = (1.0, 0.467778254, 2.616444336e-2, 3.411292180e-4, 8.522447259e-7)
+_EDGE = 8.0
 
 
-@_inlined
-def tanh(x):
-    """Rational tanh: no table, no branch, so the loop around it becomes SIMD; NaN stays NaN."""
-    x = min(max(x, -_EDGE), _EDGE)
-    u = x * x
-    p = (((_P4 * u + _P3) * u + _P2) * u + _P1) * u + _P0
-    q = (((_Q4 * u + _Q3) * u + _Q2) * u + _Q1) * u + _Q0
-    return x * p / q
+def tanhs(*inputs):
+    """Tanh of each as a ratio, without table or branch; one division for all, which costs more than all the rest.
+
+    NaN stays NaN, and makes NaN of the others.
+    """
+    over, under = zip(*map(_ratio, inputs), strict=True)
+    inverse = 1 / functools.reduce(operator.mul, under)
+    if len(inputs) == 1:
+        return [over[0] * inverse]
+    (top, other), (bottom, below) = over, under
+    return [top * (below * inverse), other * (bottom * inverse)]
 
 
-@_inlined
-def sigmoid(x):
-    """σ(x) = (1 + tanh(x/2)) / 2."""
-    return _HALF * tanh(_HALF * x) + _HALF
+def _ratio(x):
+    x = x.within(_EDGE)
+    square = x * x
+    over, under = square * _P[4] + _P[3], square * _Q[4] + _Q[3]
+    for p, q in zip(_P[2::-1], _Q[2::-1], strict=True):
+        over, under = over * square + p, under * square + q
+    return x * over, under
 
 
-@_inlined
-def _accumulate(out, w, x, rows, columns):
-    """out[j] += Σ_k w[k, j] · x[k], four k at a time to keep `out` in registers longer."""
-    batch = out.shape[1]
-    whole = rows - rows % 4
+def sigmoids(*inputs):
+    """σ(x) = (1 + tanh(x/2)) / 2 of each."""
+    return [half * 0.5 + 0.5 for half in tanhs(*(x * 0.5 for x in inputs))]
+
+
+def _product_tile(channels):
+    """out[i] = bias[i] + Σ_k w[k, i]·x[k] for some channels of a panel; out[i] += … where `bias` is 0."""
+
+    @generated
+    def tile(code, out, x, row, w, w_next, w_step, count, bias):  # noqa: PLR0917
+        """Steps between channels are `row`, of w `w_next` to the next k, `w_step` to the next i."""
+        places = [code.after(out, (i, row)) for i in range(channels)]
+        sums = code.zeros(channels)
+        with code.builder.if_else(code.builder.icmp_unsigned("==", bias, code.number(0))) as (goes_on, begins):
+            with goes_on:
+                for total, place in zip(sums, places, strict=True):
+                    total.add(code.load(place))
+            with begins:
+                for i, total in enumerate(sums):
+                    total.add(code.spread(code.after(bias, i * FLOAT)))
+        with code.loop(count) as k:
+            signal, weight = code.load(code.after(x, (k, row))), code.after(w, (k, w_next))
+            for i, total in enumerate(sums):
+                total.add(code.spread(code.after(weight, (i, w_step))) * signal)
+        for place, total in zip(places, sums, strict=True):
+            code.store(place, total.value)
+
+    return tile
+
+
+def _weight_tile(rows, columns):
+    """dw[k, j] += Σ_t Σ_b x[t, k, b]·d[t, j, b] for some rows and columns of a weight."""
+
+    @generated
+    def tile(code, dw, dw_step, x, x_time, d, d_time, steps, row):
+        """Steps of dw between rows, of x and d between steps of time."""
+        sums = [code.zeros(columns) for _ in range(rows)]
+        with code.loop(steps) as t, code.panels(row) as panel:
+            xs = [code.load(code.after(x, (t, x_time), panel, (k, row))) for k in range(rows)]
+            ds = [code.load(code.after(d, (t, d_time), panel, (j, row))) for j in range(columns)]
+            for k in range(rows):
+                for j in range(columns):
+                    sums[k][j].add(xs[k] * ds[j])
+        for k in range(rows):
+            for j in range(columns):
+                code.add_total(code.after(dw, (k, dw_step), j * FLOAT), sums[k][j].value)
+
+    return tile
+
+
+@generated
+def _bias_tile(code, dbias, d, d_time, steps, row):
+    """dbias += Σ_t Σ_b d[t, b]."""
+    (total,) = code.zeros(1)
+    with code.loop(steps) as t, code.panels(row) as panel:
+        total.add(code.load(code.after(d, (t, d_time), panel)))
+    code.add_total(dbias, total.value)
+
+
+def _cell_tile(units):
+    """One step of some units in one panel, the gates from registers."""
+
+    @generated
+    def tile(code, x, inputs, w, bias, h, every, u, c, after, z, r, n, q, row, first, panel):
+        """`every` units has the layer, `first` is the first of these; `after`: h of the next step."""
+        gate = code.builder.mul(every, code.number(FLOAT))
+        own = code.builder.mul(first, row)
+
+        def spread(address, which):
+            """A gate's numbers of these units."""
+            begin = code.after(address, (which, gate), (FLOAT, first))
+            return [code.spread(code.after(begin, i * FLOAT)) for i in range(units)]
+
+        begin = [[of_x + of_h for of_x, of_h in zip(spread(bias, g), spread(c, g), strict=True)] for g in (0, 1)]
+        zs, rs, ns, qs = map(code.sums, (*begin, spread(bias, 2), spread(c, 2)))
+        for signal, count, weights, last in ((x, inputs, w, ns), (h, every, u, qs)):
+            with code.loop(count) as k:
+                value, weight = code.load(code.after(signal, panel, (k, row))), code.after(weights, (k, gate), (k, gate), (k, gate))
+                for which, sums in enumerate((zs, rs, last)):
+                    for total, factor in zip(sums, spread(weight, which), strict=True):
+                        total.add(factor * value)
+        gates = [sigmoids(zs[i].value, rs[i].value) for i in range(units)]
+        before_tanh = [ns[i].value + gates[i][1] * qs[i].value for i in range(units)]
+        pairs = [tanhs(*before_tanh[i : i + 2]) for i in range(0, units, 2)]
+        for i, nn in enumerate(itertools.chain(*pairs)):
+            at, (zz, rr) = code.after(own, panel, (i, row)), gates[i]
+            before = code.load(code.after(h, at))
+            for place, vector in ((z, zz), (r, rr), (n, nn), (q, qs[i].value), (after, nn + zz * (before - nn))):
+                code.store(code.after(place, at), vector)
+
+    return tile
+
+
+@generated
+def _cell_gradient(code, dh, before, h, z, r, n, q, d, size):
+    """One step back through the gates, `size` bytes of each; d takes those of z, r, h·Un + cn and of n before tanh."""
+    with code.panels(size) as at:
+        g, hh, zz, rr, nn, qq = (code.load(code.after(place, at)) for place in (dh, h, z, r, n, q))
+        dn = g * (1 - zz) * (1 - nn * nn)
+        gates = (g * (hh - nn) * zz * (1 - zz), dn * qq * rr * (1 - rr), dn * rr, dn)
+        for i, vector in enumerate(gates):
+            code.store(code.after(d, (i, size), at), vector)
+        code.store(code.after(before, at), code.load(code.after(before, at)) + g * zz)
+
+
+_product_8, _product_4, _product_1 = map(_product_tile, (8, 4, 1))
+_weight_44, _weight_41, _weight_14, _weight_11 = (_weight_tile(*sizes) for sizes in ((4, 4), (4, 1), (1, 4), (1, 1)))
+_cell_4, _cell_1 = map(_cell_tile, (4, 1))
+
+
+@_compiled
+def _product(out, x, row, w, w_next, w_step, channels, count, bias):
+    """out[i] = bias[i] + Σ_k w[k, i]·x[k] for all channels of a step; out[i] += … where the address of bias is 0."""
+    for panel in range(0, row, PANEL):
+        i = 0
+        while i < channels:
+            to, of, first = out + panel + i * row, w + i * w_step, bias + i * FLOAT if bias else 0
+            if channels - i >= 8:
+                _product_8(to, x + panel, row, of, w_next, w_step, count, first)
+                i += 8
+            elif channels - i >= 4:
+                _product_4(to, x + panel, row, of, w_next, w_step, count, first)
+                i += 4
+            else:
+                _product_1(to, x + panel, row, of, w_next, w_step, count, first)
+                i += 1
+
+
+@_compiled
+def _weight_gradient(dw, dw_step, x, x_time, rows, d, d_time, columns, steps, row):
+    """dw[k, j] += Σ_t Σ_b x[t, k, b]·d[t, j, b]."""
+    k = 0
+    while k < rows:
+        tall = rows - k >= 4
+        j = 0
+        while j < columns:
+            wide = columns - j >= 4
+            to, left, right = dw + k * dw_step + j * FLOAT, x + k * row, d + j * row
+            if tall and wide:
+                _weight_44(to, dw_step, left, x_time, right, d_time, steps, row)
+            elif tall:
+                _weight_41(to, dw_step, left, x_time, right, d_time, steps, row)
+            elif wide:
+                _weight_14(to, dw_step, left, x_time, right, d_time, steps, row)
+            else:
+                _weight_11(to, dw_step, left, x_time, right, d_time, steps, row)
+            j += 4 if wide else 1
+        k += 4 if tall else 1
+
+
+@_compiled
+def _bias_gradient(dbias, d, d_time, columns, steps, row):
+    """dbias[j] += Σ_t Σ_b d[t, j, b]."""
     for j in range(columns):
-        for k in range(0, whole, 4):
-            w0, w1, w2, w3 = w[k, j], w[k + 1, j], w[k + 2, j], w[k + 3, j]
-            for b in range(batch):
-                out[j, b] += w0 * x[k, b] + w1 * x[k + 1, b] + w2 * x[k + 2, b] + w3 * x[k + 3, b]
-        for k in range(whole, rows):
-            w0 = w[k, j]
-            for b in range(batch):
-                out[j, b] += w0 * x[k, b]
-
-
-@_inlined
-def _accumulate_transposed(out, w, d, rows, columns):
-    """out[k] += Σ_j w[k, j] · d[j]: the gradient with respect to a layer's input."""
-    batch = out.shape[1]
-    whole = columns - columns % 4
-    for k in range(rows):
-        for j in range(0, whole, 4):
-            w0, w1, w2, w3 = w[k, j], w[k, j + 1], w[k, j + 2], w[k, j + 3]
-            for b in range(batch):
-                out[k, b] += w0 * d[j, b] + w1 * d[j + 1, b] + w2 * d[j + 2, b] + w3 * d[j + 3, b]
-        for j in range(whole, columns):
-            w0 = w[k, j]
-            for b in range(batch):
-                out[k, b] += w0 * d[j, b]
-
-
-@_inlined
-def _accumulate_weights(dw, x, d, rows, columns):
-    """dw[k, j] += Σ_b x[k, b] · d[j, b], four j at a time so that x is read once for four."""
-    batch = x.shape[1]
-    whole = columns - columns % 4
-    for k in range(rows):
-        for j in range(0, whole, 4):
-            s0 = s1 = s2 = s3 = _ZERO
-            for b in range(batch):
-                v = x[k, b]
-                s0 += v * d[j, b]
-                s1 += v * d[j + 1, b]
-                s2 += v * d[j + 2, b]
-                s3 += v * d[j + 3, b]
-            dw[k, j] += s0
-            dw[k, j + 1] += s1
-            dw[k, j + 2] += s2
-            dw[k, j + 3] += s3
-        for j in range(whole, columns):
-            s0 = _ZERO
-            for b in range(batch):
-                s0 += x[k, b] * d[j, b]
-            dw[k, j] += s0
+        _bias_tile(dbias + j * FLOAT, d + j * row, d_time, steps, row)
 
 
 @_compiled
 def affine(x, w, bias, out):
     """out[t] = xᵀw + bias; x `(steps, rows, batch)`, w `(rows, columns)`, out `(steps, columns, batch)`."""
     rows, columns = w.shape
+    row = FLOAT * x.shape[2]
     for t in range(x.shape[0]):
-        for j in range(columns):
-            for b in range(x.shape[2]):
-                out[t, j, b] = bias[j]
-        _accumulate(out[t], w, x[t], rows, columns)
+        _product(
+            address(out) + t * columns * row, address(x) + t * rows * row, row, address(w), FLOAT * columns,
+            FLOAT, columns, rows, address(bias),
+        )  # fmt: skip
 
 
 @_compiled
 def affine_gradient(x, w, dout, dw, dbias, dx, with_input):
     """Gradient of `affine`: adds to dw and dbias; overwrites dx when `with_input`."""
     rows, columns = w.shape
-    for t in range(x.shape[0]):
-        _accumulate_weights(dw, x[t], dout[t], rows, columns)
-        for j in range(columns):
-            s = _ZERO
-            for b in range(x.shape[2]):
-                s += dout[t, j, b]
-            dbias[j] += s
-        if with_input:
-            for k in range(rows):
-                for b in range(x.shape[2]):
-                    dx[t, k, b] = _ZERO
-            _accumulate_transposed(dx[t], w, dout[t], rows, columns)
+    steps, row = x.shape[0], FLOAT * x.shape[2]
+    if with_input:
+        dx[:] = 0
+        for t in range(steps):
+            _product(
+                address(dx) + t * rows * row, address(dout) + t * columns * row, row, address(w), FLOAT,
+                FLOAT * columns, rows, columns, 0,
+            )  # fmt: skip
+    _weight_gradient(
+        address(dw), FLOAT * columns, address(x), rows * row, rows, address(dout), columns * row, columns, steps,
+        row,
+    )  # fmt: skip
+    _bias_gradient(address(dbias), address(dout), columns * row, columns, steps, row)
 
 
 @_compiled
-def gru(p, u, c, h, z, r, n, q):
-    """Run the recurrence over projected inputs.
+def gru(x, w, bias, u, c, h, z, r, n, q):
+    """Run the recurrence over a layer's inputs.
 
     Args:
-        p: x·W + b, `(steps, 3·units, batch)`.
+        x: inputs, `(steps, inputs, batch)`.
+        w: kernel `(inputs, 3·units)`; bias: its bias `(3·units,)`.
         u: recurrent kernel `(units, 3·units)`; c: its bias `(3·units,)`.
         h: `(steps + 1, units, batch)`; h[0] is the state to begin with, the rest is written.
-        z, r, n: gates, written, `(steps, units, batch)`.
-        q: work space `(steps, 3·units, batch)`; its last third keeps h·Un + cn for the gradient.
+        z, r, n, q: gates and h·Un + cn, written for the gradient, `(steps, units, batch)`.
     """
     steps, units, batch = n.shape
+    inputs, row = w.shape[0], FLOAT * batch
     for t in range(steps):
-        for j in range(3 * units):
-            for b in range(batch):
-                q[t, j, b] = c[j]
-        _accumulate(q[t], u, h[t], units, 3 * units)
-        for j in range(units):
-            for b in range(batch):
-                zz = sigmoid(p[t, j, b] + q[t, j, b])
-                rr = sigmoid(p[t, units + j, b] + q[t, units + j, b])
-                nn = tanh(p[t, 2 * units + j, b] + rr * q[t, 2 * units + j, b])
-                z[t, j, b] = zz
-                r[t, j, b] = rr
-                n[t, j, b] = nn
-                h[t + 1, j, b] = zz * h[t, j, b] + (_ONE - zz) * nn
+        at = t * units * row
+        before, xt = address(h) + at, address(x) + t * inputs * row
+        places = (before + units * row, address(z) + at, address(r) + at, address(n) + at, address(q) + at)
+        for panel in range(0, row, PANEL):
+            j = 0
+            while j + 4 <= units:
+                _cell_4(
+                    xt, inputs, address(w), address(bias), before, units, address(u), address(c), *places, row, j,
+                    panel,
+                )  # fmt: skip
+                j += 4
+            while j < units:
+                _cell_1(
+                    xt, inputs, address(w), address(bias), before, units, address(u), address(c), *places, row, j,
+                    panel,
+                )  # fmt: skip
+                j += 1
 
 
 @_compiled
-def gru_gradient(u, h, z, r, n, q, dh, dp, dq, du, dc):
+def gru_gradient(x, w, u, h, z, r, n, q, dh, d, dx, dw, dbias, du, dc, with_input):
     """Back-propagation through time of `gru`.
 
     Args:
-        u, h, z, r, n, q: as `gru` left them.
-        dh: gradient with respect to h[1:], `(steps, units, batch)`; used as work space.
-        dp: written, gradient with respect to p.
-        dq: work space `(3·units, batch)`.
-        du, dc: gradients of u and c, added to.
+        x, w, u, h, z, r, n, q: as `gru` was given and left them.
+        dh: gradient with respect to h, `(steps + 1, units, batch)`: that of h[1:] is given, and used as work space.
+        d: work space `(BLOCK, 4·units, batch)`.
+        dx: gradient with respect to x, overwritten when `with_input`.
+        dw, dbias, du, dc: gradients of the weights, added to.
     """
     steps, units, batch = n.shape
-    for t in range(steps - 1, -1, -1):
-        for j in range(units):
-            for b in range(batch):
-                g = dh[t, j, b]
-                zz, rr, nn = z[t, j, b], r[t, j, b], n[t, j, b]
-                dn = g * (_ONE - zz) * (_ONE - nn * nn)
-                dz = g * (h[t, j, b] - nn) * zz * (_ONE - zz)
-                dr = dn * q[t, 2 * units + j, b] * rr * (_ONE - rr)
-                dp[t, j, b] = dz
-                dp[t, units + j, b] = dr
-                dp[t, 2 * units + j, b] = dn
-                dq[j, b] = dz
-                dq[units + j, b] = dr
-                dq[2 * units + j, b] = dn * rr
-                if t > 0:
-                    dh[t - 1, j, b] += g * zz
-        if t > 0:
-            _accumulate_transposed(dh[t - 1], u, dq, units, 3 * units)
-        _accumulate_weights(du, h[t], dq, units, 3 * units)
-        for j in range(3 * units):
-            s = _ZERO
-            for b in range(batch):
-                s += dq[j, b]
-            dc[j] += s
-
-
-@_compiled
-def stack_causal(x, out, depth):
-    """out[t] = the channels of steps t−depth+1 … t, oldest first, zeros before the beginning."""
-    rows, batch = x.shape[1], x.shape[2]
-    for t in range(x.shape[0]):
-        for i in range(depth):
-            source = t - depth + 1 + i
-            for k in range(rows):
-                for b in range(batch):
-                    out[t, i * rows + k, b] = x[source, k, b] if source >= 0 else _ZERO
-
-
-@_compiled
-def gather(sequences, rows, offsets, columns, out):
-    """out[t, c, b] = sequences[rows[b], offsets[b] + t, columns[c]]: a batch with the batch innermost."""
-    for b in range(rows.shape[0]):
-        for t in range(out.shape[0]):
-            for c in range(columns.shape[0]):
-                out[t, c, b] = sequences[rows[b], offsets[b] + t, columns[c]]
-
-
-@_compiled
-def squared_loss(output, target, burn_in, dout):
-    """Mean squared error over the known targets from step `burn_in` on; writes its gradient.
-
-    A target at or above `MISSING` is left out. NaN is not a missing target: it makes the loss NaN.
-    """
-    count = 0
-    total = 0.0
-    for t in range(output.shape[0]):
-        for j in range(output.shape[1]):
-            for b in range(output.shape[2]):
-                if t < burn_in or target[t, j, b] >= MISSING:
-                    dout[t, j, b] = _ZERO
-                else:
-                    e = output[t, j, b] - target[t, j, b]
-                    dout[t, j, b] = e
-                    total += e * e
-                    count += 1
-    if count > 0:
-        scale = F(2.0 / count)
-        for t in range(output.shape[0]):
-            for j in range(output.shape[1]):
-                for b in range(output.shape[2]):
-                    dout[t, j, b] *= scale
-        total /= count
-    return total
-
-
-@_compiled
-def adam(flat, gradient, first, second, decay, step, rate, weight_decay, clip):
-    """One AdamW update (Loshchilov & Hutter 2019) after clipping the gradient's norm (Pascanu et al. 2013).
-
-    Args:
-        flat: weights, updated in place; gradient: cleared afterwards; first, second: moments.
-        decay: 1 where weight decay applies, 0 elsewhere (biases).
-        step: number of this update, from 1.
-        rate, weight_decay, clip: run-time settings.
-
-    Returns:
-        The gradient's norm before clipping.
-    """
-    norm = 0.0
-    for i in range(flat.shape[0]):
-        g = np.float64(gradient[i])  # a square overflows single precision from 2e19 on
-        norm += g * g
-    norm = np.sqrt(norm)
-    shrink = F(clip / norm) if norm > clip else _ONE
-    b1, b2 = F(0.9), F(0.999)
-    correct1 = F(1.0 - 0.9**step)
-    correct2 = F(1.0 - 0.999**step)
-    for i in range(flat.shape[0]):
-        clipped = gradient[i] * shrink
-        first[i] = b1 * first[i] + (_ONE - b1) * clipped
-        second[i] = b2 * second[i] + (_ONE - b2) * clipped * clipped
-        m = first[i] / correct1
-        v = second[i] / correct2
-        flat[i] -= F(rate) * (m / (np.sqrt(v) + F(1e-7)) + F(weight_decay) * decay[i] * flat[i])
-        gradient[i] = _ZERO
-    return norm
+    inputs, row = w.shape[0], FLOAT * batch
+    size, wide = units * row, 3 * units * FLOAT
+    dh[0] = 0
+    if with_input:
+        dx[:] = 0
+    for end in range(steps, 0, -BLOCK):
+        begin = max(0, end - BLOCK)
+        for t in range(end - 1, begin - 1, -1):
+            at, slot = t * size, address(d) + (t - begin) * 4 * size
+            _cell_gradient(
+                address(dh) + at + size, address(dh) + at, address(h) + at, address(z) + at, address(r) + at,
+                address(n) + at, address(q) + at, slot, size,
+            )  # fmt: skip
+            _product(address(dh) + at, slot, row, address(u), FLOAT, wide, units, 3 * units, 0)
+            if with_input:
+                to = address(dx) + t * inputs * row
+                _product(to, slot, row, address(w), FLOAT, wide, inputs, 2 * units, 0)
+                of_n = address(w) + 2 * units * FLOAT
+                _product(to, slot + 3 * size, row, of_n, FLOAT, wide, inputs, units, 0)
+        count, gate = end - begin, units * FLOAT
+        xs, x_time, hs = address(x) + begin * inputs * row, inputs * row, address(h) + begin * size
+        ds, of_n = address(d), address(d) + 3 * size
+        _weight_gradient(address(du), wide, hs, size, units, ds, 4 * size, 3 * units, count, row)
+        _weight_gradient(address(dw), wide, xs, x_time, inputs, ds, 4 * size, 2 * units, count, row)
+        _weight_gradient(address(dw) + 2 * gate, wide, xs, x_time, inputs, of_n, 4 * size, units, count, row)
+        _bias_gradient(address(dc), ds, 4 * size, 3 * units, count, row)
+        _bias_gradient(address(dbias), ds, 4 * size, 2 * units, count, row)
+        _bias_gradient(address(dbias) + 2 * gate, of_n, 4 * size, units, count, row)

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from forecaster.errors import InputError
-from forecaster.gru import kernels
+from forecaster.gru import kernels, loops
 from forecaster.gru.architecture import KERNEL_STEPS, Architecture
+from forecaster.gru.simd import aligned_zeros, padded
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,24 +62,35 @@ def initial_weights(architecture: Architecture, rng: np.random.Generator) -> Flo
 class Workspace:
     """Buffers for one batch shape; forward and backward passes write here.
 
+    Inside, the batch has the columns that fill the kernels' last panel: their inputs are zero, and so is their share of
+    every gradient.
+
     Args:
         architecture: the network.
         steps: time steps of a sequence.
         batch: sequences of a batch.
+
+    Attributes:
+        x: for features, `(steps, inputs, batch and what fills it)`: what `forward` is given may be written here.
+        output: scaled forecasts `(steps, horizon, batch and what fills it)`.
+        output_gradient: the loss's gradient with respect to it, which `backward` begins with.
     """
 
     def __init__(self, architecture: Architecture, steps: int, batch: int) -> None:
-        self.architecture, self.steps, self.batch = architecture, steps, batch
-        units = architecture.units
-        self.layers = [_Layer(steps, units, batch) for _ in range(architecture.layers)]
-        self.stacked = _zeros(steps, KERNEL_STEPS * architecture.inputs, batch) if architecture.channels else None
-        self.conv = _zeros(steps, architecture.channels, batch) if architecture.channels else None
-        self.conv_gradient = _zeros(steps, architecture.channels, batch) if architecture.channels else None
-        self.dropped = _zeros(steps, units, batch)
-        self.hidden = _zeros(steps, architecture.hidden, batch) if architecture.hidden else None
-        self.hidden_gradient = _zeros(steps, architecture.hidden, batch) if architecture.hidden else None
-        self.output = _zeros(steps, architecture.horizon, batch)
-        self.output_gradient = _zeros(steps, architecture.horizon, batch)
+        self.architecture, self.batch = architecture, batch
+        units, inputs = architecture.units, architecture.inputs
+
+        def zeros(channels: int, *, more: int = 0) -> Floats:
+            return aligned_zeros(steps + more, channels, padded(batch))
+
+        self.x = zeros(inputs)
+        self.layers = [_Layer(zeros, units) for _ in range(architecture.layers)]
+        channels, hidden = architecture.channels, architecture.hidden
+        self.stacked = zeros(KERNEL_STEPS * inputs) if channels else None
+        self.conv, self.conv_gradient = (zeros(channels), zeros(channels)) if channels else (None, None)
+        self.dropped = zeros(units)
+        self.hidden, self.hidden_gradient = (zeros(hidden), zeros(hidden)) if hidden else (None, None)
+        self.output, self.output_gradient = zeros(architecture.horizon), zeros(architecture.horizon)
 
     def forward(self, flat: Floats, x: Floats, mask: Floats | None = None) -> Floats:
         """Outputs for a batch that begins with a zero state.
@@ -90,62 +102,57 @@ class Workspace:
                 `(units, batch)`: one mask for all steps of a sequence; None for inference.
 
         Returns:
-            Scaled forecasts `(steps, horizon, batch)`, a buffer of this workspace.
+            Scaled forecasts `(steps, horizon, batch)`, in a buffer of this workspace.
         """
         weights = views(self.architecture, flat)
-        signal = x
+        if x is not self.x:
+            self.x[..., : self.batch] = x
+        signal = self.x
         if self.conv is not None:
-            kernels.stack_causal(x, self.stacked, KERNEL_STEPS)
+            loops.stack_causal(signal, self.stacked, KERNEL_STEPS)
             kernels.affine(self.stacked, weights["conv.kernel"], weights["conv.bias"], self.conv)
             signal = np.maximum(self.conv, 0, out=self.conv)
         for index, layer in enumerate(self.layers):
             layer.input = signal
-            bias = weights[f"gru{index}.bias"]
-            kernels.affine(signal, weights[f"gru{index}.kernel"], bias[0], layer.p)
-            kernels.gru(layer.p, weights[f"gru{index}.recurrent"], bias[1], layer.h, layer.z, layer.r, layer.n, layer.q)
-            signal = layer.h[1:]
+            signal = layer.forward(*_parts(weights, index))
         if mask is not None:
-            signal = np.multiply(signal, mask, out=self.dropped)
+            np.multiply(signal[..., : self.batch], mask, out=self.dropped[..., : self.batch])
+            signal = self.dropped
         self._head_input = signal
         if self.hidden is not None:
             kernels.affine(signal, weights["dense.kernel"], weights["dense.bias"], self.hidden)
             signal = np.maximum(self.hidden, 0, out=self.hidden)
         kernels.affine(signal, weights["output.kernel"], weights["output.bias"], self.output)
-        return self.output
+        return self.output[..., : self.batch]
+
+    def loss(self, target: Floats, burn_in: int) -> float:
+        """Mean squared error of the last `forward`, as `squared_loss` says; leaves its gradient for `backward`.
+
+        Args:
+            target: `(steps, horizon, batch)`.
+            burn_in: steps at the beginning that do not count.
+        """
+        return float(loops.squared_loss(self.output, target, burn_in, self.output_gradient))
 
     def backward(self, flat: Floats, gradient: Floats, mask: Floats | None = None) -> None:
         """Add the gradient of the last `forward` to `gradient`, given `output_gradient`."""
         weights, grads = views(self.architecture, flat), views(self.architecture, gradient)
-        last = self.layers[-1]
+        last = self.layers[-1].dh[1:]
         signal, upstream = self._head_input, self.output_gradient
         if self.hidden is not None and self.hidden_gradient is not None:
             _affine_gradient("output", self.hidden, weights, grads, upstream, self.hidden_gradient)
             self.hidden_gradient *= self.hidden > 0
-            _affine_gradient("dense", signal, weights, grads, self.hidden_gradient, last.dh)
+            _affine_gradient("dense", signal, weights, grads, self.hidden_gradient, last)
         else:
-            _affine_gradient("output", signal, weights, grads, upstream, last.dh)
+            _affine_gradient("output", signal, weights, grads, upstream, last)
         if mask is not None:
-            last.dh *= mask
+            last[..., : self.batch] *= mask
         for index in range(len(self.layers) - 1, -1, -1):
-            below = self.layers[index - 1].dh if index else self.conv_gradient
-            self._gru_backward(index, weights, grads, below)
+            below = self.layers[index - 1].dh[1:] if index else self.conv_gradient
+            self.layers[index].backward(_parts(weights, index), _parts(grads, index), below)
         if self.conv is not None and self.conv_gradient is not None:
             self.conv_gradient *= self.conv > 0
             _affine_gradient("conv", self.stacked, weights, grads, self.conv_gradient, None)
-
-    def _gru_backward(
-        self, index: int, weights: dict[str, Floats], grads: dict[str, Floats], below: Floats | None
-    ) -> None:
-        layer = self.layers[index]
-        bias = grads[f"gru{index}.bias"]
-        kernels.gru_gradient(
-            weights[f"gru{index}.recurrent"], layer.h, layer.z, layer.r, layer.n, layer.q,
-            layer.dh, layer.dp, layer.dq, grads[f"gru{index}.recurrent"], bias[1],
-        )  # fmt: skip
-        kernels.affine_gradient(
-            layer.input, weights[f"gru{index}.kernel"], layer.dp, grads[f"gru{index}.kernel"], bias[0],
-            layer.input if below is None else below, below is not None,
-        )  # fmt: skip
 
 
 def stream_network(architecture: Architecture, weights: Floats) -> Callable[[Floats], Floats]:
@@ -153,20 +160,39 @@ def stream_network(architecture: Architecture, weights: Floats) -> Callable[[Flo
 
     def run(inputs: Floats) -> Floats:
         space = Workspace(architecture, inputs.shape[1], 1)
-        return space.forward(weights, np.ascontiguousarray(inputs.transpose(1, 2, 0))).transpose(2, 0, 1)
+        return space.forward(weights, inputs.transpose(1, 2, 0)).transpose(2, 0, 1)
 
     return run
 
 
 class _Layer:
-    """Buffers of one GRU layer."""
+    """Buffers of one GRU layer; `zeros(channels)` makes one."""
 
-    def __init__(self, steps: int, units: int, batch: int) -> None:
-        self.p, self.q, self.dp = (_zeros(steps, 3 * units, batch) for _ in range(3))
-        self.h = _zeros(steps + 1, units, batch)
-        self.z, self.r, self.n, self.dh = (_zeros(steps, units, batch) for _ in range(4))
-        self.dq = _zeros(3 * units, batch)
-        self.input = self.p
+    def __init__(self, zeros: Callable[..., Floats], units: int) -> None:
+        self.h, self.dh = (zeros(units, more=1) for _ in range(2))
+        self.gates = [zeros(units) for _ in range(4)]
+        self.d = zeros(4 * units)[: kernels.BLOCK]
+        self.input = self.h
+
+    def forward(self, w: Floats, bias: Floats, u: Floats) -> Floats:
+        """The states after each step of `input`."""
+        kernels.gru(self.input, w, bias[0], u, bias[1], self.h, *self.gates)
+        return self.h[1:]
+
+    def backward(
+        self, weights: tuple[Floats, Floats, Floats], grads: tuple[Floats, Floats, Floats], below: Floats | None
+    ) -> None:
+        """Add to the gradients, given that of the states in `dh`; write that of the input to `below`."""
+        (w, _, u), (dw, dbias, du) = weights, grads
+        dx = self.input if below is None else below
+        kernels.gru_gradient(
+            self.input, w, u, self.h, *self.gates, self.dh, self.d, dx, dw, dbias[0], du, dbias[1], below is not None
+        )
+
+
+def _parts(weights: dict[str, Floats], index: int) -> tuple[Floats, Floats, Floats]:
+    """Kernel, bias and recurrent kernel of a GRU layer."""
+    return weights[f"gru{index}.kernel"], weights[f"gru{index}.bias"], weights[f"gru{index}.recurrent"]
 
 
 def _affine_gradient(  # noqa: PLR0913, PLR0917 - the kernel's own arguments
@@ -176,7 +202,3 @@ def _affine_gradient(  # noqa: PLR0913, PLR0917 - the kernel's own arguments
         x, weights[f"{name}.kernel"], dout, grads[f"{name}.kernel"], grads[f"{name}.bias"],
         dout if dx is None else dx, dx is not None,
     )  # fmt: skip
-
-
-def _zeros(*shape: int) -> Floats:
-    return np.zeros(shape, np.float32)

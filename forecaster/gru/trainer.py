@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from forecaster.errors import ConfigError
-from forecaster.gru import kernels
+from forecaster.gru import loops
 from forecaster.gru.network import Workspace, initial_weights, views
 from forecaster.sequences import MISSING
 
@@ -120,7 +120,8 @@ class _Run:
         recipe: Recipe,
         rng: np.random.Generator,
     ) -> None:
-        self.data, self.columns, self.recipe, self.rng = data, columns.astype(np.int64), recipe, rng
+        self.data, self.recipe, self.rng = data, recipe, rng
+        self.features = np.ascontiguousarray(data.features[..., columns])
         self.space = Workspace(architecture, recipe.steps, recipe.batch)
         self.weights = initial_weights(architecture, rng)
         self.gradient, self.first, self.second = (np.zeros_like(self.weights) for _ in range(3))
@@ -128,12 +129,10 @@ class _Run:
         self.decay = np.zeros_like(self.weights)
         for name, part in views(architecture, self.decay).items():
             part[:] = 0.0 if name.endswith("bias") else 1.0
-        self.x = np.zeros((recipe.steps, architecture.inputs, recipe.batch), np.float32)
         self.y = np.zeros((recipe.steps, architecture.horizon, recipe.batch), np.float32)
-        self.horizons = np.arange(architecture.horizon)
         steps, _, streams = data.validation_features.shape
         self.validation_space = Workspace(architecture, steps, streams)
-        self.validation_x = np.ascontiguousarray(data.validation_features[:, self.columns])
+        self.validation_space.x[..., :streams] = data.validation_features[:, columns]
         self.best, self.best_error, self.best_update = self.weights.copy(), math.inf, 0
         self.known = (data.validation_targets < MISSING).sum(axis=(0, 1))
         self.best_by_stream = np.full(streams, np.inf, np.float32)
@@ -152,15 +151,14 @@ class _Run:
         recipe, data = self.recipe, self.data
         rows = self.rng.integers(0, data.features.shape[0], recipe.batch)
         offsets = self.rng.integers(0, data.features.shape[1] - recipe.steps + 1, recipe.batch)
-        kernels.gather(data.features, rows, offsets, self.columns, self.x)
-        kernels.gather(data.targets, rows, offsets, self.horizons, self.y)
+        loops.gather(self.features, rows, offsets, self.space.x)
+        loops.gather(data.targets, rows, offsets, self.y)
         mask = self._dropout_mask()
-        output = self.space.forward(self.weights, self.x, mask)
-        loss = kernels.squared_loss(output, self.y, recipe.burn_in, self.space.output_gradient)
-        self.losses.append(loss)
+        self.space.forward(self.weights, self.space.x, mask)
+        self.losses.append(self.space.loss(self.y, recipe.burn_in))
         self.space.backward(self.weights, self.gradient, mask)
         rate = recipe.learning_rate * learning_rate_share(number, recipe.updates)
-        kernels.adam(
+        loops.adam(
             self.weights, self.gradient, self.first, self.second, self.decay, number, rate,
             recipe.weight_decay, recipe.clip,
         )  # fmt: skip
@@ -170,8 +168,8 @@ class _Run:
 
     def check(self, number: int, *, keep_best: bool = True) -> float:
         """Error of the averaged weights on the validation streams; keeps the best if told to."""
-        output = self.validation_space.forward(self.average, self.validation_x)
-        loss = kernels.squared_loss(output, self.data.validation_targets, 0, self.validation_space.output_gradient)
+        self.validation_space.forward(self.average, self.validation_space.x)
+        loss = self.validation_space.loss(self.data.validation_targets, 0)
         error = math.sqrt(loss) if loss < DIVERGED_RMSE**2 else math.inf  # NaN is below nothing
         if keep_best and error < self.best_error:
             self.best, self.best_error, self.best_update = self.average.copy(), error, number
@@ -184,7 +182,7 @@ class _Run:
 
     def _by_stream(self) -> Floats:
         """Mean squared error of each stream, from the gradient that `squared_loss` left: 2·error/count."""
-        errors = self.validation_space.output_gradient * np.float32(self.known.sum() / 2)
+        errors = self.validation_space.output_gradient[..., : len(self.known)] * np.float32(self.known.sum() / 2)
         with np.errstate(invalid="ignore"):
             return np.asarray(np.square(errors).sum(axis=(0, 1)) / self.known, np.float32)
 

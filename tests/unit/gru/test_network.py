@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from forecaster.errors import ConfigError
-from forecaster.gru import kernels
 from forecaster.gru.architecture import FORMS, Architecture
 from forecaster.gru.keras_model import keras_model
 from forecaster.gru.network import Workspace, initial_weights, stream_network, views
+from forecaster.sequences import MISSING
 
 if TYPE_CHECKING:
     import keras
@@ -42,7 +42,7 @@ class Task:
 
     def __init__(self) -> None:
         self.x, self.y = noise(1, STEPS, INPUTS, BATCH), noise(2, STEPS, HORIZON, BATCH)
-        self.y[noise(3, *self.y.shape) > 1.0] = kernels.MISSING
+        self.y[noise(3, *self.y.shape) > 1.0] = MISSING
         self.mask = (np.random.default_rng(4).random((UNITS, BATCH)) < 0.8).astype(np.float32) / np.float32(0.8)
 
 
@@ -51,7 +51,8 @@ TASK = Task()
 
 def our_gradient(form: str, flat: Floats, mask: Floats | None) -> tuple[float, Floats]:
     space, gradient = Workspace(architecture(form), STEPS, BATCH), np.zeros_like(flat)
-    loss = kernels.squared_loss(space.forward(flat, TASK.x, mask), TASK.y, BURN_IN, space.output_gradient)
+    space.forward(flat, TASK.x, mask)
+    loss = space.loss(TASK.y, BURN_IN)
     space.backward(flat, gradient, mask)
     return loss, gradient
 
@@ -73,7 +74,7 @@ def tensorflow_gradient(form: str, flat: Floats, mask: Floats | None) -> tuple[f
     import tensorflow as tf
 
     model, target = keras_model(architecture(form), flat), TASK.y.transpose(2, 0, 1)
-    counted = (target < kernels.MISSING) & (np.arange(STEPS) >= BURN_IN)[None, :, None]
+    counted = (target < MISSING) & (np.arange(STEPS) >= BURN_IN)[None, :, None]
     with tf.GradientTape() as tape:
         error = tf.where(counted, masked_outputs(model, form, mask) - target, 0.0)
         loss = tf.reduce_sum(tf.square(error)) / counted.sum()
@@ -179,7 +180,8 @@ def test_a_workspace_can_be_used_again(form: str) -> None:
     runs = []
     for x in (TASK.x, noise(6, *TASK.x.shape), TASK.x):
         gradient = np.zeros_like(flat)
-        kernels.squared_loss(space.forward(flat, x, TASK.mask), TASK.y, BURN_IN, space.output_gradient)
+        space.forward(flat, x, TASK.mask)
+        space.loss(TASK.y, BURN_IN)
         space.backward(flat, gradient, TASK.mask)
         runs.append(gradient)
     np.testing.assert_array_equal(runs[2], runs[0])
@@ -192,6 +194,7 @@ def test_backward_adds_to_the_gradient(form: str) -> None:
     _, alone = our_gradient(form, flat, None)
     expected = gradient + alone
     space = Workspace(architecture(form), STEPS, BATCH)
-    kernels.squared_loss(space.forward(flat, TASK.x), TASK.y, BURN_IN, space.output_gradient)
+    space.forward(flat, TASK.x)
+    space.loss(TASK.y, BURN_IN)
     space.backward(flat, gradient)
     np.testing.assert_allclose(gradient, expected, atol=1e-5)
