@@ -142,6 +142,10 @@ bench-search: setup ## the search beside random, Optuna, Keras Tuner and plain D
 	@scripts/install-debian.sh libgomp1
 	@$(PY) -m benchmarks.search $(ARGS)
 
+.PHONY: bench-trainer
+bench-trainer: setup ## CPU time of one update of the trainer beside Keras on XLA and OpenBLAS (ARGS go to it)
+	@$(PY) -m benchmarks.trainer $(ARGS)
+
 .PHONY: bench-accuracy
 bench-accuracy: setup ## forecast errors of the GRU and of its rivals on the reference readings (ARGS go to it)
 	@scripts/install-debian.sh libgomp1

@@ -21,10 +21,10 @@ import operator
 
 from numba import njit
 
-from forecaster.gru.simd import FAST, FLOAT, LANES, PANEL, address, generated
+from forecaster.gru.simd import FAST, FLOAT, PANEL, address, generated
 
 # SHA-256 of simd.py: numba keeps machine code for as long as this file is the same.
-WITH = "7edc53de22f4b8535b220bdf2c66d9349c078f3a051ec6128c19714cd6a1a1ba"
+WITH = "08405c3ca8eedca9b34d4a7798ba77a3cf0e6442d05193d55e7eff24b71feecd"
 # Steps whose gradients stay in the cache until those of the weights are summed from them.
 BLOCK = 32
 _compiled = njit(fastmath=set(FAST), cache=True, error_model="numpy", nogil=True)
@@ -67,7 +67,7 @@ def _product_tile(channels):
     """out[i] = bias[i] + Σ_k w[k, i]·x[k] for some channels of a panel; out[i] += … where `bias` is 0."""
 
     @generated
-    def tile(code, out, x, row, w, w_next, w_step, count, bias):  # noqa: PLR0917
+    def tile(code, out, x, row, w, w_next, w_step, count, bias):
         """Steps between channels are `row`, of w `w_next` to the next k, `w_step` to the next i."""
         places = [code.after(out, (i, row)) for i in range(channels)]
         sums = code.zeros(channels)
@@ -110,7 +110,7 @@ def _weight_tile(rows, columns):
 
 @generated
 def _bias_tile(code, dbias, d, d_time, steps, row):
-    """dbias += Σ_t Σ_b d[t, b]."""
+    """Σ_t Σ_b d[t, b], added to dbias."""
     (total,) = code.zeros(1)
     with code.loop(steps) as t, code.panels(row) as panel:
         total.add(code.load(code.after(d, (t, d_time), panel)))
@@ -124,7 +124,7 @@ def _cell_tile(units):
     def tile(code, x, inputs, w, bias, h, every, u, c, after, z, r, n, q, row, first, panel):
         """`every` units has the layer, `first` is the first of these; `after`: h of the next step."""
         gate = code.builder.mul(every, code.number(FLOAT))
-        own = code.builder.mul(first, row)
+        wide, own = code.builder.mul(gate, code.number(3)), code.builder.mul(first, row)
 
         def spread(address, which):
             """A gate's numbers of these units."""
@@ -135,7 +135,7 @@ def _cell_tile(units):
         zs, rs, ns, qs = map(code.sums, (*begin, spread(bias, 2), spread(c, 2)))
         for signal, count, weights, last in ((x, inputs, w, ns), (h, every, u, qs)):
             with code.loop(count) as k:
-                value, weight = code.load(code.after(signal, panel, (k, row))), code.after(weights, (k, gate), (k, gate), (k, gate))
+                value, weight = code.load(code.after(signal, panel, (k, row))), code.after(weights, (k, wide))
                 for which, sums in enumerate((zs, rs, last)):
                     for total, factor in zip(sums, spread(weight, which), strict=True):
                         total.add(factor * value)
@@ -286,7 +286,7 @@ def gru_gradient(x, w, u, h, z, r, n, q, dh, d, dx, dw, dbias, du, dc, with_inpu
     Args:
         x, w, u, h, z, r, n, q: as `gru` was given and left them.
         dh: gradient with respect to h, `(steps + 1, units, batch)`: that of h[1:] is given, and used as work space.
-        d: work space `(BLOCK, 4·units, batch)`.
+        d: work space `(BLOCK or steps if fewer, 4·units, batch)`.
         dx: gradient with respect to x, overwritten when `with_input`.
         dw, dbias, du, dc: gradients of the weights, added to.
     """

@@ -14,15 +14,15 @@ _ONE, _ZERO = F(1.0), F(0.0)
 
 
 @_compiled
-def stack_causal(x, out, depth):
-    """out[t] = the channels of steps t−depth+1 … t, oldest first, zeros before the beginning."""
-    rows, batch = x.shape[1], x.shape[2]
+def stack_causal(before, x, out):
+    """out[t] = the channels of the last steps of `before` and x up to t, oldest first, one more than `before` has."""
+    depth, rows, batch = len(before) + 1, x.shape[1], x.shape[2]
     for t in range(x.shape[0]):
         for i in range(depth):
             source = t - depth + 1 + i
             for k in range(rows):
                 for b in range(batch):
-                    out[t, i * rows + k, b] = x[source, k, b] if source >= 0 else _ZERO
+                    out[t, i * rows + k, b] = x[source, k, b] if source >= 0 else before[source + depth - 1, k, b]
 
 
 @_compiled

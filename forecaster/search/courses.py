@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 # Of one update of a usual network, until the first has been measured.
-UPDATE_SECONDS = 0.003
+UPDATE_SECONDS = 0.001
 
 
 @dataclass(frozen=True)

@@ -73,14 +73,14 @@ class Recurrence:
     def gradients(self, of_states: Floats, *, onto: float = 0.0) -> list[Floats]:
         """Those of `given`, for a gradient with respect to the states; what they are added to is `onto` everywhere."""
         dx, *sums = (np.full_like(part, onto) for part in self.given)
-        steps, units, batch = of_states.shape
+        _, units, batch = of_states.shape
         dh, d = np.concatenate([normal(9, 1, units, batch), of_states]), normal(8, kernels.BLOCK, 4 * units, batch)
         kernels.gru_gradient(self.x, self.w, self.u, self.h, *self.gates, dh, d, dx, *sums, True)
         return [dx, *sums]
 
 
 @simd.generated
-def _activate(code, x, tanh_to, sigmoid_to, pair_to):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202 - words
+def _activate(code: simd.Code, x: Any, tanh_to: Any, sigmoid_to: Any, pair_to: Any) -> None:
     """Each activation of one panel; `pair_to` gets tanh where it shares the division with another."""
     vector = code.load(x)
     code.store(tanh_to, kernels.tanhs(vector)[0])
@@ -89,7 +89,7 @@ def _activate(code, x, tanh_to, sigmoid_to, pair_to):  # type: ignore[no-untyped
 
 
 @njit
-def _activated(x, tanh, logistic, pair):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202 - numba's
+def _activated(x: Floats, tanh: Floats, logistic: Floats, pair: Floats) -> None:
     for at in range(0, len(x) * simd.FLOAT, simd.PANEL):
         to = (simd.address(tanh) + at, simd.address(logistic) + at, simd.address(pair) + at)
         _activate(simd.address(x) + at, to[0], to[1], to[2])
@@ -126,7 +126,7 @@ def test_activations_saturate_at_infinity_and_keep_nan() -> None:
 
 
 def test_machine_code_is_kept_for_these_very_vector_instructions() -> None:
-    """numba asks only whether kernels.py is the same file."""
+    """Machine code is kept by numba: it asks only whether kernels.py is the same file."""
     written = hashlib.sha256(Path(simd.__file__).read_bytes()).hexdigest()
     assert written == kernels.WITH, "simd.py has changed: write this digest to kernels.WITH"
 
@@ -227,11 +227,11 @@ def test_gru_gradient_adds_to_weight_gradients_and_overwrites_that_of_the_input(
 @given(steps=st.integers(1, 6), rows=SIZES, batch=SIZES, depth=st.integers(1, 4), seed=SEEDS)
 @settings(max_examples=30)
 def test_stack_causal_sees_the_past_only(steps: int, rows: int, batch: int, depth: int, seed: int) -> None:
-    x = normal(seed, steps, rows, batch)
+    before, x = normal(seed + 1, depth - 1, rows, batch), normal(seed, steps, rows, batch)
     out = normal(seed, steps, depth * rows, batch)
-    loops.stack_causal(x, out, depth)
-    padded = np.concatenate([np.zeros((depth - 1, rows, batch), np.float32), x])
-    np.testing.assert_array_equal(out, np.stack([padded[t : t + depth].reshape(-1, batch) for t in range(steps)]))
+    loops.stack_causal(before, x, out)
+    whole = np.concatenate([before, x])
+    np.testing.assert_array_equal(out, np.stack([whole[t : t + depth].reshape(-1, batch) for t in range(steps)]))
 
 
 def test_gather_takes_windows_and_leaves_what_fills_the_batch() -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from forecaster.errors import ConfigError
+from forecaster.gru import network
 from forecaster.gru.architecture import FORMS, Architecture
 from forecaster.gru.keras_model import keras_model
 from forecaster.gru.network import Workspace, initial_weights, stream_network, views
@@ -151,6 +152,23 @@ def test_a_long_series_in_one_go_equals_keras(form: str) -> None:
     streamed = stream_network(architecture(form), flat)(series)
     np.testing.assert_allclose(streamed, keras_model(architecture(form), flat)(series, training=False), atol=1e-5)
     assert np.abs(streamed).max() > 0.1
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("stretch", [1, 2, 3, 7, 8, 40, 41])
+def test_a_series_in_stretches_is_the_same_series(form: str, stretch: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    flat, series = lively_weights(form), noise(5, 1, 40, INPUTS)
+    whole = stream_network(architecture(form), flat)(series)
+    monkeypatch.setattr(network, "STRETCH", stretch)
+    np.testing.assert_array_equal(stream_network(architecture(form), flat)(series), whole)
+
+
+def test_a_workspace_that_went_on_begins_anew_where_it_is_not_told_to() -> None:
+    flat, space = lively_weights("conv_gru"), Workspace(architecture("conv_gru"), STEPS, BATCH)
+    first = space.forward(flat, TASK.x).copy()
+    went_on = space.forward(flat, TASK.x, goes_on=True).copy()
+    assert (went_on != first).any()
+    np.testing.assert_array_equal(space.forward(flat, TASK.x), first)
 
 
 @pytest.mark.parametrize("form", FORMS)
