@@ -24,7 +24,7 @@ from numba import njit
 from forecaster.gru.simd import FAST, FLOAT, PANEL, address, generated
 
 # SHA-256 of simd.py: numba keeps machine code for as long as this file is the same.
-WITH = "08405c3ca8eedca9b34d4a7798ba77a3cf0e6442d05193d55e7eff24b71feecd"
+WITH = "c0d6b0a54a80e0598846efd3dbd47b02629675d56fa873713642cdb852228596"
 # Steps whose gradients stay in the cache until those of the weights are summed from them.
 BLOCK = 32
 _compiled = njit(fastmath=set(FAST), cache=True, error_model="numpy", nogil=True)

@@ -12,11 +12,11 @@ import math
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import llvmlite.binding
 import numpy as np
 from llvmlite import ir
 from numba import config, types
 from numba.core import cgutils
+from numba.core.codegen import get_host_cpu_features
 from numba.extending import intrinsic
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 FLOAT = 4  # bytes of a number
 _WORD, _LLVM_WORD = types.intp, ir.IntType(8 * np.dtype(np.intp).itemsize)
-_features = config.CPU_FEATURES or llvmlite.binding.get_host_cpu_features().flatten()  # type: ignore[attr-defined]
+_features = config.CPU_FEATURES or get_host_cpu_features()  # type: ignore[attr-defined]
 # Columns of a panel: a register of AVX-512, one of AVX2, or two of 128 bits.
 LANES = 16 if "+avx512f" in _features.split(",") else 8
 PANEL = LANES * FLOAT
