@@ -6,20 +6,23 @@ An update is one batch forward, its loss, backward, and the optimiser's step, on
 Keras model of the same weights in a `tf.function(jit_compile=True)` with the same batch, loss and optimiser. Both and a
 product of two 512 × 512 matrices in NumPy's OpenBLAS take turns, and of each the lowest of the rounds counts: whoever
 else uses the machine can only add to it. GFLOP/s count the network's matrix products, forward and twice that backward,
-not its gates. Compilation is not counted. All goes to build/bench/trainer.json.
+but for the gradient of the features, which nobody needs; gates do not count. Compilation is not
+counted. All goes to build/bench/trainer.json.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+for variable in (*THREADS, "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
     os.environ[variable] = "1"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
@@ -76,8 +79,9 @@ def measured(architecture: Architecture, batch: int, rounds: int) -> dict[str, A
     for _ in range(rounds):
         for name, work in contenders.items():
             lowest[name] = min(lowest[name], _milliseconds(work))
-    per_update = 2 * 3 * architecture.macs_per_forecast * STEPS * batch / 1e6
-    gflops, peak = per_update / lowest["ours"], 2 * MATRIX**3 / 1e6 / lowest["blas"]
+    sizes = [math.prod(shape) for name, shape in architecture.shapes().items() if not name.endswith("bias")]
+    products = (3 * sum(sizes) - sizes[0]) * STEPS * batch  # the first weight's input has no gradient
+    gflops, peak = 2 * products / 1e6 / lowest["ours"], 2 * MATRIX**3 / 1e6 / lowest["blas"]
     return {
         "form": architecture.form,
         "units": architecture.units,
@@ -112,8 +116,6 @@ def keras_on_xla(architecture: Architecture, flat: Floats, x: Floats, y: Floats)
     import keras  # noqa: PLC0415 - after the number of threads is set
     import tensorflow as tf  # noqa: PLC0415 - as above
 
-    tf.config.threading.set_intra_op_parallelism_threads(1)
-    tf.config.threading.set_inter_op_parallelism_threads(1)
     model = keras_model(architecture, flat)
     optimizer = keras.optimizers.Adam(RATE, global_clipnorm=CLIP)
     optimizer.build(model.trainable_variables)

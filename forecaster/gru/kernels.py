@@ -15,19 +15,20 @@ Kernels write into arrays the caller owns; gradients are added to what is there.
 
 from __future__ import annotations
 
-import functools
-import itertools
-import operator
+import hashlib
+from pathlib import Path
 
 from numba import njit
 
-from forecaster.gru.simd import FAST, FLOAT, PANEL, address, generated
+from forecaster.gru import simd
+from forecaster.gru.simd import FAST, FLOAT, LANES, PANEL, address, generated
 
-# SHA-256 of simd.py: numba keeps machine code for as long as this file is the same.
-WITH = "c0d6b0a54a80e0598846efd3dbd47b02629675d56fa873713642cdb852228596"
+# SHA-256 of simd.py: numba keeps machine code for as long as this file is the same. With another one it keeps none.
+WITH = "c2ca5755bdba4f0eb7e5ec24af35a39e7c4dca68f7ae2f030ac41848b5d36ca5"
 # Steps whose gradients stay in the cache until those of the weights are summed from them.
 BLOCK = 32
-_compiled = njit(fastmath=set(FAST), cache=True, error_model="numpy", nogil=True)
+_kept = hashlib.sha256(Path(simd.__file__).read_bytes()).hexdigest() == WITH
+_compiled = njit(fastmath=set(FAST), cache=_kept, error_model="numpy", nogil=True)
 
 # tanh(x) = x·P(x²)/Q(x²) on |x| ≤ 8, fitted by reweighted rational least squares on Chebyshev
 # nodes (relative error 7e-9 before rounding, 4e-7 absolute in single precision).
@@ -36,17 +37,17 @@ _Q = (1.0, 0.467778254, 2.616444336e-2, 3.411292180e-4, 8.522447259e-7)
 _EDGE = 8.0
 
 
-def tanhs(*inputs):
-    """Tanh of each as a ratio, without table or branch; one division for all, which costs more than all the rest.
+def tanh(x):
+    """Rational, without table or branch; NaN stays NaN."""
+    over, under = _ratio(x)
+    return over / under
 
-    NaN stays NaN, and makes NaN of the others.
-    """
-    over, under = zip(*map(_ratio, inputs), strict=True)
-    inverse = 1 / functools.reduce(operator.mul, under)
-    if len(inputs) == 1:
-        return [over[0] * inverse]
-    (top, other), (bottom, below) = over, under
-    return [top * (below * inverse), other * (bottom * inverse)]
+
+def tanhs(x, y):
+    """Tanh of both by one division, which costs more than all the rest; NaN of one makes NaN of the other."""
+    (over_x, under_x), (over_y, under_y) = _ratio(x), _ratio(y)
+    inverse = 1 / (under_x * under_y)
+    return over_x * (under_y * inverse), over_y * (under_x * inverse)
 
 
 def _ratio(x):
@@ -58,9 +59,9 @@ def _ratio(x):
     return x * over, under
 
 
-def sigmoids(*inputs):
-    """σ(x) = (1 + tanh(x/2)) / 2 of each."""
-    return [half * 0.5 + 0.5 for half in tanhs(*(x * 0.5 for x in inputs))]
+def sigmoids(x, y):
+    """σ(x) = (1 + tanh(x/2)) / 2 of both."""
+    return [half * 0.5 + 0.5 for half in tanhs(x * 0.5, y * 0.5)]
 
 
 def _product_tile(channels):
@@ -141,8 +142,9 @@ def _cell_tile(units):
                         total.add(factor * value)
         gates = [sigmoids(zs[i].value, rs[i].value) for i in range(units)]
         before_tanh = [ns[i].value + gates[i][1] * qs[i].value for i in range(units)]
-        pairs = [tanhs(*before_tanh[i : i + 2]) for i in range(0, units, 2)]
-        for i, nn in enumerate(itertools.chain(*pairs)):
+        pairs = zip(before_tanh[::2], before_tanh[1::2], strict=False)
+        news = [nn for pair in pairs for nn in tanhs(*pair)] + [tanh(x) for x in before_tanh[units - units % 2 :]]
+        for i, nn in enumerate(news):
             at, (zz, rr) = code.after(own, panel, (i, row)), gates[i]
             before = code.load(code.after(h, at))
             for place, vector in ((z, zz), (r, rr), (n, nn), (q, qs[i].value), (after, nn + zz * (before - nn))):
@@ -216,8 +218,16 @@ def _bias_gradient(dbias, d, d_time, columns, steps, row):
 
 
 @_compiled
+def _require_panels(batch):
+    if batch % LANES:
+        msg = "the batch is no multiple of LANES, pad it"
+        raise ValueError(msg)
+
+
+@_compiled
 def affine(x, w, bias, out):
     """out[t] = xᵀw + bias; x `(steps, rows, batch)`, w `(rows, columns)`, out `(steps, columns, batch)`."""
+    _require_panels(x.shape[2])
     rows, columns = w.shape
     row = FLOAT * x.shape[2]
     for t in range(x.shape[0]):
@@ -230,6 +240,7 @@ def affine(x, w, bias, out):
 @_compiled
 def affine_gradient(x, w, dout, dw, dbias, dx, with_input):
     """Gradient of `affine`: adds to dw and dbias; overwrites dx when `with_input`."""
+    _require_panels(x.shape[2])
     rows, columns = w.shape
     steps, row = x.shape[0], FLOAT * x.shape[2]
     if with_input:
@@ -257,6 +268,7 @@ def gru(x, w, bias, u, c, h, z, r, n, q):
         h: `(steps + 1, units, batch)`; h[0] is the state to begin with, the rest is written.
         z, r, n, q: gates and h·Un + cn, written for the gradient, `(steps, units, batch)`.
     """
+    _require_panels(n.shape[2])
     steps, units, batch = n.shape
     inputs, row = w.shape[0], FLOAT * batch
     for t in range(steps):
@@ -285,11 +297,13 @@ def gru_gradient(x, w, u, h, z, r, n, q, dh, d, dx, dw, dbias, du, dc, with_inpu
 
     Args:
         x, w, u, h, z, r, n, q: as `gru` was given and left them.
-        dh: gradient with respect to h, `(steps + 1, units, batch)`: that of h[1:] is given, and used as work space.
+        dh: gradient with respect to h, `(steps + 1, units, batch)`: that of h[1:] as the layers above have it is given,
+            and added to; that of h[0] is written.
         d: work space `(BLOCK or steps if fewer, 4·units, batch)`.
         dx: gradient with respect to x, overwritten when `with_input`.
         dw, dbias, du, dc: gradients of the weights, added to.
     """
+    _require_panels(n.shape[2])
     steps, units, batch = n.shape
     inputs, row = w.shape[0], FLOAT * batch
     size, wide = units * row, 3 * units * FLOAT

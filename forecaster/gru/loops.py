@@ -8,7 +8,7 @@ from numba import njit
 from forecaster.sequences import MISSING
 
 F = np.float32
-# Sums may be reordered, which SIMD needs; NaN and infinity keep their meaning, so that divergence shows.
+# As simd.FAST; said again, because numba keeps machine code for as long as this file is the same.
 _compiled = njit(fastmath={"reassoc", "nsz", "arcp", "contract", "afn"}, cache=True, error_model="numpy", nogil=True)
 _ONE, _ZERO = F(1.0), F(0.0)
 

@@ -76,7 +76,7 @@ class Workspace:
     Attributes:
         x: for features, `(steps, inputs, batch and what fills it)`: what `forward` is given may be written here.
         output: scaled forecasts `(steps, horizon, batch and what fills it)`.
-        output_gradient: the loss's gradient with respect to it, which `backward` begins with.
+        output_gradient: the loss's gradient with respect to it, which `backward` begins with; zero behind the batch.
     """
 
     def __init__(self, architecture: Architecture, steps: int, batch: int) -> None:
@@ -105,16 +105,20 @@ class Workspace:
             x: features `(steps, inputs, batch)`.
             mask: dropout mask over the last GRU's output, already divided by the share kept,
                 `(units, batch)`: one mask for all steps of a sequence; None for inference.
-            goes_on: what the last `forward` was given came just before; x is not this workspace's own then.
+            goes_on: what the last `forward` was given came just before.
 
         Returns:
             Scaled forecasts `(steps, horizon, batch)`, in a buffer of this workspace.
+
+        Raises:
+            InputError: x has another shape.
         """
         weights = views(self.architecture, flat)
-        past = 1 - KERNEL_STEPS
-        self.before[:] = np.concatenate([self.before, self.x[past:]])[past:] if goes_on else 0
         if x is not self.x:
+            self._require_shape("features", x, self.x)
             self.x[..., : self.batch] = x
+        if not goes_on:
+            self.before[:] = 0
         signal = self.x
         if self.conv is not None:
             loops.stack_causal(self.before, signal, self.stacked)
@@ -132,6 +136,8 @@ class Workspace:
             kernels.affine(signal, weights["dense.kernel"], weights["dense.bias"], self.hidden)
             signal = np.maximum(self.hidden, 0, out=self.hidden)
         kernels.affine(signal, weights["output.kernel"], weights["output.bias"], self.output)
+        past = 1 - KERNEL_STEPS
+        self.before[:] = np.concatenate([self.before, self.x[past:]])[past:]
         return self.output[..., : self.batch]
 
     def loss(self, target: Floats, burn_in: int) -> float:
@@ -140,8 +146,19 @@ class Workspace:
         Args:
             target: `(steps, horizon, batch)`.
             burn_in: steps at the beginning that do not count.
+
+        Raises:
+            InputError: the target has another shape.
         """
+        self._require_shape("targets", target, self.output)
         return float(loops.squared_loss(self.output, target, burn_in, self.output_gradient))
+
+    def _require_shape(self, name: str, given: Floats, buffer: Floats) -> None:
+        """Refuse what would be repeated to fill a buffer, or reach beyond it."""
+        expected = (*buffer.shape[:2], self.batch)
+        if given.shape != expected:
+            msg = f"{name} have shape {given.shape!r}, expected {expected!r}: give those of this workspace's batch"
+            raise InputError(msg)
 
     def backward(self, flat: Floats, gradient: Floats, mask: Floats | None = None) -> None:
         """Add the gradient of the last `forward` to `gradient`, given `output_gradient`."""
@@ -172,7 +189,7 @@ def stream_network(architecture: Architecture, weights: Floats) -> Callable[[Flo
 
     def run(inputs: Floats) -> Floats:
         steps = inputs.shape[1]
-        stretch = min(steps, STRETCH)
+        stretch = max(1, min(steps, STRETCH))
         space, output = Workspace(architecture, stretch, 1), np.empty((1, steps, architecture.horizon), np.float32)
         part = np.zeros((stretch, inputs.shape[2], 1), np.float32)
         for begin in range(0, steps, stretch):

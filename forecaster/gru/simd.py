@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 
 FLOAT = 4  # bytes of a number
 _WORD, _LLVM_WORD = types.intp, ir.IntType(8 * np.dtype(np.intp).itemsize)
-_features = config.CPU_FEATURES or get_host_cpu_features()  # type: ignore[attr-defined]
+# The very string that numba keeps machine code under: the width is the same wherever that code is.
+_given = config.CPU_FEATURES  # type: ignore[attr-defined]
+_features = get_host_cpu_features() if _given is None else _given
 # Columns of a panel: a register of AVX-512, one of AVX2, or two of 128 bits.
 LANES = 16 if "+avx512f" in _features.split(",") else 8
 PANEL = LANES * FLOAT

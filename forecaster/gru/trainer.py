@@ -94,7 +94,21 @@ def _require_match(
     sequences: Sequences, columns: NDArray[np.int64], architecture: Architecture, recipe: Recipe
 ) -> None:
     """Refuse what the kernels, which check no bounds, would read or write past an end."""
-    stored, horizon = sequences.features.shape[1], sequences.targets.shape[2]
+    (count, stored, channels), (*_, horizon) = sequences.features.shape, sequences.targets.shape
+    steps, _, streams = sequences.validation_features.shape
+    expected = {
+        "targets": (count, stored, horizon),
+        "validation_features": (steps, channels, streams),
+        "validation_targets": (steps, horizon, streams),
+    }
+    for name, shape in expected.items():
+        found = getattr(sequences, name).shape
+        if found != shape:
+            msg = f"{name} have shape {found!r}, expected {shape!r}: cut them as the other sequences"
+            raise ConfigError(msg)
+    if not 0 <= columns.min() <= columns.max() < channels:
+        msg = f"columns {columns.tolist()!r} must be from 0 to {channels - 1}, those of the features"
+        raise ConfigError(msg)
     if not recipe.burn_in < recipe.steps <= stored:
         msg = (
             f"steps {recipe.steps!r} must be above burn_in {recipe.burn_in!r} and at most {stored}, "
@@ -122,6 +136,7 @@ class _Run:
     ) -> None:
         self.data, self.recipe, self.rng = data, recipe, rng
         self.features = np.ascontiguousarray(data.features[..., columns])
+        self.targets = np.ascontiguousarray(data.targets)
         self.space = Workspace(architecture, recipe.steps, recipe.batch)
         self.weights = initial_weights(architecture, rng)
         self.gradient, self.first, self.second = (np.zeros_like(self.weights) for _ in range(3))
@@ -148,11 +163,11 @@ class _Run:
     @np.errstate(over="ignore", invalid="ignore")  # a diverging run is judged by its error
     def update(self, number: int) -> None:
         """One optimiser update on fresh random windows."""
-        recipe, data = self.recipe, self.data
-        rows = self.rng.integers(0, data.features.shape[0], recipe.batch)
-        offsets = self.rng.integers(0, data.features.shape[1] - recipe.steps + 1, recipe.batch)
+        recipe, (count, stored, _) = self.recipe, self.features.shape
+        rows = self.rng.integers(0, count, recipe.batch)
+        offsets = self.rng.integers(0, stored - recipe.steps + 1, recipe.batch)
         loops.gather(self.features, rows, offsets, self.space.x)
-        loops.gather(data.targets, rows, offsets, self.y)
+        loops.gather(self.targets, rows, offsets, self.y)
         mask = self._dropout_mask()
         self.space.forward(self.weights, self.space.x, mask)
         self.losses.append(self.space.loss(self.y, recipe.burn_in))

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +14,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numba import njit
+from numba.core.codegen import get_host_cpu_features
 
 from forecaster.gru import kernels, loops, simd
+from forecaster.gru.architecture import FORMS, Architecture
+from forecaster.gru.network import Workspace, initial_weights
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -83,8 +89,8 @@ class Recurrence:
 def _activate(code: simd.Code, x: Any, tanh_to: Any, sigmoid_to: Any, pair_to: Any) -> None:
     """Each activation of one panel; `pair_to` gets tanh where it shares the division with another."""
     vector = code.load(x)
-    code.store(tanh_to, kernels.tanhs(vector)[0])
-    code.store(sigmoid_to, kernels.sigmoids(vector)[0])
+    code.store(tanh_to, kernels.tanh(vector))
+    code.store(sigmoid_to, kernels.sigmoids(vector, vector.within(5.0))[0])
     code.store(pair_to, kernels.tanhs(vector.within(5.0), vector)[1])
 
 
@@ -129,6 +135,68 @@ def test_machine_code_is_kept_for_these_very_vector_instructions() -> None:
     """Machine code is kept by numba: it asks only whether kernels.py is the same file."""
     written = hashlib.sha256(Path(simd.__file__).read_bytes()).hexdigest()
     assert written == kernels.WITH, "simd.py has changed: write this digest to kernels.WITH"
+
+
+def run_with(lanes_of: dict[str, str], code: str, folder: Path) -> str:
+    """What another process prints whose machine code is for another processor."""
+    environment = {**os.environ, **lanes_of, "NUMBA_CACHE_DIR": str(folder), "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", code]
+    return subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
+
+
+@pytest.mark.parametrize(
+    "processor",
+    [
+        {"NUMBA_CPU_NAME": "generic"},
+        {"NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": "+avx2,+fma"},
+        {"NUMBA_CPU_FEATURES": "+sse2"},
+        {"NUMBA_ENABLE_AVX": "0"},
+    ],
+)
+def test_the_width_follows_what_numba_compiles_for(processor: dict[str, str], tmp_path: Path) -> None:
+    """Or machine code that it keeps for one width would be run with another."""
+    assert run_with(processor, "from forecaster.gru import simd; print(simd.LANES)", tmp_path) == "8\n"
+
+
+@pytest.mark.skipif("+avx2" not in get_host_cpu_features().split(","), reason="needs a processor with AVX2")
+def test_networks_answer_and_learn_the_same_with_panels_of_eight(tmp_path: Path) -> None:
+    haswell = {"NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": "+avx2,+fma"}
+    here, there = tmp_path / "here.npy", tmp_path / "there.npy"
+    np.save(here, gradients_of_every_form())
+    code = f"import numpy; from {__name__} import gradients_of_every_form as made; numpy.save({str(there)!r}, made())"
+    run_with(haswell, code, tmp_path)
+    expected = np.load(here)
+    assert (np.load(there) != expected).any() == (simd.LANES != 8)
+    np.testing.assert_allclose(np.load(there), expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
+
+
+def gradients_of_every_form() -> Floats:
+    """Loss and gradient of a small network of each form, one after the other."""
+    found = []
+    for form in FORMS:
+        sizes = Architecture(3, 5, 10, form)
+        flat, space = initial_weights(sizes, np.random.default_rng(1)), Workspace(sizes, 40, 19)
+        gradient = np.zeros_like(flat)
+        space.forward(flat, normal(2, 40, 3, 19))
+        found.append([space.loss(normal(3, 40, 5, 19), 4)])
+        space.backward(flat, gradient)
+        found.append(gradient)
+    return np.concatenate(found).astype(np.float32)
+
+
+@pytest.mark.parametrize("batch", [1, BATCH - 1, BATCH + 4])
+def test_a_batch_that_no_panels_hold_is_refused(batch: int) -> None:
+    x, w, out, dw = zeros(2, 3, batch), zeros(3, 4), zeros(2, 4, batch), zeros(3, 4)
+    with pytest.raises(ValueError, match="no multiple of LANES"):
+        kernels.affine(x, w, zeros(4), out)
+    with pytest.raises(ValueError, match="no multiple of LANES"):
+        kernels.affine_gradient(x, w, out, dw, zeros(4), x, False)
+    with pytest.raises(ValueError, match="no multiple of LANES"):
+        Recurrence(1, 2, 3, 4, batch)
+    run = Recurrence(1, 2, 3, 4, BATCH)
+    run.h, run.gates, run.x = zeros(3, 4, batch), [zeros(2, 4, batch) for _ in range(4)], x
+    with pytest.raises(ValueError, match="no multiple of LANES"):
+        run.gradients(zeros(2, 4, batch))
 
 
 @pytest.mark.parametrize("batch", [1, 7, 8, 15, 16, 17, 100])

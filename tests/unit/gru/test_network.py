@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from forecaster.errors import ConfigError
+from forecaster.errors import ConfigError, InputError
 from forecaster.gru import network
 from forecaster.gru.architecture import FORMS, Architecture
 from forecaster.gru.keras_model import keras_model
@@ -163,11 +163,39 @@ def test_a_series_in_stretches_is_the_same_series(form: str, stretch: int, monke
     np.testing.assert_array_equal(stream_network(architecture(form), flat)(series), whole)
 
 
+def test_a_series_of_no_steps_has_no_forecasts() -> None:
+    flat = lively_weights("gru")
+    assert stream_network(architecture("gru"), flat)(noise(1, 1, 0, INPUTS)).shape == (1, 0, HORIZON)
+
+
+@pytest.mark.parametrize("shape", [(STEPS, INPUTS, 1), (1, INPUTS, BATCH), (STEPS, INPUTS, 8), (STEPS, 1, BATCH)])
+def test_features_of_another_shape_are_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(InputError, match=f"features have shape .*, expected \\({STEPS}, {INPUTS}, {BATCH}\\)"):
+        Workspace(architecture("gru"), STEPS, BATCH).forward(lively_weights("gru"), noise(1, *shape))
+
+
+@pytest.mark.parametrize("shape", [(STEPS, HORIZON, BATCH + 1), (STEPS + 1, HORIZON, BATCH), (STEPS, 1, BATCH)])
+def test_targets_of_another_shape_are_refused(shape: tuple[int, ...]) -> None:
+    space = Workspace(architecture("gru"), STEPS, BATCH)
+    space.forward(lively_weights("gru"), TASK.x)
+    with pytest.raises(InputError, match=f"targets have shape .*, expected \\({STEPS}, {HORIZON}, {BATCH}\\)"):
+        space.loss(noise(1, *shape), BURN_IN)
+
+
+def test_a_past_that_was_not_finite_is_forgotten() -> None:
+    flat, space = lively_weights("conv_gru"), Workspace(architecture("conv_gru"), STEPS, BATCH)
+    clean = space.forward(flat, TASK.x).copy()
+    space.forward(flat, np.full_like(TASK.x, np.nan))
+    np.testing.assert_array_equal(space.forward(flat, TASK.x), clean)
+
+
 def test_a_workspace_that_went_on_begins_anew_where_it_is_not_told_to() -> None:
     flat, space = lively_weights("conv_gru"), Workspace(architecture("conv_gru"), STEPS, BATCH)
     first = space.forward(flat, TASK.x).copy()
     went_on = space.forward(flat, TASK.x, goes_on=True).copy()
-    assert (went_on != first).any()
+    whole = np.concatenate([TASK.x, TASK.x])
+    expected = Workspace(architecture("conv_gru"), 2 * STEPS, BATCH).forward(flat, whole)[STEPS:]
+    np.testing.assert_array_equal(went_on, expected)
     np.testing.assert_array_equal(space.forward(flat, TASK.x), first)
 
 

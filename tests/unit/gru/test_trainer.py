@@ -140,6 +140,21 @@ def test_progress_is_called_at_each_look_and_at_the_end() -> None:
     assert len(result.curves["train_loss"]) == 3
 
 
+@pytest.mark.parametrize("place", ["features", "targets", "validation_features", "validation_targets"])
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_sequences_that_are_not_cut_alike_are_refused(place: str, axis: int) -> None:
+    sequences = data()
+    cut = np.take(getattr(sequences, place), range(1), axis)
+    with pytest.raises(ConfigError, match=r"cut them as the other|inputs 2 and horizon 2 must be 2 and 1"):
+        fit(replace(sequences, **{place: cut}), ALL, SIZES, SHORT, seed=1)
+
+
+@pytest.mark.parametrize("columns", [[0, 2], [-1, 0]])
+def test_columns_that_no_feature_has_are_refused(columns: list[int]) -> None:
+    with pytest.raises(ConfigError, match=r"columns .* must be from 0 to 1"):
+        fit(data(), np.array(columns), SIZES, SHORT, seed=1)
+
+
 def test_averaging_begins_as_the_mean_of_all_weights_so_far() -> None:
     def weights(averaging: float, stop_after: int) -> Floats:
         return fit(data(), ALL, SIZES, replace(SHORT, averaging=averaging), 1, stop_after=stop_after).weights

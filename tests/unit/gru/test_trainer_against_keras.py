@@ -4,7 +4,7 @@
 it draws windows and dropout masks again from the seed and cuts them with NumPy. The two optimisers are one formula,
 clip by global norm, then Adam's step beside the decay of kernels, once four settings are put in Keras' terms:
 
-- epsilon: Keras adds it to √v (Kingma & Ba's "epsilon hat"), `kernels.adam` to √(v / (1 - β₂ᵗ)), so that Keras' is
+- epsilon: Keras adds it to √v (Kingma & Ba's "epsilon hat"), `loops.adam` to √(v / (1 - β₂ᵗ)), so that Keras' is
   1e-7·√(1 - β₂ᵗ), set before each update;
 - β₂: single precision takes 0.999 for 0.999 + δ, which is 1.3e-5 of 1 - β₂. Ours has that in the moment, not in the
   bias correction, Keras has it the other way round. With 0.999 + 2δ the two quotients are equal again; without it
