@@ -27,7 +27,7 @@ of that training.
 What several processes gain is measured at the end, by benchmarks.search_workers.
 
 A search's figures stay in build/bench/search/ and are not worked out again; what was not run is not judged. The whole
-takes about five hours on two cores: run it in parts, by --methods, --users, --seeds, and put them together by --kept.
+takes hours on two cores: run it in parts, by --seeds or --users, and put them together by --kept or --published.
 All goes to build/bench/search.json, the table, two plots and the figures behind them to docs/search/; --published takes
 those for run, which were taken on another machine perhaps. Exit code 1 where a figure falls short or a search failed,
 130 where it was interrupted. The machine should do nothing else: the same work costs more CPU seconds where others want
@@ -102,7 +102,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def planned(options: Any) -> list[Job]:
-    """All searches asked for, the short ones first, with the training pipeline's settings."""
+    """All searches asked for, with the training pipeline's settings.
+
+    What is compared, a sensor's searches of one seed, comes one after the other: no machine is equally fast all day.
+    """
     training = load_config([]).training
     jobs = []
     for method in options.methods:
@@ -113,7 +116,8 @@ def planned(options: Any) -> list[Job]:
             for seed in options.seeds
             for user in options.users
         ]
-    return sorted(jobs, key=lambda job: job.budget or float("inf"))
+    users = list(options.users)
+    return sorted(jobs, key=lambda job: (job.seed, users.index(job.user), job.budget or float("inf")))
 
 
 def run_all(
@@ -214,7 +218,7 @@ def _options(arguments: list[str] | None) -> Any:
     parser.add_argument("--users", type=_list(str), default=USERS.split(","))
     parser.add_argument("--seeds", type=_list(int), default=[1, 2, 3, 4, 5])
     parser.add_argument("--budget", type=float, default=40.0, help="CPU seconds of every method but plain")
-    parser.add_argument("--further", type=_list(float), default=[20, 26, 28, 400], help="CPU seconds, of ours alone")
+    parser.add_argument("--further", type=_list(float), default=[8, 14, 20, 30, 400], help="CPU seconds, of ours alone")
     parser.add_argument("--methods", type=_list(_method), default=list(METHODS), help=", ".join(METHODS))
     parser.add_argument("--kept", action="store_true", help="run nothing, judge what was run before")
     parser.add_argument("--published", action="store_true", help="take the searches of the docs' page for run")

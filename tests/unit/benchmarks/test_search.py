@@ -96,7 +96,7 @@ def started(monkeypatch) -> list[str]:
 def test_options() -> None:
     usual = options()
     assert (len(usual.users), usual.seeds, usual.budget) == (4, [1, 2, 3, 4, 5], 40.0)
-    assert usual.further == [20, 26, 28, 400]
+    assert usual.further == [8, 14, 20, 30, 400]
     assert usual.methods == ["ours", "scratch", "random", "tpe", "nsga2", "hyperband", "plain"]
     assert (usual.processes, usual.docs.parts[-2:]) == (2, ("docs", "search"))
     given = options("--users", "a,b", "--seeds", "7", "--further", "", "--methods", "tpe", "--processes", "1")
@@ -127,11 +127,17 @@ def test_every_method_has_the_budget_and_ours_the_further_ones() -> None:
     assert all((job.config, job.final_seeds) == (training.search, training.seeds) for job in jobs)
 
 
-def test_short_searches_come_first_and_plain_last() -> None:
-    budgets = [job.budget for job in search.planned(options())]
-    assert budgets[:60] == [20.0] * 20 + [26.0] * 20 + [28.0] * 20
-    assert budgets[-40:] == [400.0] * 20 + [0.0] * 20
-    assert len(budgets) == 4 * 5 * (4 + 6 + 1)
+def test_what_is_compared_is_run_one_after_the_other() -> None:
+    """A machine is not equally fast all day."""
+    jobs = search.planned(options())
+    each = 6 + 5 + 1  # ours at its budgets, scratch and the rivals at one, plain
+    assert len(jobs) == 5 * 4 * each
+    for first in range(0, len(jobs), each):
+        compared = jobs[first : first + each]
+        assert len({(job.seed, job.user) for job in compared}) == 1
+        assert [job.budget for job in compared] == [8.0, 14.0, 20.0, 30.0, *[40.0] * 6, 400.0, 0.0]
+    assert [job.seed for job in jobs] == sorted(job.seed for job in jobs)
+    assert [job.user for job in jobs[::each]] == options().users * 5
 
 
 def test_scratch_has_the_common_budget_alone_and_follows_ours() -> None:
