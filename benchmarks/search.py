@@ -74,6 +74,7 @@ def main(arguments: list[str] | None = None) -> int:
     def known(job: Job) -> dict[str, Any] | None:
         return kept(job, bench / "search") or taken(job, before)
 
+    before_term = signal.signal(signal.SIGTERM, signal.default_int_handler)  # or the processes would outlive this one
     try:
         missing = [] if options.kept else [job for job in jobs if known(job) is None]
         failed = run_all(missing, bench / "search", options)
@@ -89,6 +90,8 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("search: interrupted; what came to its end is kept", file=sys.stderr)
         return INTERRUPTED
+    finally:
+        signal.signal(signal.SIGTERM, before_term)
     bench.mkdir(parents=True, exist_ok=True)
     (bench / "search.json").write_text(json.dumps({**summary, "runs": results}), encoding="utf-8")
     print(markdown(summary))

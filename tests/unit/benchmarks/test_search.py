@@ -365,8 +365,9 @@ def test_the_smallest_speed_up_is_that_of_all_sensors() -> None:
     assert found["speedup_vs_plain"]["sensors"]["hall"]["as_found"]["speedup"] == 200.0
 
 
-def test_a_real_process_ends_cleanly_at_an_interrupt(tmp_path: Path) -> None:
-    """The whole program, on simulated readings, killed by the terminal's signal to its group while it trains."""
+@pytest.mark.parametrize("by", ["the terminal", "kill"])
+def test_a_real_process_ends_cleanly_at_an_interrupt(tmp_path: Path, by: str) -> None:
+    """The whole program, on simulated readings, while it trains: the terminal's signal to its group, or its own end."""
     given = ["--source", "simulated://lab?days=40&seed=1", "--users", "lab", "--seeds", "1", "--methods", "ours"]
     code = (
         "import sys; from pathlib import Path; from benchmarks import search; "
@@ -380,7 +381,10 @@ def test_a_real_process_ends_cleanly_at_an_interrupt(tmp_path: Path) -> None:
         while len(children.read_text().split()) < 2 and time.monotonic() < deadline:  # multiprocessing's own, and ours
             time.sleep(0.05)
         started = [int(pid) for pid in children.read_text().split()]
-        os.killpg(process.pid, signal.SIGINT)
+        if by == "kill":
+            process.terminate()
+        else:
+            os.killpg(process.pid, signal.SIGINT)
         _, said = process.communicate(timeout=60)
     finally:
         process.kill()
