@@ -74,7 +74,8 @@ def main(arguments: list[str] | None = None) -> int:
     def known(job: Job) -> dict[str, Any] | None:
         return kept(job, bench / "search") or taken(job, before)
 
-    before_term = signal.signal(signal.SIGTERM, signal.default_int_handler)  # or the processes would outlive this one
+    # Or the processes would outlive this one. It waits, as an interrupt does, while one is being started.
+    before_term = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
         missing = [] if options.kept else [job for job in jobs if known(job) is None]
         failed = run_all(missing, bench / "search", options)
