@@ -105,6 +105,14 @@ def test_what_is_waited_for_is_written_down_once(yard: FleetWorld) -> None:
     assert found.path.read_text().count('"waits"') == 2  # for forecasts, then for time
 
 
+def test_each_board_is_judged_by_its_own_forecasts(yard: FleetWorld) -> None:
+    """Two boards of one Jetson with too few each, though enough together."""
+    yard.turn()
+    few = yard.fleet.gate.pairs - 1
+    found = yard.later(25, pairs=few)
+    assert found.reason == f"{few + 1} forecasts compared with readings: attic/a1 {few}, attic/a2 {few}"
+
+
 def test_who_is_out_of_reach_is_waited_for(yard: FleetWorld) -> None:
     yard.world.down = {"attic": Unreachable("attic is away")}
     with pytest.raises(ServiceUnavailable, match="attic is away"):
@@ -116,6 +124,22 @@ def test_who_is_out_of_reach_is_waited_for(yard: FleetWorld) -> None:
     yard.world.down = {}
     yard.turn()
     assert yard.models()["b1"] == "2"
+
+
+def test_a_wave_in_which_no_board_answers_is_not_through(yard: FleetWorld) -> None:
+    yard.fleet = Fleet(waves=("canary", "100%"), parallel=2)
+    boards = yard.world.jetsons["attic"].boards.values()
+    for board in boards:
+        board.does = "absent"
+    with pytest.raises(ServiceUnavailable, match="attic"):
+        yard.turn()
+    (rollout,) = yard.rollouts()
+    assert rollout.record is not None
+    assert (rollout.record.state, rollout.record.taken) == ("deploys", {})
+    for board in boards:
+        board.does = "takes"
+    assert yard.turn().state == "waits"
+    assert yard.models() == {**EVERYWHERE_OLD, "a1": "2", "a2": "2"}
 
 
 def test_as_many_as_may_be_away_are_left_out_and_told(yard: FleetWorld) -> None:
@@ -140,8 +164,10 @@ def test_a_jetson_that_is_away_goes_back_when_it_is_there_again(yard: FleetWorld
     assert (found.state, found.back.keys()) == ("goes back", {"attic"})
     assert yard.models() == {**EVERYWHERE_OLD, "b1": "2"}
     yard.world.wrap = lambda connector: connector
+    said = found.back["attic"]
     found = yard.turn()
     assert (found.state, found.back.keys()) == ("rolled back", {"attic", "barn"})
+    assert found.back["attic"] == said  # asked once
     assert yard.models() == EVERYWHERE_OLD
 
 
