@@ -101,10 +101,10 @@ def reference_dataset(source: str, user: str) -> Dataset:
 def _gru(dataset: Dataset, job: Job) -> list[dict[str, Any]]:
     config, seed = load_config([]).training, job.seed or 0
     found = search(dataset, config.search, seed)
-    candidate, best_update, initial = chosen(found, config.search, dataset)
+    candidate, best_update = chosen(found, config.search, dataset)
     rows = []
     for name, refit in (("GRU", True), ("GRU, training part only", False)):
-        model = train(dataset, candidate, best_update, seed, refit=refit, seeds=config.seeds, initial=initial)
+        model = train(dataset, candidate, best_update, seed, refit=refit, seeds=config.seeds)
         sizes = {"parameters": model.architecture.parameters, "macs": model.architecture.macs_per_forecast}
         cost = {"cpu_seconds": found.cpu_seconds + model.training["cpu_seconds"]}
         rows.append(

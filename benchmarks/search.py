@@ -74,7 +74,9 @@ def main(arguments: list[str] | None = None) -> int:
     def known(job: Job) -> dict[str, Any] | None:
         return kept(job, bench / "search") or taken(job, before)
 
-    # Or the processes would outlive this one. It waits, as an interrupt does, while one is being started.
+    # Or the processes would outlive this one. It waits, as an interrupt does, while one is being started. A shell lets
+    # what it starts in the background ignore interrupts.
+    before_int = signal.signal(signal.SIGINT, signal.default_int_handler)
     before_term = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
         missing = [] if options.kept else [job for job in jobs if known(job) is None]
@@ -93,6 +95,7 @@ def main(arguments: list[str] | None = None) -> int:
         return INTERRUPTED
     finally:
         signal.signal(signal.SIGTERM, before_term)
+        signal.signal(signal.SIGINT, before_int)
     bench.mkdir(parents=True, exist_ok=True)
     (bench / "search.json").write_text(json.dumps({**summary, "runs": results}), encoding="utf-8")
     print(markdown(summary))
@@ -222,7 +225,9 @@ def _options(arguments: list[str] | None) -> Any:
     parser.add_argument("--users", type=_list(str), default=USERS.split(","))
     parser.add_argument("--seeds", type=_list(int), default=[1, 2, 3, 4, 5])
     parser.add_argument("--budget", type=float, default=40.0, help="CPU seconds of every method but plain")
-    parser.add_argument("--further", type=_list(float), default=[8, 14, 20, 30, 400], help="CPU seconds, of ours alone")
+    parser.add_argument(
+        "--further", type=_list(float), default=[8, 11, 14, 20, 30, 400], help="CPU seconds, of ours alone"
+    )
     parser.add_argument("--methods", type=_list(_method), default=list(METHODS), help=", ".join(METHODS))
     parser.add_argument("--kept", action="store_true", help="run nothing, judge what was run before")
     parser.add_argument("--published", action="store_true", help="take the searches of the docs' page for run")

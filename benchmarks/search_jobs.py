@@ -19,7 +19,7 @@ from benchmarks.search_judge import Judge, Meter, Pick, point
 from benchmarks.search_plain import Fitted, Scale, Windows, fit, forecasts, plain_search
 from benchmarks.search_rivals import RIVALS
 from forecaster.genome import Space
-from forecaster.model import FURTHER, Forecaster, train
+from forecaster.model import Forecaster, train
 from forecaster.records import unpacked
 from forecaster.search import chosen, search
 from forecaster.search_config import SearchConfig
@@ -81,7 +81,7 @@ class Job:
     def _settings(self) -> dict[str, Any]:
         """Of the search and of the final training after it."""
         config = self.config.model_copy(update=self._ablation())
-        return {**config.model_dump(mode="json"), "final_seeds": self.final_seeds, "final_further": FURTHER}
+        return {**config.model_dump(mode="json"), "final_seeds": self.final_seeds}
 
     def _ablation(self) -> dict[str, bool]:
         return {"inherit": False} if self.method == SCRATCH else {}
@@ -153,14 +153,11 @@ def _shared_space(job: Job, dataset: Dataset) -> dict[str, Any]:
     figures = _search_figures(meter, trace)
     space = Space(config.space, dataset.program.names, config.updates, dataset.config.steps // 2)
     final = Meter()
-    model = train(
-        dataset, pick.candidate, pick.best_update, job.seed, refit=True, seeds=job.final_seeds, initial=pick.initial
-    )
+    model = train(dataset, pick.candidate, pick.best_update, job.seed, refit=True, seeds=job.final_seeds)
     return {
         **figures,
         "usual": pick.candidate == space.decode(space.usual()),
         "pick": {**pick.candidate.as_dict(), "best_update": pick.best_update, "fitness": pick.fitness},
-        "goes_on_from_search": pick.initial is not None,
         "final_cpu_seconds": final.seconds,
         "test": errors_on_test(dataset, model.forecasts(dataset.grid)),
         **({} if network is None else {"test_as_found": errors_on_test(dataset, network.forecasts(dataset.grid))}),

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from forecaster.genome import Space
-from forecaster.search import choice
 from forecaster.tasks import Task, run_task
 from forecaster.trials import SEED_STEP, Trial, folds, margin, mean_ratio
 
@@ -72,11 +71,10 @@ class Entry:
 
 @dataclass(frozen=True)
 class Pick:
-    """What a method chose: the candidate, and what its final training is given, as `forecaster.search.Choice` says."""
+    """What a method chose: the candidate, the updates of its final training, and its penalised error."""
 
     candidate: Candidate
     best_update: int
-    initial: Floats | None
     fitness: float
 
 
@@ -91,7 +89,6 @@ class Judge:
 
     Attributes:
         entries: what is known of each candidate.
-        left: error and weights of each candidate's best training on the validation part.
         trace: a point for each training.
         trained: updates of all of them.
     """
@@ -103,7 +100,6 @@ class Judge:
         self.folds = folds(dataset, config.folds)
         self.space = Space(config.space, dataset.program.names, config.updates, dataset.config.steps // 2)
         self.entries: dict[Candidate, Entry] = {}
-        self.left: dict[Candidate, tuple[float, Floats]] = {}
         self.trace: list[dict[str, float]] = []
         self.trained = 0
 
@@ -153,7 +149,6 @@ class Judge:
         task = Task(0, candidate, 0, until - before, self.seed + rung, initial)
         outcome = run_task(self.folds, task)
         self.trained += task.updates
-        self.compare(candidate, outcome.trial, outcome.weights)
         trials = {0: outcome.trial}
         if until == self.config.updates:
             trials |= {n: self._train(candidate, n, self.seed) for n in range(1, len(self.folds))}
@@ -173,13 +168,8 @@ class Judge:
             chosen = usual if behind <= error else leader
         trials, updates = judged[chosen]
         # As in the search: the first one came through rungs, perhaps, and counts only if there is no other.
-        given = choice(chosen, statistics.median_low(updates[1:] or updates), self.left.get(chosen, (np.inf, None))[1])
-        return Pick(*given, self._penalised(chosen, trials))
-
-    def compare(self, candidate: Candidate, trial: Trial, weights: Floats) -> None:
-        """Keep the weights of a candidate's best training on the validation part, as the search does."""
-        if trial.fold == 0 and trial.rmse <= self.left.get(candidate, (np.inf, weights))[0]:
-            self.left[candidate] = (trial.rmse, weights)
+        best_update = statistics.median_low(updates[1:] or updates)
+        return Pick(chosen, best_update, self._penalised(chosen, trials))
 
     def _finalists(self) -> list[Candidate]:
         """The best few of those that came furthest, and the usual recipe if it may be trained."""
@@ -210,12 +200,10 @@ class Judge:
         if entry is None or not self._is_whole(entry):
             self.judge(candidate)
             entry = self.entries[candidate]
-        trials, updates = list(entry.trials.values()), [entry.best_update]
-        for number in range(1, self.config.finalist_seeds):
-            further = [self._train(candidate, fold, self.seed + SEED_STEP * number) for fold in range(len(self.folds))]
-            trials += further
-            updates.append(further[0].best_update)
-        return trials, updates
+        seeds = [self.seed + SEED_STEP * number for number in range(1, self.config.finalist_seeds)]
+        further = [self._train(candidate, fold, seed) for seed in seeds for fold in range(len(self.folds))]
+        updates = [trial.best_update for trial in further if trial.fold == 0]
+        return [*entry.trials.values(), *further], [entry.best_update, *updates]
 
     def _penalised(self, candidate: Candidate, trials: Sequence[Trial]) -> float:
         macs = candidate.architecture(self.horizon).macs_per_forecast
@@ -225,7 +213,6 @@ class Judge:
     def _train(self, candidate: Candidate, fold: int, seed: int) -> Trial:
         self.trained += self.config.updates
         outcome = run_task(self.folds, Task(0, candidate, fold, self.config.updates, seed))
-        self.compare(candidate, outcome.trial, outcome.weights)
         return outcome.trial
 
     def _first_fold(self, candidate: Candidate, watch: Callable[[int, float], None] | None) -> Trial:
@@ -255,14 +242,12 @@ class _Watched:
 
     def trial(self) -> Trial:
         try:
-            trial, weights = self.judge.folds[0].trained(self.trained, self.judge.seed, progress=self._look)
+            return self.judge.folds[0].trained(self.trained, self.judge.seed, progress=self._look)[0]
         except BaseException:
             self._given_up()
             raise
         finally:
             self.judge.trained += self.seen
-        self.judge.compare(self.candidate, trial, weights)
-        return trial
 
     def _look(self, update: int, error: float) -> None:
         self.seen, self.best = update, min(self.best, error)

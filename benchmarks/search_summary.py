@@ -126,8 +126,8 @@ def speedups(results: Sequence[Result], compilation: float) -> dict[str, dict[st
     """For each sensor, plain DEAP's CPU seconds over those of our smallest budget that reaches its test quality.
 
     Like is compared with like: the network that plain's search left, its best one on the validation part, with the one
-    that ours left; plain's winner trained again on the validation part too with our pick trained so. What
-    the validation part adds as readings to learn from is then no merit or fault of either search. Reached is what is at
+    that ours left; plain's winner trained again on the validation part too with our pick trained so. What the
+    validation part adds as readings to learn from is then no merit or fault of either search. Reached is what is at
     most plain's RMSE and MAE of that kind on the test part, and at most the lowest validation RMSE its search found,
     all means over seeds: the recipe known to work, which ours begins with and plain does not know, is as good on the
     test part before anything was searched. Nothing is interpolated: a budget was run or it does not count. The CPU
@@ -146,7 +146,8 @@ def speedups(results: Sequence[Result], compilation: float) -> dict[str, dict[st
     found = {}
     for user in dict.fromkeys(r["user"] for r in results if r["method"] == PLAIN):
         plain = [r for r in results if (r["user"], r["method"]) == (user, PLAIN)]
-        kinds = {kind: _speedup(plain, _ours_by_budget(results, user), kind, compilation) for kind in KINDS}
+        ours = _ours_by_budget(results, user)
+        kinds = {kind: _speedup(plain, ours, kind, compilation) for kind in KINDS}
         line = {"plain_seeds": len(plain), **kinds}
         if all("speedup" in each for each in kinds.values()):
             line["speedup"] = min(each["speedup"] for each in kinds.values())

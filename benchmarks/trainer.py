@@ -6,8 +6,8 @@ An update is one batch forward, its loss, backward, and the optimiser's step, on
 Keras model of the same weights in a `tf.function(jit_compile=True)` with the same batch, loss and optimiser. Both and a
 product of two 512 × 512 matrices in NumPy's OpenBLAS take turns, and of each the lowest of the rounds counts: whoever
 else uses the machine can only add to it. GFLOP/s count the network's matrix products, forward and twice that backward,
-but for the gradient of the features, which nobody needs; gates do not count. Compilation is not
-counted. All goes to build/bench/trainer.json.
+but for the gradient of the features, which nobody needs; gates do not count. Nor does compilation. All goes to
+build/bench/trainer.json.
 """
 
 from __future__ import annotations
@@ -21,8 +21,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
-for variable in (*THREADS, "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
+for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
     os.environ[variable] = "1"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")

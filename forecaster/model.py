@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 import time
@@ -64,7 +63,6 @@ class Forecaster:
             "macs_per_forecast": self.architecture.macs_per_forecast,
             "trained_on": self.training["parts"],
             "updates": self.training["updates"],
-            "goes_on_from_search": self.training.get("goes_on_from_search", False),  # older ones never
         }
 
     def save(self, folder: Path) -> None:
@@ -98,19 +96,8 @@ class Forecaster:
         return loaded
 
 
-# Of the recipe's updates: so long is the schedule of a training that goes on from a trained network.
-FURTHER = 1 / 3
-
-
-def train(  # noqa: PLR0913 - data, recipe, length, seeds, parts and where it begins
-    dataset: Dataset,
-    candidate: Candidate,
-    best_update: int,
-    seed: int,
-    *,
-    refit: bool,
-    seeds: int = 1,
-    initial: Floats | None = None,
+def train(  # noqa: PLR0913 - data, recipe, length, seeds and parts
+    dataset: Dataset, candidate: Candidate, best_update: int, seed: int, *, refit: bool, seeds: int = 1
 ) -> Forecaster:
     """The final training of the search's winner.
 
@@ -119,18 +106,14 @@ def train(  # noqa: PLR0913 - data, recipe, length, seeds, parts and where it be
     scaler stays that of the training part. Without, it learns from the training part and keeps the
     checkpoint with the lowest validation error.
 
-    Where it goes on from a network of the search, it does so for `FURTHER` of the recipe's updates, on a cosine of
-    their own, and with `refit` to their end.
-
     Args:
         dataset: the one of the search.
         candidate: what to train.
-        best_update: how long, with `refit` and from drawn weights.
+        best_update: how long, with `refit`.
         seed: of the first training.
         refit: learn from the validation part, too.
         seeds: trainings, each on a seed of its own; the one with the median error on the validation part is kept,
             for a lucky one promises what the next training does not keep.
-        initial: weights that it goes on from, flat; drawn from the seed if not given.
 
     Raises:
         ForecasterError: the training diverged.
@@ -141,30 +124,22 @@ def train(  # noqa: PLR0913 - data, recipe, length, seeds, parts and where it be
     architecture = candidate.architecture(program.horizon)
     chosen = columns(dataset.program.names, candidate.features)
     recipe = candidate.recipe
-    if initial is not None:
-        best_update = max(1, round(FURTHER * recipe.updates))
-        recipe = dataclasses.replace(recipe, updates=best_update)
     stop = best_update if refit else None
     sequences = dataset.training_sequences(parts)
     fits = {
-        each: fit(sequences, chosen, architecture, recipe, each, stop_after=stop, initial=initial)
+        each: fit(sequences, chosen, architecture, recipe, each, stop_after=stop)
         for each in range(seed, seed + seeds * SEED_STEP, SEED_STEP)
     }
     kept = _median(fits, recipe.learning_rate)
-    result = fits[kept]
     training = {
         "seed": seed,
-        "kept_seed": kept,
-        "validation_rmse_by_seed": _errors_in_celsius(fits, program.target_scale),
         "parts": list(parts),
-        "updates": result.best_update,
-        "goes_on_from_search": initial is not None,
         "candidate": candidate.as_dict(),
         "recipe": recipe.as_dict(),
-        "curves": _in_celsius(result.curves, program.target_scale),
+        **_course(fits, kept, program.target_scale),
         "cpu_seconds": time.process_time() - began,
     }
-    return Forecaster(architecture, program, result.weights, training)
+    return Forecaster(architecture, program, fits[kept].weights, training)
 
 
 def _median(fits: dict[int, Fit], learning_rate: float) -> int:
@@ -176,10 +151,15 @@ def _median(fits: dict[int, Fit], learning_rate: float) -> int:
     return kept
 
 
-def _errors_in_celsius(fits: dict[int, Fit], scale: float) -> dict[str, float | None]:
-    """Error of each seed; None where it diverged."""
+def _course(fits: dict[int, Fit], kept: int, scale: float) -> dict[str, Any]:
+    """How the trainings went, in °C; the error of a seed that diverged is None."""
     errors = {str(seed): made.validation_rmse for seed, made in fits.items()}
-    return {seed: error * scale if np.isfinite(error) else None for seed, error in errors.items()}
+    return {
+        "kept_seed": kept,
+        "validation_rmse_by_seed": {seed: e * scale if np.isfinite(e) else None for seed, e in errors.items()},
+        "updates": fits[kept].best_update,
+        "curves": _in_celsius(fits[kept].curves, scale),
+    }
 
 
 def _in_celsius(curves: dict[str, list[float]], scale: float) -> dict[str, list[float]]:

@@ -24,7 +24,7 @@ class SearchConfig(BaseModel):
         description="CPU seconds after which no further candidate is trained; a search that reaches it depends on the "
         "speed of the machine",
     )
-    updates: int = Field(300, ge=1, description="optimiser updates of one training")
+    updates: int = Field(900, ge=1, description="optimiser updates of one training")
     rungs: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = Field(
         (0.25, 0.5), description="shares of the updates after which the worse part is given up; none: all to the end"
     )

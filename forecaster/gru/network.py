@@ -117,11 +117,13 @@ class Workspace:
         if x is not self.x:
             self._require_shape("features", x, self.x)
             self.x[..., : self.batch] = x
-        if not goes_on:
-            self.before[:] = 0
         signal = self.x
         if self.conv is not None:
+            if not goes_on:
+                self.before[:] = 0
             loops.stack_causal(self.before, signal, self.stacked)
+            past = 1 - KERNEL_STEPS
+            self.before[:] = np.concatenate([self.before, signal[past:]])[past:]
             kernels.affine(self.stacked, weights["conv.kernel"], weights["conv.bias"], self.conv)
             signal = np.maximum(self.conv, 0, out=self.conv)
         for index, layer in enumerate(self.layers):
@@ -136,8 +138,6 @@ class Workspace:
             kernels.affine(signal, weights["dense.kernel"], weights["dense.bias"], self.hidden)
             signal = np.maximum(self.hidden, 0, out=self.hidden)
         kernels.affine(signal, weights["output.kernel"], weights["output.bias"], self.output)
-        past = 1 - KERNEL_STEPS
-        self.before[:] = np.concatenate([self.before, self.x[past:]])[past:]
         return self.output[..., : self.batch]
 
     def loss(self, target: Floats, burn_in: int) -> float:

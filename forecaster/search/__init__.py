@@ -1,5 +1,5 @@
 """The genetic search: `search` finds candidates, `chosen` says what the final training of one of them is given."""
 
-from forecaster.search.engine import Choice, choice, chosen, search
+from forecaster.search.engine import chosen, search
 
-__all__ = ["Choice", "choice", "chosen", "search"]
+__all__ = ["chosen", "search"]

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import statistics
 from collections import deque
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from forecaster.errors import ConfigError
 from forecaster.genome import Candidate, Space
-from forecaster.records import Record, SearchResult, packed, unpacked
+from forecaster.records import Record, SearchResult, packed
 from forecaster.search.breeding import Breeder
 from forecaster.search.courses import Courses, Wanted
 from forecaster.search.journal import Journal
@@ -26,36 +26,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from forecaster.arrays import Floats
     from forecaster.dataset import Dataset
     from forecaster.search_config import SearchConfig
     from forecaster.tasks import Outcome
     from forecaster.workers import Workers
 
 UNBOUNDED = 1 << 30
-
-
-class Choice(NamedTuple):
-    """What the final training is given.
-
-    Attributes:
-        candidate: features, network and recipe.
-        best_update: that was best in the finals; what was not in them is trained to the end of the schedule.
-        initial: weights that it goes on from, flat; None if it begins anew.
-    """
-
-    candidate: Candidate
-    best_update: int
-    initial: Floats | None = None
-
-
-def choice(candidate: Candidate, best_update: int, weights: Floats | None) -> Choice:
-    """What the final training of a search's winner is given: it goes on where training had not come to its best.
-
-    A network whose error was still falling at the end of the schedule gains by more updates. One that was best before
-    would only learn its readings by heart, and begins anew with the validation part among them.
-    """
-    return Choice(candidate, best_update, weights if best_update >= candidate.recipe.updates else None)
 
 
 def search(  # noqa: PLR0913, PLR0917 - data, settings, seed, and where and how it runs
@@ -102,8 +78,12 @@ def search(  # noqa: PLR0913, PLR0917 - data, settings, seed, and where and how 
     return result
 
 
-def chosen(result: SearchResult, config: SearchConfig, dataset: Dataset, index: int | None = None) -> Choice:
-    """What the final training of a record, the winner if none is named, is given.
+def chosen(
+    result: SearchResult, config: SearchConfig, dataset: Dataset, index: int | None = None
+) -> tuple[Candidate, int]:
+    """Features, network and recipe of a record, the winner if none is named, and the updates of its final training.
+
+    Those are the best ones of the finals. What was not in the finals is trained to the end of the schedule.
 
     Raises:
         ConfigError: the search has no candidate of that number.
@@ -114,8 +94,7 @@ def chosen(result: SearchResult, config: SearchConfig, dataset: Dataset, index: 
         raise ConfigError(msg)
     space = Space(config.space, dataset.program.names, config.updates, dataset.config.steps // 2)
     best = {final["index"]: final["best_update"] for final in result.finals}
-    weights = unpacked(result.weights) if index == result.winner and result.weights else None
-    return choice(space.decode(result.records[index].genome), best.get(index, config.updates), weights)
+    return space.decode(result.records[index].genome), best.get(index, config.updates)
 
 
 class _Loop:

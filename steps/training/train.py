@@ -39,5 +39,5 @@ def train(
         The trained forecaster.
     """
     result = SearchResult.from_dict(search_result)
-    picked, best_update, initial = chosen(result, config, dataset, candidate)
-    return model.train(dataset, picked, best_update, seed, refit=refit, seeds=seeds, initial=initial)
+    picked, best_update = chosen(result, config, dataset, candidate)
+    return model.train(dataset, picked, best_update, seed, refit=refit, seeds=seeds)

@@ -37,8 +37,8 @@ from pipelines.config import load_config
 config = load_config([Path(sys.argv[1])], sys.argv[2:], "training").training
 dataset = client.get_artifact_version("smoke").load()
 found = search(dataset, config.search, 5)
-picked, updates, initial = chosen(found, config.search, dataset)
-made = model.train(dataset, picked, updates, 5, refit=True, seeds=config.seeds, initial=initial)
+picked, updates = chosen(found, config.search, dataset)
+made = model.train(dataset, picked, updates, 5, refit=True, seeds=config.seeds)
 answer = {"digest": made.digest, "evaluations": len(found.records)}
 """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 
 import numpy as np
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from forecaster.features import FeatureConfig
-from forecaster.genome import Space, SpaceConfig, columns
+from forecaster.genome import USUAL, Space, SpaceConfig, columns
 
 NAMES = FeatureConfig().names()
 
@@ -23,9 +24,8 @@ def space(**changes: object) -> Space:
 def test_the_usual_genome_is_the_recipe_known_to_work() -> None:
     candidate = space().decode(space().usual())
     assert candidate.features == ("difference:1", "hour:1:sin", "hour:1:cos")
-    assert (candidate.form, candidate.units) == ("gru", 16)
-    assert candidate.recipe.steps == 288
-    assert candidate.recipe.dropout == 0.1
+    assert (candidate.form, candidate.units) == ("gru_dense", 16)
+    assert candidate.recipe == dataclasses.replace(USUAL, updates=300)
 
 
 def test_the_usual_genome_takes_the_nearest_choice() -> None:
@@ -64,14 +64,14 @@ def test_unordered_genes_always_change_when_they_mutate() -> None:
     chosen = space()
     index = list(chosen.choices).index("form")
     children = [chosen.mutate(chosen.usual(), random.Random(i), 1.0)[index] for i in range(30)]
-    assert 0 not in children
+    assert chosen.usual()[index] not in children
 
 
 def test_windows_longer_than_the_sequences_are_no_choice() -> None:
     chosen = Space(SpaceConfig(), NAMES, 300, longest=100)
-    assert chosen.choices["steps"] == (96,)
-    assert Space(SpaceConfig(), NAMES, 300, longest=20).choices["burn_in"] == (12,)
-    assert Space(SpaceConfig(), NAMES, 300, longest=10).choices["burn_in"] == (0,)
+    assert chosen.choices["steps"] == (48, 96)
+    assert Space(SpaceConfig(), NAMES, 300, longest=10).choices["burn_in"] == (6,)
+    assert Space(SpaceConfig(), NAMES, 300, longest=5).choices["burn_in"] == (0,)
 
 
 def test_the_limit_of_parameters() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import errno
 import json
 import os
@@ -18,12 +17,11 @@ from deployers.protocol.manifest import ManifestError, verify_manifest
 from forecaster import release as module
 from forecaster.dataset import Dataset
 from forecaster.errors import ForecasterError, InputError, ServiceUnavailable
-from forecaster.genome import Candidate, columns
+from forecaster.genome import Candidate
 from forecaster.golden import READINGS, golden_vectors, largest_difference, readings_of
 from forecaster.gru.architecture import Recipe
 from forecaster.gru.network import stream_network
-from forecaster.gru.trainer import fit
-from forecaster.model import FURTHER, Forecaster, train
+from forecaster.model import Forecaster, train
 from forecaster.preprocessing import Preprocessing
 from forecaster.promotion import PromotionConfig, decide, release_rmse
 from forecaster.release import Release, write_release
@@ -271,29 +269,6 @@ def test_refit_learns_from_both_parts_and_stops_where_told(data) -> None:
     assert plain.training["parts"] == ["train"]
     assert refit.digest != plain.digest
     assert refit.training["cpu_seconds"] > 0
-
-
-@pytest.mark.parametrize("refit", [True, False])
-def test_a_training_goes_on_from_given_weights_on_a_schedule_of_its_own(data, trained: Forecaster, refit: bool) -> None:
-    chosen = columns(data.program.names, CANDIDATE.features)
-    recipe = dataclasses.replace(CANDIDATE.recipe, updates=round(FURTHER * 40))
-    parts = ("train", "validation") if refit else ("train",)
-    stop = recipe.updates if refit else None
-    expected = fit(
-        data.training_sequences(parts), chosen, trained.architecture, recipe, 5, stop_after=stop,
-        initial=trained.weights,
-    )  # fmt: skip
-    found = train(data, CANDIDATE, 40, 5, refit=refit, initial=trained.weights)
-    assert found.weights.tolist() == expected.weights.tolist()
-    assert found.training["updates"] == expected.best_update <= 13
-    assert found.training["recipe"]["updates"] == 13
-    assert found.summary()["goes_on_from_search"] is True
-    assert trained.summary()["goes_on_from_search"] is False
-
-
-def test_the_shortest_schedule_goes_on_for_an_update(data, trained: Forecaster) -> None:
-    short = dataclasses.replace(CANDIDATE, recipe=dataclasses.replace(CANDIDATE.recipe, updates=1))
-    assert train(data, short, 1, 1, refit=True, initial=trained.weights).training["updates"] == 1
 
 
 @pytest.mark.parametrize("refit", [True, False])

@@ -15,11 +15,11 @@ from benchmarks.accuracy import errors_on_test
 from benchmarks.search_jobs import METHODS, OURS, PLAIN, SCRATCH, Job, keep, kept, run, run_and_keep
 from benchmarks.search_judge import point
 from benchmarks.search_plain import Fitted, Scale
-from forecaster.genome import SpaceConfig
+from forecaster.genome import Candidate, SpaceConfig
 from forecaster.metrics import truth
 from forecaster.model import Forecaster
 from forecaster.records import SearchResult, unpacked
-from forecaster.search import Choice, chosen
+from forecaster.search import chosen
 from forecaster.search_config import SearchConfig
 from tests.synthetic import dataset
 
@@ -127,9 +127,9 @@ def test_it_is_told_whether_the_usual_recipe_was_picked(monkeypatch) -> None:
     assert run(job("random", budget=1e-6))["usual"] is True
     original = search_jobs.Space
 
-    def other(found: Any, config: SearchConfig, data: Any) -> Choice:
+    def other(found: Any, config: SearchConfig, data: Any) -> tuple[Candidate, int]:
         space = original(config.space, data.program.names, config.updates, data.config.steps // 2)
-        return Choice(space.decode([0] * len(space.choices)), config.updates)
+        return space.decode([0] * len(space.choices)), config.updates
 
     monkeypatch.setattr(search_jobs, "chosen", other)
     monkeypatch.setattr(search_jobs, "Forecaster", lambda *_: SimpleNamespace(forecasts=lambda grid: truth(grid, 3)))
@@ -166,9 +166,7 @@ def finals(monkeypatch) -> list[tuple[Any, ...]]:
 def test_all_that_share_the_space_are_trained_alike_in_the_end(method: str, finals: list[tuple[Any, ...]]) -> None:
     found = run(job(method, seed=3, final_seeds=2))
     [(best_update, seed, more)] = finals
-    initial = more.pop("initial")
-    assert (best_update, seed, more) == (20, 3, {"refit": True, "seeds": 2})
-    assert found["goes_on_from_search"] is (initial is not None) is True, "best at the end of the schedule"
+    assert (best_update, seed, more) == (found["pick"]["best_update"], 3, {"refit": True, "seeds": 2})
 
 
 def test_ours_is_scored_as_its_search_left_it_and_trained_again(monkeypatch, data) -> None:
@@ -184,7 +182,7 @@ def test_ours_is_scored_as_its_search_left_it_and_trained_again(monkeypatch, dat
     monkeypatch.setattr(search_jobs, "Meter", Spent)
     found = run(job(OURS))
     [result] = searched
-    candidate = chosen(result, job(OURS).search_config, data).candidate
+    candidate, _ = chosen(result, job(OURS).search_config, data)
     program = data.program.select(candidate.features)
     left = Forecaster(candidate.architecture(program.horizon), program, unpacked(result.weights), {})
     assert found["test_as_found"] == errors_on_test(data, left.forecasts(data.grid))
@@ -272,13 +270,6 @@ def test_figures_are_kept_for_their_settings_alone(tmp_path: Path) -> None:
     for other in others:
         assert kept(other, tmp_path) is None
     assert [path.name for path in tmp_path.iterdir()] == ["ours-lab-1-0.3.json"]
-
-
-@pytest.mark.parametrize(("method", "depends"), [(OURS, True), (SCRATCH, True), ("random", True), (PLAIN, False)])
-def test_figures_of_another_final_training_are_not_taken(monkeypatch, method: str, depends: bool) -> None:
-    before = job(method).digest
-    monkeypatch.setattr(search_jobs, "FURTHER", 0.5)
-    assert (job(method).digest != before) == depends
 
 
 def test_plain_depends_on_its_own_scale_and_not_on_our_settings() -> None:

@@ -262,33 +262,6 @@ def test_the_final_training_lasts_the_median_of_the_further_seeds_best_updates(j
         assert judge.finish().best_update == expected
 
 
-def test_the_final_training_goes_on_from_the_best_network_that_was_best_at_its_end(judge: Judge, monkeypatch) -> None:
-    known = usual(judge)
-    judge.entries = {known: whole(known, 0.8)}
-    retrained(monkeypatch, {known: 0.8})
-    for rmse, fold, weight in ((0.3, 0, 1.0), (0.2, 0, 2.0), (0.1, 1, 3.0), (0.25, 0, 4.0)):
-        judge.compare(known, Trial(fold, rmse, rmse, np.ones(4), 40), np.full(3, weight, np.float32))
-    for updates, expected in ((40, [2.0] * 3), (39, None)):
-        judge.config = CONFIG.model_copy(update={"finalist_seeds": 1})
-        judge.entries = {known: whole(known, 0.8, best_update=updates)}
-        initial = judge.finish().initial
-        assert (None if initial is None else initial.tolist()) == expected
-
-
-def test_weights_of_every_way_to_train_are_kept(judge: Judge) -> None:
-    candidate = usual(judge)
-    judge.advance(candidate, 0, 10)
-    rung = run_task(judge.folds, Task(0, candidate, 0, 10, 1))
-    assert judge.left[candidate][1].tolist() == rung.weights.tolist()
-    whole_training = run_task(judge.folds, Task(0, candidate, 0, 40, 1))
-    for watch in (None, lambda *_: None):
-        judge.left.clear()
-        judge.entries.clear()
-        judge.judge(candidate, watch)
-        error, weights = judge.left[candidate]
-        assert (error, weights.tolist()) == (whole_training.trial.rmse, whole_training.weights.tolist())
-
-
 def test_networks_of_an_early_rung_are_finalists_only_if_no_other_is_left(judge: Judge, monkeypatch) -> None:
     early, late = usual(judge, units=4), usual(judge, units=6)
     known = usual(judge)

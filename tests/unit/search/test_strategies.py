@@ -115,7 +115,7 @@ def test_a_small_budget_is_spent_to_the_last_finalist_that_it_has_room_for(
 ) -> None:
     """And is not exceeded, unless the usual recipe alone exceeds it."""
     bounds = {"max_cpu_seconds": float(seconds), "generations": 1}
-    courses = Told(data, CONFIG.model_copy(update=bounds), seed=3).run().courses
+    courses = Told(data, CONFIG.model_copy(update=bounds), seed=1).run().courses
     whole = sum(courses.is_complete(course) for course in courses.all.values())
     finals = whole * (CONFIG.finalist_seeds - 1) * FOLDS * CONFIG.updates
     assert whole == finalists
@@ -126,7 +126,7 @@ def test_a_small_budget_is_spent_to_the_last_finalist_that_it_has_room_for(
 def test_a_small_budget_is_not_exceeded_without_barriers_either(data: Dataset, seconds: float, more: int) -> None:
     """Nobody goes on, and nobody is bred, for whom the finals leave nothing."""
     config = CONFIG.model_copy(update={"mode": "steady", "max_cpu_seconds": float(seconds)})
-    told = Told(data, config, seed=3, strategy=Steady).run()
+    told = Told(data, config, seed=1, strategy=Steady).run()
     whole = sum(told.courses.is_complete(course) for course in told.courses.all.values())
     finalists = min(whole, CONFIG.finalists + 1)
     assert whole > more

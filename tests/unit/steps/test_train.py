@@ -1,12 +1,11 @@
-"""The training step: what the search left reaches the final training."""
+"""The training step: what the search chose reaches the final training."""
 
 from __future__ import annotations
 
-import dataclasses
+import pytest
 
 from forecaster import model
 from forecaster.genome import SpaceConfig
-from forecaster.records import unpacked
 from forecaster.search import chosen, search
 from forecaster.search_config import SearchConfig
 from steps.training.train import train
@@ -16,12 +15,11 @@ SPACE = SpaceConfig(units=(4, 6), steps=(32,), burn_in=(4, 8), batch=(4, 8))
 QUICK = SearchConfig(population=3, generations=1, max_evaluations=3, updates=10, elite=1, finalists=1, space=SPACE)
 
 
-def test_the_final_training_goes_on_from_the_network_of_a_search_that_was_best_at_its_end() -> None:
+@pytest.mark.parametrize("candidate", [None, 2])
+def test_what_the_search_chose_is_trained_for_as_long_as_was_best(candidate: int | None) -> None:
     data = dataset()
     found = search(data, QUICK, seed=1)
-    late = dataclasses.replace(found, finals=tuple({**final, "best_update": 10} for final in found.finals))
-    picked = chosen(late, QUICK, data).candidate
-    expected = model.train(data, picked, 10, 1, refit=True, initial=unpacked(found.weights))
-    made = train.entrypoint(data, late.as_dict(), QUICK, None, 1, True, 1)
+    picked, best_update = chosen(found, QUICK, data, candidate)
+    expected = model.train(data, picked, best_update, 1, refit=True)
+    made = train.entrypoint(data, found.as_dict(), QUICK, candidate, 1, True, 1)
     assert made.digest == expected.digest
-    assert made.training["goes_on_from_search"] is True

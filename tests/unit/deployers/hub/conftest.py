@@ -7,8 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from deployers.hub import app
 from tests.live_bench import Bench
 from tests.model_shelf import Shelf
+
+
+@pytest.fixture(autouse=True)
+def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hub that is starting refuses requests, and on a machine that does much else it may start for over a second."""
+    monkeypatch.setattr(app, "PROMPT_SECONDS", 30.0)
 
 
 @pytest.fixture
