@@ -130,12 +130,12 @@ def test_every_method_has_the_budget_and_ours_the_further_ones() -> None:
 def test_what_is_compared_is_run_one_after_the_other() -> None:
     """A machine is not equally fast all day."""
     jobs = search.planned(options())
-    each = 6 + 5 + 1  # ours at its budgets, scratch and the rivals at one, plain
+    each = 7 + 5 + 1  # ours at its budgets, scratch and the rivals at one, plain
     assert len(jobs) == 5 * 4 * each
     for first in range(0, len(jobs), each):
         compared = jobs[first : first + each]
         assert len({(job.seed, job.user) for job in compared}) == 1
-        assert [job.budget for job in compared] == [8.0, 14.0, 20.0, 30.0, *[40.0] * 6, 400.0, 0.0]
+        assert [job.budget for job in compared] == [8.0, 11.0, 14.0, 20.0, 30.0, *[40.0] * 6, 400.0, 0.0]
     assert [job.seed for job in jobs] == sorted(job.seed for job in jobs)
     assert [job.user for job in jobs[::each]] == options().users * 5
 
