@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from deployers.exceptions import BoardRefused, DeployerError, ServiceUnavailable
 from deployers.protocol import messages
-from deployers.protocol.messages import Answer, BoardState, Forecast, Hello, Message
+from deployers.protocol.messages import Answer, BoardState, Forecast, Hello, Message, Shadow
 from deployers.protocol.session import Arrived, Closed, Event, HubSession, Opened, Refusal
 from deployers.protocol.status import Status
 
@@ -264,6 +264,18 @@ class BoardLink(asyncio.BufferedProtocol):
     async def revert(self, version: int) -> None:
         """Go back from the version that is in test; the board then connects anew."""
         await self.request(Message.REVERT, messages.encode_u32(version))
+
+    async def shadow(self, version: int) -> Shadow:
+        """Have what was transferred, an image of this version, forecast beside the running one; 0 asks only.
+
+        Returns:
+            The challenger that the board carries then.
+
+        Raises:
+            LinkLostError, LinkRefusedError: as `request`; firmware that knows no challengers refuses with SESSION_TYPE.
+        """
+        body = await self.request(Message.SHADOW, messages.encode_u32(version), seconds=3 * ANSWER_SECONDS)
+        return Shadow.decode(body)
 
     async def log(self) -> str:
         """The whole lines of its log that the board still keeps; of one without an end, the first `LOG_BYTES_MAX`."""

@@ -6,7 +6,7 @@ import ctypes
 import subprocess
 from pathlib import Path
 
-from deployers.protocol.messages import Answer, Forecast, Message, Reading
+from deployers.protocol.messages import Answer, Forecast, Message, Reading, SlotState
 from deployers.protocol.session import Arrived, Event, HubSession, Refusal
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -42,6 +42,7 @@ class MemoryBoard:
         self.refusals: list[Refusal] = []
         self.readings: dict[int, Reading] = {}
         self.forecasts: dict[int, Forecast] = {}
+        self.shadows: dict[int, Forecast] = {}
         self.new_session()
 
     def new_session(self) -> None:
@@ -156,7 +157,8 @@ class MemoryBoard:
                 self.readings.update(enumerate(readings, first))
                 self.session.acknowledge(first + len(readings))
             case Forecast():
-                self.forecasts[event.reading] = event
+                of_challenger = event.slot_state is SlotState.SHADOW
+                (self.shadows if of_challenger else self.forecasts)[event.reading] = event
             case Answer():
                 self.answers[event.request] = event
             case Refusal():

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from deployers.keeping import Counters, Sink
     from deployers.link import BoardLink
-    from deployers.protocol.messages import BoardState, Hello, Message
+    from deployers.protocol.messages import BoardState, Hello, Message, Shadow
 
 Result = TypeVar("Result")
 
@@ -86,6 +86,10 @@ class BlockingLink:
     def revert(self, version: int) -> None:
         """Go back from the version that is in test."""
         self._loop.run(self.link.revert(version))
+
+    def shadow(self, version: int) -> Shadow:
+        """Have what was transferred forecast beside the running model; 0 asks only."""
+        return self._loop.run(self.link.shadow(version))
 
     def log(self) -> str:
         """All lines of the log that the board still keeps."""

@@ -37,6 +37,7 @@ class Diary:
         self.changed = threading.Condition()
         self.readings: dict[int, Reading] = {}
         self.forecasts: dict[int, Forecast] = {}
+        self.shadows: dict[int, Forecast] = {}  # those of a challenger
 
     async def keep_readings(self, board: str, first: int, readings: tuple[Reading, ...]) -> None:
         """Called by the link."""
@@ -49,7 +50,8 @@ class Diary:
         """Called by the link."""
         del board
         with self.changed:
-            self.forecasts[forecast.reading] = forecast
+            kept = self.shadows if forecast.slot_state is SlotState.SHADOW else self.forecasts
+            kept[forecast.reading] = forecast
             self.changed.notify_all()
 
     def wait_for(self, readings: int, seconds: float) -> None:

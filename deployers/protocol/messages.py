@@ -31,6 +31,7 @@ _READINGS = struct.Struct("<IIH")
 _READING = struct.Struct("<qi")
 _FORECAST = struct.Struct("<IIqBBH")
 _ANSWER = struct.Struct("<Ii")
+_SHADOW = struct.Struct("<Ii")
 _TIME = struct.Struct("<q")
 _U32 = struct.Struct("<I")
 
@@ -52,6 +53,7 @@ class Message(enum.IntEnum):
     LOG = 0x27
     ACKNOWLEDGE = 0x28
     TRANSFER_MORE = 0x29
+    SHADOW = 0x2A
     ANSWER = 0x40
     READINGS = 0x41
     FORECAST = 0x42
@@ -59,11 +61,15 @@ class Message(enum.IntEnum):
 
 
 class SlotState(enum.IntEnum):
-    """What the running model is."""
+    """What a model on a board is; the one that runs is never SHADOW, which forecasts beside it."""
 
     NONE = 0
     TEST = 1
     CONFIRMED = 2
+    SHADOW = 3
+
+
+RUNNING = (SlotState.NONE, SlotState.TEST, SlotState.CONFIRMED)
 
 
 class Label(enum.IntEnum):
@@ -115,8 +121,8 @@ class BoardState:
             MessageError: another length, or a slot state that does not exist.
         """
         state, slot, clock_set, made, *rest = _unpack(_STATE, message, "state of the board")
-        if state not in set(SlotState):
-            msg = f"slot state {state!r}: expected one of {[int(known) for known in SlotState]}, update the hub"
+        if state not in set(RUNNING):
+            msg = f"slot state {state!r}: expected one of {[int(known) for known in RUNNING]}, update the hub"
             raise MessageError(msg)
         return cls(SlotState(state), slot, bool(clock_set), bool(made), *rest)
 
@@ -247,6 +253,32 @@ class Forecast:
 
 
 @dataclass(frozen=True, slots=True)
+class Shadow:
+    """The challenger that a board carries in its second slot.
+
+    Attributes:
+        version: of its image; 0 without one.
+        status: a number of `Status`: why it makes no forecasts, or 0.
+    """
+
+    version: int
+    status: int
+
+    def encode(self) -> bytes:
+        """8 bytes."""
+        return _SHADOW.pack(self.version, self.status)
+
+    @classmethod
+    def decode(cls, message: bytes) -> Self:
+        """The body of the answer to `Message.SHADOW`.
+
+        Raises:
+            MessageError: another length than 8 bytes.
+        """
+        return cls(*_unpack(_SHADOW, message, "challenger of the board"))
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """A board's answer to one request, or either side's refusal of one frame (then without body).
 
@@ -280,7 +312,7 @@ def encode_time(time_ms: int) -> bytes:
 
 
 def encode_u32(value: int) -> bytes:
-    """The message of `Message.ACKNOWLEDGE`, `CONFIRM`, `REVERT` and `LOG`."""
+    """The message of `Message.ACKNOWLEDGE`, `CONFIRM`, `REVERT`, `SHADOW` and `LOG`."""
     return _U32.pack(value)
 
 

@@ -45,9 +45,9 @@ static void give_state(void *context, session_state *state)
     state->slot = a->model.image.slot;
     state->clock_set = a->clock_set;
     state->forecast_made = a->model.forecast_made;
-    state->model_version = a->model.version;
+    state->model_version = a->model.running.version;
     state->lowest_version = store_lowest_version(&a->model.store);
-    state->model_status = a->model.status;
+    state->model_status = a->model.running.status;
     state->transfer_offset = store_received(&a->model.store);
     state->forecasts = a->model.forecasts;
     state->log_next = a->log.next;
@@ -73,7 +73,7 @@ static status_t set_time(void *context, int64_t time_ms)
 static status_t begin_transfer(void *context, uint32_t bytes, const uint8_t sha256[32], uint32_t *resume)
 {
     app *a = context;
-    status_t status = store_begin(&a->model.store, bytes, sha256, resume);
+    status_t status = model_receive(&a->model, bytes, sha256, resume);
 
     log_number(&a->log, now(a), status == STATUS_OK ? "transfer from" : "transfer refused, status",
                status == STATUS_OK ? (int64_t)*resume : status);
@@ -104,11 +104,22 @@ static status_t confirm(void *context, uint32_t version)
 static status_t revert(void *context, uint32_t version)
 {
     app *a = context;
-    status_t status = model_revert(&a->model, version);
+    int restart = 0;
+    status_t status = model_revert(&a->model, version, &restart);
 
-    if (status == STATUS_OK) {
+    if (status == STATUS_OK && restart) {
         restart_soon(a);
     }
+    return status;
+}
+
+static status_t challenge(void *context, uint32_t version, uint32_t *carried, status_t *why_not)
+{
+    app *a = context;
+    status_t status = model_challenge(&a->model, version);
+
+    *carried = a->model.shadow.version;
+    *why_not = a->model.shadow.status;
     return status;
 }
 
@@ -134,6 +145,7 @@ static void set_port(app *a)
     port->install = install;
     port->confirm = confirm;
     port->revert = revert;
+    port->shadow = challenge;
     port->log = give_log;
 }
 
@@ -165,7 +177,8 @@ static void take_reading(app *a)
     uint32_t number;
 
     /* A hub that is connected but slow holds back a source that can wait, instead of losing its forecasts. */
-    if (board->sensor_waits && a->link.phase == SESSION_OPEN && !session_has_room(&a->link)) {
+    if (board->sensor_waits && a->link.phase == SESSION_OPEN &&
+        !session_has_room(&a->link, model_forecasts_most(&a->model))) {
         return;
     }
     if (!board->sensor(board->context, &reading)) {
@@ -174,6 +187,9 @@ static void take_reading(app *a)
     number = ring_add(&a->readings, &reading);
     memset(&forecast, 0, sizeof forecast);
     if (model_forecast(&a->model, number, &forecast)) {
+        session_add_forecast(&a->link, &forecast);
+    }
+    if (model_shadow_forecast(&a->model, number, &forecast)) {
         session_add_forecast(&a->link, &forecast);
     }
 }

@@ -42,6 +42,11 @@ status_t store_install(store *s, slot_image *image)
     return slot_install_finish(&s->slots, image);
 }
 
+status_t store_shadow(store *s, slot_image *image)
+{
+    return slot_shadow(&s->slots, image);
+}
+
 status_t store_confirm(store *s)
 {
     return slot_confirm(&s->slots);

@@ -27,6 +27,9 @@ uint32_t store_received(const store *s);
 /* Verify what was received and mark it for test; `image` is what will run after a restart. */
 status_t store_install(store *s, slot_image *image);
 
+/* Verify what was received, or is there already: `image` runs beside the confirmed one. */
+status_t store_shadow(store *s, slot_image *image);
+
 status_t store_confirm(store *s);
 status_t store_revert(store *s);
 /* Of the slot that is not confirmed. */

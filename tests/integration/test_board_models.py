@@ -11,9 +11,22 @@ from deployers.lab.board import VirtualBoard
 from deployers.link import LinkRefusedError
 from deployers.protocol import messages
 from deployers.protocol.frame import TAGGED, Frame
-from deployers.protocol.messages import BoardState, Message, Reading, SlotState
+from deployers.protocol.messages import Message, Reading, SlotState
 from deployers.protocol.status import Status
-from tests.board_image import CADENCE_MS, HORIZON, START_MS, cell, golden, image, public_point
+from tests.board_driving import (
+    TEST_MS,
+    confirm,
+    install,
+    log_of,
+    reading,
+    sense,
+    slot_of,
+    state,
+    status_of,
+    transfer,
+    with_confirmed,
+)
+from tests.board_image import HORIZON, cell, golden, image, public_point
 from tests.memory_board import KEY, MemoryBoard, load
 from tests.vectors.cells import gru_cell
 from tests.vectors.tflite_file import TfliteFile
@@ -22,7 +35,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-TEST_MS = 60_000
 DAMAGED = {Status.WIRE_MAGIC, Status.WIRE_HEADER, Status.WIRE_LENGTH, Status.WIRE_CRC}
 
 
@@ -45,64 +57,6 @@ def with_unknown_operator() -> bytes:
     x, y = (file.tensor((1, 4), "int8", 1 / 256, -128) for _ in range(2))
     file.operator("SOFTMAX", [x], [y])
     return file.pack([x], [y])
-
-
-def reading(number: int) -> Reading:
-    return Reading(START_MS + number * CADENCE_MS, 20_000_000 + number * 62_500 % 3_000_000)
-
-
-def sense(board: MemoryBoard, first: int, after: int) -> None:
-    for number in range(first, after):
-        board.sense(reading(number))
-    board.settle()
-
-
-def status_of(board: MemoryBoard, kind: Message, message: bytes = b"") -> int:
-    answer = board.request(kind, message)
-    assert answer is not None
-    return answer.status
-
-
-def state(board: MemoryBoard) -> BoardState:
-    answer = board.request(Message.STATUS)
-    assert answer is not None
-    return BoardState.decode(answer.body)
-
-
-def slot_of(board: MemoryBoard) -> tuple[SlotState, int]:
-    found = state(board)
-    return found.slot_state, found.model_version
-
-
-def transfer(board: MemoryBoard, data: bytes) -> int:
-    answer = board.request(Message.TRANSFER_BEGIN, messages.encode_transfer_begin(data))
-    assert answer is not None
-    if answer.status != Status.OK:
-        return answer.status
-    while (offset := messages.decode_u32(answer.body, "offset")) < len(data):
-        chunk = data[offset : offset + messages.CHUNK_MAX]
-        answer = board.request(Message.TRANSFER_CHUNK, messages.encode_u32(offset) + chunk)
-        assert answer is not None
-        assert answer.status == Status.OK
-    return Status.OK
-
-
-def install(board: MemoryBoard, data: bytes) -> int:
-    status = transfer(board, data) or status_of(board, Message.INSTALL)
-    board.settle()
-    board.connect()
-    return status
-
-
-def log_of(board: MemoryBoard) -> str:
-    text, position = b"", 0
-    while True:
-        answer = board.request(Message.LOG, messages.encode_u32(position))
-        assert answer is not None
-        if not answer.body[4:]:
-            return text.decode()
-        text += answer.body[4:]
-        position = messages.decode_u32(answer.body[:4], "log") + len(answer.body) - 4
 
 
 def test_an_image_whose_transfer_was_cut_arrives_whole(board: MemoryBoard) -> None:
@@ -130,16 +84,6 @@ def test_an_image_whose_transfer_was_cut_arrives_whole(board: MemoryBoard) -> No
         board.settle()
         board.connect()
         assert slot_of(board) == (SlotState.CONFIRMED, 1)
-
-
-def confirm(board: MemoryBoard, version: int) -> int:
-    return status_of(board, Message.CONFIRM, messages.encode_u32(version))
-
-
-def with_confirmed(board: MemoryBoard, version: int) -> None:
-    assert install(board, image(version)) == Status.OK
-    sense(board, len(board.readings), len(board.readings) + 3)
-    assert confirm(board, version) == Status.OK
 
 
 def test_an_image_is_installed_forecasts_in_test_and_is_confirmed(board: MemoryBoard) -> None:

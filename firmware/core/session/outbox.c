@@ -20,16 +20,19 @@ static void drop_first_forecast(session *s)
     }
 }
 
-int session_has_room(const session *s)
+int session_has_room(const session *s, uint32_t forecasts)
 {
-    return s->forecast_count < SESSION_FORECASTS;
+    return s->forecast_count + forecasts <= SESSION_FORECASTS;
 }
 
 void session_add_forecast(session *s, const session_forecast *forecast)
 {
-    if (!session_has_room(s)) {
-        drop_first_forecast(s);
+    if (!session_has_room(s, 1)) {
         s->forecasts_dropped++;
+        if (forecast->slot_state == SESSION_SHADOW) {
+            return;
+        }
+        drop_first_forecast(s);
     }
     *forecast_at(s, s->forecast_count) = *forecast;
     s->forecast_count++;

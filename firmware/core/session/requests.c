@@ -73,6 +73,20 @@ static status_t on_revert(session *s, const uint8_t *message, size_t count, uint
     return s->port->revert(s->port->context, get_u32(message));
 }
 
+/* The challenger goes with every status: the hub knows what the board carries. */
+static status_t on_shadow(session *s, const uint8_t *message, size_t count, uint8_t *body, size_t *body_bytes)
+{
+    uint32_t carried = 0;
+    status_t why_not = STATUS_OK, status;
+
+    (void)count;
+    status = s->port->shadow(s->port->context, get_u32(message), &carried, &why_not);
+    put_u32(body, carried);
+    put_u32(body + 4, (uint32_t)why_not);
+    *body_bytes = 8;
+    return status;
+}
+
 static status_t on_log(session *s, const uint8_t *message, size_t count, uint8_t *body, size_t *body_bytes)
 {
     uint32_t from = get_u32(message);
@@ -97,6 +111,7 @@ static const struct {
     {MESSAGE_CONFIRM, 4, 4, on_confirm},
     {MESSAGE_REVERT, 4, 4, on_revert},
     {MESSAGE_LOG, 4, 4, on_log},
+    {MESSAGE_SHADOW, 4, 4, on_shadow},
 };
 
 static void answer(session *s, uint32_t sequence, status_t status, size_t body_bytes)

@@ -31,6 +31,7 @@ enum {
     SESSION_CHUNK_MAX = 1024,
     SESSION_READINGS_MAX = 64, /* readings in one message */
     SESSION_HORIZON_MAX = 32,  /* values in one forecast */
+    SESSION_SHADOW = 3,        /* slot state of a challenger's forecasts */
     SESSION_FORECASTS = 16,    /* forecasts kept while they wait; the oldest goes first */
     SESSION_RESEND_MS = 10000  /* what is not acknowledged by then is sent again */
 };
@@ -51,6 +52,7 @@ typedef enum {
     MESSAGE_LOG = 0x27,            /* hub: the log from this byte on */
     MESSAGE_ACKNOWLEDGE = 0x28,    /* hub: readings before this number are kept; no answer */
     MESSAGE_TRANSFER_MORE = 0x29,  /* hub: as a chunk; no answer */
+    MESSAGE_SHADOW = 0x2A,         /* hub: the transfer is complete; it forecasts beside the confirmed one */
 
     MESSAGE_ANSWER = 0x40,   /* board: to one request of the hub, with a status */
     MESSAGE_READINGS = 0x41, /* board: consecutive readings */
@@ -83,7 +85,7 @@ typedef struct {
     uint32_t reading; /* its number in the ring */
     uint32_t model_version;
     int64_t time_ms;    /* of the reading */
-    uint8_t slot_state; /* as in session_state, when the forecast was made */
+    uint8_t slot_state; /* as in session_state, when the forecast was made, or SESSION_SHADOW */
     uint8_t values;
     float celsius[SESSION_HORIZON_MAX];
 } session_forecast;
@@ -106,6 +108,8 @@ typedef struct {
     status_t (*install)(void *context);
     status_t (*confirm)(void *context, uint32_t version);
     status_t (*revert)(void *context, uint32_t version);
+    /* Version 0 asks only; `*carried` and `*why_not` are the challenger then, also with an error. */
+    status_t (*shadow)(void *context, uint32_t version, uint32_t *carried, status_t *why_not);
     /* Bytes of the log from `*from` on, at most `space`; `*from` rises to the oldest that is kept. */
     size_t (*log)(void *context, uint32_t *from, uint8_t *text, size_t space);
 } session_port;
@@ -151,10 +155,11 @@ void session_step(session *s, int64_t now_ms);
 size_t session_output(const session *s, const uint8_t **bytes);
 void session_sent(session *s, size_t count);
 
-/* Queue the forecast of a reading that is in the ring. */
+/* Queue the forecast of a reading that is in the ring. Where there is no room the oldest goes, or the new one if it is
+ * a challenger's. */
 void session_add_forecast(session *s, const session_forecast *forecast);
 
-/* Room for another forecast without dropping one. */
-int session_has_room(const session *s);
+/* Room for so many forecasts without dropping one. */
+int session_has_room(const session *s, uint32_t forecasts);
 
 #endif

@@ -69,7 +69,7 @@ static void encode(const slot_record *record, uint8_t *bytes, uint32_t count)
 /* What a sound record says is not trusted blindly: a flash from another geometry must not lead outside this one. */
 static int is_possible(const slot_record *record, const slot_flash *flash)
 {
-    return (record->confirmed <= 1 || record->confirmed == SLOT_NONE) && record->phase <= SLOT_PHASE_REVERTED &&
+    return (record->confirmed <= 1 || record->confirmed == SLOT_NONE) && record->phase <= SLOT_PHASE_SHADOW &&
            record->bytes <= slot_bytes(flash) &&
            record->sectors_ready <= (record->bytes + flash->sector_bytes - 1) / flash->sector_bytes;
 }

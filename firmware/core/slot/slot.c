@@ -85,7 +85,7 @@ status_t slot_verify_image(const void *policy, const uint8_t *bytes, size_t coun
     return status == STATUS_OK ? image_verify(bytes, count, &effective, view) : status;
 }
 
-static status_t verify_slot(slot_store *s, uint32_t slot, uint32_t space, slot_state state, slot_image *image)
+static status_t verify_slot(const slot_store *s, uint32_t slot, uint32_t space, slot_state state, slot_image *image)
 {
     slot_image found;
     const uint8_t *bytes = s->flash->base + slot_offset(s->flash, slot);
@@ -94,15 +94,24 @@ static status_t verify_slot(slot_store *s, uint32_t slot, uint32_t space, slot_s
     if (status != STATUS_OK) {
         return status;
     }
-    if (state == SLOT_STATE_TEST && memcmp(found.view.sha256, s->record.tag, SLOT_TAG_BYTES) != 0) {
+    if (state != SLOT_STATE_CONFIRMED && memcmp(found.view.sha256, s->record.tag, SLOT_TAG_BYTES) != 0) {
         return STATUS_SLOT_HASH;
     }
     found.state = state;
     found.slot = (uint8_t)slot;
     *image = found;
-    s->running = slot;
-    s->version = found.view.version;
     return STATUS_OK;
+}
+
+static status_t verify_other(const slot_store *s, slot_state state, slot_image *image)
+{
+    return verify_slot(s, other_slot(s), s->record.bytes, state, image);
+}
+
+static void runs(slot_store *s, const slot_image *image)
+{
+    s->running = image->slot;
+    s->version = image->view.version;
 }
 
 /* Start an installed image in test, if that can be put on record first: else it might be started again and again. */
@@ -111,7 +120,8 @@ static int start_test(slot_store *s, slot_image *image)
     if (enter(s, SLOT_PHASE_TEST) != STATUS_OK) {
         return 0;
     }
-    if (verify_slot(s, other_slot(s), s->record.bytes, SLOT_STATE_TEST, image) == STATUS_OK) {
+    if (verify_other(s, SLOT_STATE_TEST, image) == STATUS_OK) {
+        runs(s, image);
         return 1;
     }
     /* Without this record the next start would make it, as for a test that was not confirmed. */
@@ -140,6 +150,8 @@ static uint32_t resume_offset(const slot_store *s)
 status_t slot_boot(slot_store *s, const slot_flash *flash, slot_verify verify, const void *verify_context,
                    slot_image *image)
 {
+    status_t status;
+
     memset(image, 0, sizeof *image);
     image->slot = SLOT_NONE;
     memset(s, 0, sizeof *s);
@@ -161,7 +173,11 @@ status_t slot_boot(slot_store *s, const slot_flash *flash, slot_verify verify, c
     if (s->record.confirmed == SLOT_NONE) {
         return STATUS_SLOT_EMPTY;
     }
-    return verify_slot(s, s->record.confirmed, slot_bytes(flash), SLOT_STATE_CONFIRMED, image);
+    status = verify_slot(s, s->record.confirmed, slot_bytes(flash), SLOT_STATE_CONFIRMED, image);
+    if (status == STATUS_OK) {
+        runs(s, image);
+    }
+    return status;
 }
 
 /* ---- installing ---- */
@@ -170,6 +186,7 @@ status_t slot_install_begin(slot_store *s, uint32_t bytes, const uint8_t sha256[
 {
     slot_record record = s->record;
     status_t status;
+    int is_same;
 
     if (!is_usable(s->flash)) {
         return STATUS_SLOT_GEOMETRY;
@@ -180,8 +197,12 @@ status_t slot_install_begin(slot_store *s, uint32_t bytes, const uint8_t sha256[
     if (record.phase == SLOT_PHASE_INSTALLED || record.phase == SLOT_PHASE_TEST || s->running == other_slot(s)) {
         return STATUS_SLOT_IN_USE;
     }
-    if (record.phase != SLOT_PHASE_RECEIVING || record.bytes != bytes ||
-        memcmp(record.tag, sha256, SLOT_TAG_BYTES) != 0) {
+    is_same = record.bytes == bytes && memcmp(record.tag, sha256, SLOT_TAG_BYTES) == 0;
+    if (record.phase == SLOT_PHASE_SHADOW && is_same) {
+        *next = bytes;
+        return STATUS_OK;
+    }
+    if (record.phase != SLOT_PHASE_RECEIVING || !is_same) {
         record.phase = SLOT_PHASE_RECEIVING;
         record.sectors_ready = 0;
         record.bytes = bytes;
@@ -305,31 +326,55 @@ status_t slot_install_write(slot_store *s, uint32_t offset, const uint8_t *bytes
     return status;
 }
 
+/* What was received, or is in the shadow, whole and sound; what is refused is gone. */
+static status_t whole_image(slot_store *s, slot_state state, slot_image *image)
+{
+    status_t status;
+
+    if (s->record.phase != SLOT_PHASE_RECEIVING && s->record.phase != SLOT_PHASE_SHADOW) {
+        return STATUS_SLOT_NO_TRANSFER;
+    }
+    if (s->record.phase == SLOT_PHASE_RECEIVING && s->received != s->record.bytes) {
+        return STATUS_SLOT_INCOMPLETE;
+    }
+    status = verify_other(s, state, image);
+    if (status != STATUS_OK) {
+        (void)forget_other(s);
+    }
+    return status;
+}
+
 status_t slot_install_finish(slot_store *s, slot_image *image)
 {
     slot_image found;
-    uint32_t running = s->running, version = s->version;
+    status_t status = whole_image(s, SLOT_STATE_TEST, &found);
+
+    if (status == STATUS_OK) {
+        status = enter(s, SLOT_PHASE_INSTALLED);
+    }
+    if (status == STATUS_OK) {
+        *image = found;
+        runs(s, image);
+    }
+    return status;
+}
+
+status_t slot_shadow(slot_store *s, slot_image *image)
+{
+    slot_image found;
     status_t status;
 
-    if (s->record.phase != SLOT_PHASE_RECEIVING) {
-        return STATUS_SLOT_NO_TRANSFER;
+    if (s->record.confirmed == SLOT_NONE || s->running != s->record.confirmed) {
+        return STATUS_SLOT_EMPTY;
     }
-    if (s->received != s->record.bytes) {
-        return STATUS_SLOT_INCOMPLETE;
+    status = whole_image(s, SLOT_STATE_SHADOW, &found);
+    if (status == STATUS_OK && s->record.phase != SLOT_PHASE_SHADOW) {
+        status = enter(s, SLOT_PHASE_SHADOW);
     }
-    status = verify_slot(s, other_slot(s), s->record.bytes, SLOT_STATE_TEST, &found);
-    if (status != STATUS_OK) {
-        (void)forget_other(s);
-        return status;
+    if (status == STATUS_OK) {
+        *image = found;
     }
-    status = enter(s, SLOT_PHASE_INSTALLED);
-    if (status != STATUS_OK) {
-        s->running = running;
-        s->version = version;
-        return status;
-    }
-    *image = found;
-    return STATUS_OK;
+    return status;
 }
 
 /* ---- deciding ---- */
@@ -349,7 +394,8 @@ status_t slot_confirm(slot_store *s)
 
 status_t slot_revert(slot_store *s)
 {
-    if (s->record.phase != SLOT_PHASE_INSTALLED && s->record.phase != SLOT_PHASE_TEST) {
+    if (s->record.phase != SLOT_PHASE_INSTALLED && s->record.phase != SLOT_PHASE_TEST &&
+        s->record.phase != SLOT_PHASE_SHADOW) {
         return STATUS_SLOT_NO_TEST;
     }
     return enter(s, SLOT_PHASE_REVERTED);

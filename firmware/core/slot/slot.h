@@ -10,6 +10,8 @@
  *
  *     status = slot_confirm(&slots);   or   slot_revert(&slots);
  *
+ *     status = slot_shadow(&slots, &image);     instead of slot_install_finish: verified, to run beside the confirmed one
+ *
  * An image in test is started once: a boot that finds it neither confirmed nor reverted goes back. Power may fail at
  * any moment of any of this; the next slot_boot finds the state before or after, never one between. The lowest version
  * that is accepted rises with slot_confirm, in the same record. */
@@ -53,10 +55,11 @@ typedef enum {
     SLOT_PHASE_RECEIVING,
     SLOT_PHASE_INSTALLED, /* verified, to be started in test */
     SLOT_PHASE_TEST,      /* started in test */
-    SLOT_PHASE_REVERTED
+    SLOT_PHASE_REVERTED,
+    SLOT_PHASE_SHADOW /* verified, runs beside the confirmed one */
 } slot_phase;
 
-typedef enum { SLOT_STATE_NONE, SLOT_STATE_TEST, SLOT_STATE_CONFIRMED } slot_state;
+typedef enum { SLOT_STATE_NONE, SLOT_STATE_TEST, SLOT_STATE_CONFIRMED, SLOT_STATE_SHADOW } slot_state;
 
 /* One record of the journal: all there is to know. */
 typedef struct {
@@ -107,13 +110,18 @@ status_t slot_install_begin(slot_store *s, uint32_t bytes, const uint8_t sha256[
  * start of a sector that a power cut has spoiled. Bytes already in place are passed over. */
 status_t slot_install_write(slot_store *s, uint32_t offset, const uint8_t *bytes, size_t count, uint32_t *next);
 
-/* Verify what was received; after STATUS_OK the next slot_boot starts it in test. An image that is refused is gone. */
+/* Verify what was received, or what is in the shadow; after STATUS_OK the next slot_boot starts it in test. An image
+ * that is refused is gone. */
 status_t slot_install_finish(slot_store *s, slot_image *image);
+
+/* Verify what was received; after STATUS_OK it is in the shadow of the confirmed one, which goes on running. Also gives
+ * out again, after slot_boot, the one that is there. STATUS_SLOT_EMPTY unless the confirmed one runs. */
+status_t slot_shadow(slot_store *s, slot_image *image);
 
 /* Keep the image that runs in test; its version becomes the lowest that is accepted. */
 status_t slot_confirm(slot_store *s);
 
-/* Give up the image in test or waiting for it; the next slot_boot runs the confirmed one. */
+/* Give up the image in test, waiting for it, or in the shadow; the next slot_boot runs the confirmed one. */
 status_t slot_revert(slot_store *s);
 
 /* Bytes of a slot: the largest image. */

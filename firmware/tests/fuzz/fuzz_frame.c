@@ -86,6 +86,14 @@ static status_t on_version(void *context, uint32_t version)
     return version == 1 ? STATUS_OK : STATUS_SESSION_VERSION;
 }
 
+static status_t on_shadow(void *context, uint32_t version, uint32_t *carried, status_t *why_not)
+{
+    (void)context;
+    *carried = version;
+    *why_not = STATUS_OK;
+    return version == 1 ? STATUS_OK : STATUS_SESSION_VERSION;
+}
+
 static size_t give_log(void *context, uint32_t *from, uint8_t *text, size_t space)
 {
     (void)context;
@@ -93,8 +101,9 @@ static size_t give_log(void *context, uint32_t *from, uint8_t *text, size_t spac
     return *from < space ? *from : space;
 }
 
-static const session_port port = {NULL,     1,     "fuzz",      give_key, hmac_sha256, give_nonce, give_state,
-                                  set_time, begin, write_chunk, install,  on_version,  on_version, give_log};
+static const session_port port = {NULL,       1,          "fuzz",     give_key,  hmac_sha256,
+                                  give_nonce, give_state, set_time,   begin,     write_chunk,
+                                  install,    on_version, on_version, on_shadow, give_log};
 
 static void drain(size_t most)
 {

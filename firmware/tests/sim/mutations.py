@@ -57,7 +57,7 @@ MUTANTS = (
     Mutant(
         "a sector is recorded as erased before it is",
         "slot.c",
-        "    if (s->flash->erase(s->flash->context, first + sector) != 0)\n        return STATUS_SLOT_FLASH;\n"
+        "    if (s->flash->erase(s->flash->context, first + sector) != 0) {\n        return STATUS_SLOT_FLASH;\n    }\n"
         "    s->sector_is_fresh = 1;\n    return note_sectors(s, sector + 1);",
         "    if (note_sectors(s, sector + 1) != STATUS_OK)\n        return STATUS_SLOT_FLASH;\n"
         "    s->sector_is_fresh = 1;\n    return s->flash->erase(s->flash->context, first + sector) != 0 ? "
@@ -66,13 +66,13 @@ MUTANTS = (
     Mutant(
         "an image in test is started without a record of it",
         "slot.c",
-        "    if (enter(s, SLOT_PHASE_TEST) != STATUS_OK)\n        return 0;\n",
+        "    if (enter(s, SLOT_PHASE_TEST) != STATUS_OK) {\n        return 0;\n    }\n",
         "    s->record.phase = SLOT_PHASE_TEST;\n",
     ),
     Mutant(
         "an image in test is not given up at the next boot",
         "slot.c",
-        "    if (s->record.phase == SLOT_PHASE_TEST)\n        (void)enter(s, SLOT_PHASE_REVERTED);\n    else if",
+        "    if (s->record.phase == SLOT_PHASE_TEST) {\n        (void)enter(s, SLOT_PHASE_REVERTED);\n    } else if",
         "    if",
     ),
     Mutant(
@@ -86,6 +86,18 @@ MUTANTS = (
         "slot.c",
         "if (flash_is_blank(flash, offset, count) && flash_program",
         "if (flash_program",
+    ),
+    Mutant(
+        "an image in the shadow is put to the test at a boot",
+        "slot.c",
+        "} else if (s->record.phase == SLOT_PHASE_INSTALLED && start_test",
+        "} else if ((s->record.phase == SLOT_PHASE_INSTALLED || s->record.phase == SLOT_PHASE_SHADOW) && start_test",
+    ),
+    Mutant(
+        "a transfer finds itself complete in any image in the shadow",
+        "slot.c",
+        "record.phase == SLOT_PHASE_SHADOW && is_same",
+        "record.phase == SLOT_PHASE_SHADOW",
     ),
     Mutant(
         "nothing that was programmed is read back",

@@ -43,6 +43,7 @@ typedef struct {
     slot_image image;
     knowledge known;
     ending end;
+    int is_carried;
     long swap_at; /* operation at which the last transfer was complete */
     const char *fault;
 } board;
@@ -51,6 +52,7 @@ typedef struct {
     const char *name;
     void (*make)(board *b); /* NULL: erased */
     int has_pairs;          /* pairs of cuts are tried over this state */
+    int is_carried;         /* the target is in the shadow before it is installed */
 } earlier;
 
 static uint8_t key[1][IMAGE_KEY_BYTES];
@@ -151,6 +153,20 @@ static void judge(board *b, status_t status)
     }
 }
 
+/* What is in the shadow at a boot: whole and sound, and nothing is written to find that out. */
+static void judge_shadow(board *b)
+{
+    slot_image image;
+    long operations = b->chip.operations;
+
+    if (slot_shadow(&b->slots, &image) != STATUS_OK || b->chip.operations != operations) {
+        fault(b, "an image in the shadow is not there any more");
+    } else if (image.slot == b->image.slot || image.view.version > VERSIONS ||
+               memcmp(slot_start(b, image.slot), images[image.view.version], image_bytes[image.view.version]) != 0) {
+        fault(b, "the image in the shadow is not the one that was sent");
+    }
+}
+
 static void boot(board *b)
 {
     status_t status;
@@ -160,6 +176,9 @@ static void boot(board *b)
     memset(&b->image, 0xA5, sizeof b->image);
     status = slot_boot(&b->slots, &b->chip.port, verify, b, &b->image);
     judge(b, status);
+    if (b->slots.record.phase == SLOT_PHASE_SHADOW && b->fault == NULL) {
+        judge_shadow(b);
+    }
     if (b->chip.violation != NULL) {
         fault(b, b->chip.violation);
     }
@@ -203,6 +222,9 @@ static void install(board *b, uint32_t version)
         return;
     }
     b->swap_at = b->chip.operations;
+    if (b->is_carried && slot_shadow(&b->slots, &image) != STATUS_OK) {
+        fault(b, "a whole image is refused in the shadow");
+    }
     b->known.armed = 1;
     if (slot_install_finish(&b->slots, &image) != STATUS_OK || image.view.version != version) {
         fault(b, "a whole image is refused");
@@ -335,6 +357,17 @@ static void make_in_test(board *b)
     boot(b);
 }
 
+static void make_other_shadow(board *b)
+{
+    slot_image image;
+
+    put(b, 1, 1);
+    send(b, 2, image_bytes[2]);
+    if (slot_shadow(&b->slots, &image) != STATUS_OK) {
+        fault(b, "a whole image is refused in the shadow");
+    }
+}
+
 /* The journal's sector is full but for two places: it turns during what follows. */
 static void make_full_journal(board *b)
 {
@@ -352,16 +385,19 @@ static void make_full_journal(board *b)
 }
 
 static const earlier states[] = {
-    {"empty flash", NULL, 0},
-    {"garbage", make_garbage, 0},
-    {"one confirmed", make_first, 1},
-    {"both slots used", make_second, 1},
-    {"reverted", make_reverted, 0},
-    {"another transfer broken off", make_other_transfer, 0},
-    {"this transfer broken off", make_same_transfer, 0},
-    {"another image installed", make_installed, 0},
-    {"another image in test", make_in_test, 0},
-    {"journal nearly full", make_full_journal, 1},
+    {"empty flash", NULL, 0, 0},
+    {"garbage", make_garbage, 0, 0},
+    {"one confirmed", make_first, 1, 0},
+    {"both slots used", make_second, 1, 0},
+    {"reverted", make_reverted, 0, 0},
+    {"another transfer broken off", make_other_transfer, 0, 0},
+    {"this transfer broken off", make_same_transfer, 0, 0},
+    {"another image installed", make_installed, 0, 0},
+    {"another image in test", make_in_test, 0, 0},
+    {"journal nearly full", make_full_journal, 1, 0},
+    {"another image in the shadow", make_other_shadow, 1, 0},
+    {"one confirmed, by way of the shadow", make_first, 1, 1},
+    {"journal nearly full, by way of the shadow", make_full_journal, 0, 1},
 };
 
 /* ---- cuts ---- */
@@ -508,6 +544,7 @@ static void run_state(const geometry *shape, const earlier *state)
     flash_model_keep(&b.chip);
     s.known = b.known;
     s.known.tested = 0;
+    b.is_carried = state->is_carried;
     for (s.end = END_CONFIRM; s.end < ENDINGS; s.end++) {
         b.end = s.end;
         run_story(&b, &s);

@@ -460,6 +460,20 @@ static void a_sensor_that_waits_is_not_read_while_forecasts_have_no_room(void)
     CHECK_EQUAL(sensor_calls, 4);
 }
 
+static void without_a_model_there_is_no_challenger(void)
+{
+    static const uint8_t nobody[4], version[4] = {1};
+
+    start();
+    turn(5);
+    ask(MESSAGE_SHADOW, nobody, sizeof nobody, STATUS_OK);
+    CHECK_EQUAL(peer.body_bytes, 8);
+    CHECK_EQUAL(get_u32(peer.body), 0);
+    CHECK_EQUAL(get_u32(peer.body + 4), 0);
+    ask(MESSAGE_SHADOW, version, sizeof version, STATUS_SLOT_EMPTY);
+    CHECK_EQUAL(get_u32(peer.body), 0);
+}
+
 int main(void)
 {
     a_ring_without_memory_stops_the_start();
@@ -480,5 +494,6 @@ int main(void)
     a_time_outside_the_calendar_is_refused_before_it_is_used();
     a_real_sensor_is_read_while_forecasts_have_no_room();
     a_sensor_that_waits_is_not_read_while_forecasts_have_no_room();
+    without_a_model_there_is_no_challenger();
     return check_result();
 }

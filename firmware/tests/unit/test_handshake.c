@@ -44,6 +44,15 @@ static status_t set_time(void *context, int64_t time_ms)
     return time_status;
 }
 
+/* It carries version 4, whatever it is asked. */
+static status_t shadow(void *context, uint32_t version, uint32_t *carried, status_t *why_not)
+{
+    (void)context;
+    *carried = 4;
+    *why_not = STATUS_GOLDEN_MISMATCH;
+    return version == 0 || version == 4 ? STATUS_OK : STATUS_SESSION_VERSION;
+}
+
 static void start(uint8_t key_byte)
 {
     memset(ring_memory, 0, sizeof ring_memory);
@@ -54,6 +63,7 @@ static void start(uint8_t key_byte)
     port.nonce = give_nonce;
     port.state = give_state;
     port.set_time = set_time;
+    port.shadow = shadow;
     time_status = STATUS_OK;
     times_set = 0;
     now_ms = 0;
@@ -221,7 +231,7 @@ static void messages_of_a_wrong_length_change_nothing(void)
         /* A callback of the port that were called would be NULL. */
         expect_refusal(wrong[i].type, WIRE_FLAG_TAGGED, wrong[i].count, STATUS_SESSION_FIELD, SESSION_OPEN);
     }
-    expect_refusal(0x2A, WIRE_FLAG_TAGGED, 4, STATUS_SESSION_TYPE, SESSION_OPEN);
+    expect_refusal(0x2B, WIRE_FLAG_TAGGED, 4, STATUS_SESSION_TYPE, SESSION_OPEN);
     expect_refusal(MESSAGE_HELLO, WIRE_FLAG_TAGGED, 4, STATUS_SESSION_TYPE, SESSION_OPEN);
     CHECK_EQUAL(times_set, 1);
 }
@@ -308,13 +318,57 @@ static void forecasts_wait_and_the_oldest_go_first(void)
     start(KEY);
     add_readings(SESSION_FORECASTS + 4);
     for (uint32_t i = 0; i < SESSION_FORECASTS + 4; i++) {
-        CHECK_EQUAL(session_has_room(&board), i < SESSION_FORECASTS);
+        CHECK_EQUAL(session_has_room(&board, 1), i < SESSION_FORECASTS);
         add_forecast(i);
     }
     CHECK_EQUAL(board.forecasts_dropped, 4);
     settle();
     CHECK_EQUAL(peer.forecasts, SESSION_FORECASTS);
     CHECK_EQUAL(board.forecast_count, 0);
+}
+
+static void a_challengers_forecast_takes_nobodys_place(void)
+{
+    session_forecast made = {0, 2, 0, SESSION_SHADOW, 1, {20.0f}};
+
+    start(KEY);
+    add_readings(SESSION_FORECASTS);
+    for (uint32_t i = 0; i < SESSION_FORECASTS - 1; i++) {
+        add_forecast(i);
+    }
+    CHECK_EQUAL(session_has_room(&board, 2), 0);
+    session_add_forecast(&board, &made);
+    CHECK_EQUAL(board.forecast_count, SESSION_FORECASTS);
+    session_add_forecast(&board, &made);
+    CHECK_EQUAL(board.forecasts_dropped, 1);
+    CHECK_EQUAL(board.forecasts[board.forecast_first].slot_state, 2);
+    add_forecast(SESSION_FORECASTS - 1);
+    CHECK_EQUAL(board.forecasts_dropped, 2);
+    settle();
+    CHECK_EQUAL(peer.forecasts, SESSION_FORECASTS);
+}
+
+static void the_hub_learns_of_the_challenger_with_every_answer(void)
+{
+    open_session();
+    hub_send_u32(&peer, MESSAGE_SHADOW, 0);
+    to_board();
+    settle();
+    CHECK_EQUAL(peer.answer, STATUS_OK);
+    CHECK_EQUAL(peer.body_bytes, 8);
+    CHECK_EQUAL(get_u32(peer.body), 4);
+    CHECK_EQUAL((status_t)get_u32(peer.body + 4), STATUS_GOLDEN_MISMATCH);
+    hub_send_u32(&peer, MESSAGE_SHADOW, 5);
+    to_board();
+    settle();
+    CHECK_EQUAL(peer.answers, 2);
+    CHECK_EQUAL(peer.answer, STATUS_SESSION_VERSION);
+    CHECK_EQUAL(get_u32(peer.body), 4);
+    hub_send_time(&peer, MESSAGE_SHADOW, 0);
+    to_board();
+    settle();
+    CHECK_EQUAL(peer.answers, 2);
+    CHECK_EQUAL(peer.refusal, STATUS_SESSION_FIELD);
 }
 
 static void a_forecast_made_while_its_reading_waits_stays(void)
@@ -430,6 +484,8 @@ int main(void)
     an_acknowledgement_of_what_was_never_sent_is_refused();
     readings_that_were_overwritten_on_the_way_are_not_sent();
     forecasts_wait_and_the_oldest_go_first();
+    a_challengers_forecast_takes_nobodys_place();
+    the_hub_learns_of_the_challenger_with_every_answer();
     a_forecast_made_while_its_reading_waits_stays();
     a_refusal_is_never_answered_by_a_refusal();
     the_last_sequence_is_refused_and_nothing_can_be_repeated_after_it();

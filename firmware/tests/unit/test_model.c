@@ -25,25 +25,56 @@ static ring readings;
 static uint64_t ring_memory[(RING_BYTES(CAPACITY) + 7) / 8];
 static board_port board;
 
-status_t store_start(store *s, const board_port *port, slot_image *image)
+static slot_phase phase; /* of the other slot, which holds the same model as version 2 */
+static status_t shadow_status;
+static size_t golden_of_shadow; /* its bytes; fewer are refused */
+
+static void give_image(slot_image *image, uint32_t version, slot_state state)
 {
-    (void)s;
-    (void)port;
     memset(image, 0, sizeof *image);
-    image->state = SLOT_STATE_CONFIRMED;
-    image->view.version = 1;
+    image->state = state;
+    image->view.version = version;
     image->view.model = file;
     image->view.model_bytes = file_bytes;
     image->view.program = program;
     image->view.program_bytes = program_bytes;
     image->view.golden = golden;
-    image->view.golden_bytes = sizeof golden;
+    image->view.golden_bytes = version == 1 ? sizeof golden : golden_of_shadow;
+}
+
+status_t store_start(store *s, const board_port *port, slot_image *image)
+{
+    (void)s;
+    (void)port;
+    give_image(image, 1, SLOT_STATE_CONFIRMED);
+    return STATUS_OK;
+}
+
+status_t store_begin(store *s, uint32_t bytes, const uint8_t sha256[32], uint32_t *resume)
+{
+    (void)s;
+    (void)sha256;
+    *resume = 0;
+    if (bytes != 2) { /* the image in the shadow has two bytes here */
+        phase = SLOT_PHASE_RECEIVING;
+    }
     return STATUS_OK;
 }
 
 status_t store_install(store *s, slot_image *image)
 {
-    return store_start(s, &board, image);
+    (void)s;
+    give_image(image, 2, SLOT_STATE_TEST);
+    phase = SLOT_PHASE_INSTALLED;
+    return STATUS_OK;
+}
+
+status_t store_shadow(store *s, slot_image *image)
+{
+    (void)s;
+    give_image(image, 2, SLOT_STATE_SHADOW);
+    phase = shadow_status == STATUS_OK ? SLOT_PHASE_SHADOW : SLOT_PHASE_EMPTY;
+    return shadow_status;
 }
 
 status_t store_confirm(store *s)
@@ -55,13 +86,14 @@ status_t store_confirm(store *s)
 status_t store_revert(store *s)
 {
     (void)s;
+    phase = SLOT_PHASE_REVERTED;
     return STATUS_OK;
 }
 
 slot_phase store_phase(const store *s)
 {
     (void)s;
-    return SLOT_PHASE_EMPTY;
+    return phase;
 }
 
 static int64_t now_ms(void *context)
@@ -96,13 +128,16 @@ static void make_golden(void)
 static void restart(model_runner *m)
 {
     model_start(m, &board, &log_lines, &readings);
-    CHECK_EQUAL(m->status, STATUS_OK);
+    CHECK_EQUAL(m->running.status, STATUS_OK);
 }
 
 static void start(void)
 {
     memset(ring_memory, 0, sizeof ring_memory);
     CHECK_EQUAL(ring_attach(&readings, ring_memory, RING_BYTES(CAPACITY), NULL, NULL), STATUS_OK);
+    phase = SLOT_PHASE_EMPTY;
+    shadow_status = STATUS_OK;
+    golden_of_shadow = sizeof golden;
     restart(&before);
 }
 
@@ -151,7 +186,7 @@ static void a_program_that_reaches_far_back_finds_what_it_had(void)
     put_u16(program + 24 + 16 + 2, 700);
     start();
     CHECK_EQUAL(feed_series(START, 1300), 1300);
-    CHECK(before.forecast.features.reach > MODEL_REPLAY_READINGS);
+    CHECK(before.running.forecast.features.reach > MODEL_REPLAY_READINGS);
     check_restart_changes_nothing(START + INT64_C(1300) * STEP);
     put_u16(program + 24 + 16 + 2, lag);
 }
@@ -184,8 +219,8 @@ static void a_reading_that_is_a_little_late_is_left_out(void)
     start();
     CHECK_EQUAL(feed_series(START, 50), 50);
     CHECK_EQUAL(feed(&before, START + INT64_C(49) * STEP - MODEL_CLOCK_BACK_MS, &forecast), 0);
-    CHECK_EQUAL(before.forecast.counters.late, 1);
-    CHECK_EQUAL(before.forecast.started, 1);
+    CHECK_EQUAL(before.running.forecast.counters.late, 1);
+    CHECK_EQUAL(before.running.forecast.started, 1);
     check_restart_changes_nothing(START + INT64_C(50) * STEP);
 }
 
@@ -211,10 +246,10 @@ static void single_readings_off_the_grid_change_nothing(void)
         CHECK_EQUAL(feed(&before, START + (50 + i) * STEP + STEP / 2, &forecast), 0);
     }
     CHECK_EQUAL(feed(&before, START + YEAR + STEP / 2, &forecast), 0);
-    CHECK_EQUAL(before.stray, 1);
+    CHECK_EQUAL(before.running.stray, 1);
     CHECK_EQUAL(feed(&before, START + INT64_C(56) * STEP, &forecast), 1);
-    CHECK_EQUAL(before.forecast.counters.resets, 0);
-    CHECK_EQUAL(before.stray, 0);
+    CHECK_EQUAL(before.running.forecast.counters.resets, 0);
+    CHECK_EQUAL(before.running.stray, 0);
     check_restart_changes_nothing(START + INT64_C(57) * STEP);
 }
 
@@ -229,7 +264,140 @@ static void a_reading_outside_the_calendar_is_logged_and_left_out(void)
     CHECK_EQUAL(feed(&before, INT64_MIN, &forecast), 0);
     CHECK_EQUAL(feed(&before, -1, &forecast), 0);
     check_restart_changes_nothing(START + INT64_C(5) * STEP);
-    CHECK_EQUAL(before.forecast.counters.accepted, 6);
+    CHECK_EQUAL(before.running.forecast.counters.accepted, 6);
+}
+
+/* ---- a challenger beside it ---- */
+
+static void begin_shadow(void)
+{
+    start();
+    CHECK_EQUAL(feed_series(START, 20), 20);
+    CHECK_EQUAL(model_forecasts_most(&before), 1);
+    phase = SLOT_PHASE_RECEIVING;
+    CHECK_EQUAL(model_challenge(&before, 2), STATUS_OK);
+    CHECK_EQUAL(before.shadow.version, 2);
+    CHECK_EQUAL(model_forecasts_most(&before), 2);
+}
+
+static void a_challenger_knows_what_the_model_beside_it_knows(void)
+{
+    session_forecast own, beside;
+    uint32_t made;
+
+    begin_shadow();
+    for (int64_t row = 20; row < 30; row++) {
+        CHECK_EQUAL(feed(&before, START + row * STEP, &own), 1);
+        made = before.forecasts;
+        CHECK_EQUAL(model_shadow_forecast(&before, readings.next - 1, &beside), 1);
+        CHECK_EQUAL(before.forecasts, made); /* it counts for nothing that is told of the model that runs */
+        CHECK_EQUAL(own.slot_state, SLOT_STATE_CONFIRMED);
+        CHECK_EQUAL(beside.slot_state, SESSION_SHADOW);
+        CHECK_EQUAL(beside.model_version, 2);
+        CHECK_EQUAL(beside.reading, own.reading);
+        CHECK_EQUAL(beside.time_ms, own.time_ms);
+        CHECK_EQUAL(beside.values, own.values);
+        CHECK_BYTES(beside.celsius, own.celsius, sizeof(float) * HORIZON);
+    }
+    model_forget(&before);
+    CHECK_EQUAL(before.shadow.forecast.started, 0);
+}
+
+static void a_challenger_is_there_again_after_a_restart(void)
+{
+    session_forecast own, beside;
+
+    begin_shadow();
+    restart(&before);
+    CHECK_EQUAL(before.shadow.version, 2);
+    CHECK_EQUAL(before.running.version, 1);
+    CHECK_EQUAL(feed(&before, START + INT64_C(20) * STEP, &own), 1);
+    CHECK_EQUAL(model_shadow_forecast(&before, readings.next - 1, &beside), 1);
+    CHECK_BYTES(beside.celsius, own.celsius, sizeof(float) * HORIZON);
+    /* One that does not run any more is gone, and the board says why. */
+    golden_of_shadow = 3;
+    restart(&before);
+    CHECK_EQUAL(phase, SLOT_PHASE_REVERTED);
+    CHECK_EQUAL(before.shadow.version, 0);
+    CHECK_EQUAL(before.shadow.status, STATUS_GOLDEN_LENGTH);
+    CHECK_EQUAL(model_shadow_forecast(&before, readings.next - 1, &beside), 0);
+    CHECK_EQUAL(before.running.status, STATUS_OK);
+}
+
+static void a_challenger_that_does_not_run_is_given_up(void)
+{
+    start();
+    golden_of_shadow = 3;
+    CHECK_EQUAL(model_challenge(&before, 2), STATUS_GOLDEN_LENGTH);
+    CHECK_EQUAL(phase, SLOT_PHASE_REVERTED);
+    golden_of_shadow = sizeof golden;
+    CHECK_EQUAL(model_challenge(&before, 3), STATUS_SESSION_VERSION);
+    CHECK_EQUAL(phase, SLOT_PHASE_REVERTED);
+    CHECK_EQUAL(before.shadow.version, 0);
+    shadow_status = STATUS_IMAGE_SIGNATURE;
+    CHECK_EQUAL(model_challenge(&before, 2), STATUS_IMAGE_SIGNATURE);
+    CHECK_EQUAL(before.shadow.status, STATUS_IMAGE_SIGNATURE);
+    CHECK_EQUAL(before.running.status, STATUS_OK);
+}
+
+static void asking_for_a_challenger_changes_nothing(void)
+{
+    start();
+    CHECK_EQUAL(model_challenge(&before, 0), STATUS_OK);
+    CHECK_EQUAL(phase, SLOT_PHASE_EMPTY);
+    begin_shadow();
+    shadow_status = STATUS_SLOT_FLASH; /* what is asked for is there: nothing is looked at again */
+    CHECK_EQUAL(model_challenge(&before, 2), STATUS_OK);
+    CHECK_EQUAL(model_challenge(&before, 0), STATUS_OK);
+    CHECK_EQUAL(before.shadow.version, 2);
+}
+
+static void a_challenger_ends_without_a_restart(void)
+{
+    int is_restart_due = 1;
+
+    begin_shadow();
+    CHECK_EQUAL(model_revert(&before, 1, &is_restart_due), STATUS_SESSION_VERSION);
+    CHECK_EQUAL(model_revert(&before, 2, &is_restart_due), STATUS_OK);
+    CHECK_EQUAL(is_restart_due, 0);
+    CHECK_EQUAL(phase, SLOT_PHASE_REVERTED);
+    CHECK_EQUAL(before.shadow.version, 0);
+    CHECK_EQUAL(model_forecasts_most(&before), 1);
+    CHECK_EQUAL(model_revert(&before, 2, &is_restart_due), STATUS_SESSION_VERSION);
+}
+
+static void a_challenger_gives_its_slot_to_another_image(void)
+{
+    static const uint8_t sha256[32];
+    session_forecast beside;
+    uint32_t resume;
+
+    begin_shadow();
+    CHECK_EQUAL(model_receive(&before, 2, sha256, &resume), STATUS_OK);
+    CHECK_EQUAL(before.shadow.version, 2);
+    CHECK_EQUAL(model_receive(&before, 5, sha256, &resume), STATUS_OK);
+    CHECK_EQUAL(before.shadow.version, 0);
+    CHECK_EQUAL(model_shadow_forecast(&before, readings.next - 1, &beside), 0);
+}
+
+static void a_challenger_is_installed_and_the_board_tells_of_it_after_the_restart(void)
+{
+    begin_shadow();
+    CHECK_EQUAL(model_install(&before), STATUS_OK);
+    CHECK_EQUAL(before.shadow.version, 0);
+    CHECK_EQUAL(before.running.version, 1);
+    CHECK_EQUAL(before.image.state, SLOT_STATE_CONFIRMED);
+}
+
+static void nothing_is_beside_a_model_that_is_not_confirmed(void)
+{
+    start();
+    before.image.state = SLOT_STATE_TEST;
+    CHECK_EQUAL(model_challenge(&before, 2), STATUS_SLOT_EMPTY);
+    before.image.state = SLOT_STATE_CONFIRMED;
+    runner_clear(&before.running, STATUS_GOLDEN_MISMATCH);
+    CHECK_EQUAL(model_challenge(&before, 2), STATUS_SLOT_EMPTY);
+    CHECK_EQUAL(phase, SLOT_PHASE_EMPTY);
 }
 
 int main(void)
@@ -249,6 +417,14 @@ int main(void)
     readings_off_the_grid_after_a_gap_find_a_new_one();
     single_readings_off_the_grid_change_nothing();
     a_reading_outside_the_calendar_is_logged_and_left_out();
+    a_challenger_knows_what_the_model_beside_it_knows();
+    a_challenger_is_there_again_after_a_restart();
+    a_challenger_that_does_not_run_is_given_up();
+    asking_for_a_challenger_changes_nothing();
+    a_challenger_ends_without_a_restart();
+    a_challenger_gives_its_slot_to_another_image();
+    a_challenger_is_installed_and_the_board_tells_of_it_after_the_restart();
+    nothing_is_beside_a_model_that_is_not_confirmed();
     free(text);
     return check_result();
 }

@@ -102,6 +102,15 @@ static status_t confirm(void *context, uint32_t version)
     return version == 7 ? STATUS_OK : STATUS_SESSION_VERSION;
 }
 
+static status_t shadow(void *context, uint32_t version, uint32_t *carried, status_t *why_not)
+{
+    (void)context;
+    calls++;
+    *carried = version;
+    *why_not = STATUS_OK;
+    return STATUS_OK;
+}
+
 static size_t give_log(void *context, uint32_t *from, uint8_t *text, size_t space)
 {
     (void)context;
@@ -117,8 +126,8 @@ static void start(void)
 
     memset(ring_memory, 0, sizeof ring_memory);
     (void)ring_attach(&readings, ring_memory, RING_BYTES(CAPACITY), NULL, NULL);
-    port = (session_port){NULL,     0x010203, "board-1",   give_key, hmac_sha256, give_nonce, give_state,
-                          set_time, begin,    write_chunk, install,  confirm,     confirm,    give_log};
+    port = (session_port){NULL,  0x010203,    "board-1", give_key, hmac_sha256, give_nonce, give_state, set_time,
+                          begin, write_chunk, install,   confirm,  confirm,     shadow,     give_log};
     clock_ms = 0;
     calls = 0;
     no_key = 0;
@@ -431,7 +440,7 @@ static void forecasts_beyond_the_queue_go_oldest_first_and_are_counted(void)
     for (int i = 0; i < SESSION_FORECASTS + 2; i++) {
         queue_forecast();
     }
-    CHECK(!session_has_room(&board));
+    CHECK(!session_has_room(&board, 1));
     CHECK_EQUAL(board.forecasts_dropped, 2);
     CHECK_EQUAL(board.forecast_count, SESSION_FORECASTS);
 }

@@ -98,6 +98,120 @@ static void a_slot_in_use_takes_no_transfer(void)
     check_runs(2, SLOT_STATE_TEST);
 }
 
+/* ---- in the shadow ---- */
+
+static status_t carry(uint32_t version)
+{
+    status_t status = send(version, length, 100);
+
+    return status == STATUS_OK ? slot_shadow(&slots, &image) : status;
+}
+
+static void an_image_in_the_shadow_is_given_out_and_never_started(void)
+{
+    open_chip(0);
+    boot();
+    install_and_confirm(1);
+    boot();
+    CHECK_EQUAL(carry(2), STATUS_OK);
+    check_runs(2, SLOT_STATE_SHADOW);
+    CHECK_EQUAL(image.slot, 1);
+    CHECK_EQUAL(slot_confirm(&slots), STATUS_SLOT_NO_TEST);
+    for (int i = 0; i < 3; i++) {
+        CHECK_EQUAL(boot(), STATUS_OK);
+        check_runs(1, SLOT_STATE_CONFIRMED);
+        CHECK_EQUAL(slot_shadow(&slots, &image), STATUS_OK);
+        check_runs(2, SLOT_STATE_SHADOW);
+        CHECK_EQUAL(slots.record.lowest_version, 1);
+    }
+    CHECK(chip.violation == NULL);
+}
+
+static void an_image_in_the_shadow_is_installed_without_another_transfer(void)
+{
+    uint32_t next = 0;
+    long operations;
+
+    open_chip(0);
+    boot();
+    install_and_confirm(1);
+    boot();
+    CHECK_EQUAL(carry(2), STATUS_OK);
+    operations = chip.operations;
+    CHECK_EQUAL(slot_install_begin(&slots, length, hashes[2], &next), STATUS_OK);
+    CHECK_EQUAL(next, length);
+    CHECK_EQUAL(slot_shadow(&slots, &image), STATUS_OK);
+    CHECK_EQUAL(chip.operations, operations);
+    CHECK_EQUAL(slot_install_finish(&slots, &image), STATUS_OK);
+    check_runs(2, SLOT_STATE_TEST);
+    CHECK_EQUAL(slot_shadow(&slots, &image), STATUS_SLOT_EMPTY);
+    CHECK_EQUAL(boot(), STATUS_OK);
+    check_runs(2, SLOT_STATE_TEST);
+    CHECK_EQUAL(slot_confirm(&slots), STATUS_OK);
+    CHECK_EQUAL(boot(), STATUS_OK);
+    check_runs(2, SLOT_STATE_CONFIRMED);
+    CHECK_EQUAL(slots.record.lowest_version, 2);
+}
+
+static void an_image_in_the_shadow_gives_way(void)
+{
+    uint32_t next = 77;
+
+    open_chip(0);
+    boot();
+    install_and_confirm(1);
+    boot();
+    CHECK_EQUAL(carry(2), STATUS_OK);
+    CHECK_EQUAL(slot_revert(&slots), STATUS_OK);
+    CHECK_EQUAL(slot_revert(&slots), STATUS_SLOT_NO_TEST);
+    CHECK_EQUAL(slot_shadow(&slots, &image), STATUS_SLOT_NO_TRANSFER);
+    CHECK_EQUAL(carry(2), STATUS_OK);
+    CHECK_EQUAL(slot_install_begin(&slots, length, hashes[3], &next), STATUS_OK);
+    CHECK_EQUAL(next, 0);
+    CHECK_EQUAL(slot_shadow(&slots, &image), STATUS_SLOT_INCOMPLETE);
+    CHECK_EQUAL(boot(), STATUS_OK);
+    check_runs(1, SLOT_STATE_CONFIRMED);
+    CHECK_EQUAL(install(3), STATUS_OK);
+    CHECK_EQUAL(boot(), STATUS_OK);
+    check_runs(3, SLOT_STATE_TEST);
+}
+
+static void without_a_confirmed_image_there_is_no_shadow(void)
+{
+    open_chip(0);
+    boot();
+    CHECK_EQUAL(carry(1), STATUS_SLOT_EMPTY);
+    CHECK_EQUAL(slots.record.phase, SLOT_PHASE_RECEIVING);
+    install_and_confirm(1);
+    boot();
+    CHECK_EQUAL(send(2, length, 100), STATUS_OK);
+    chip.bytes[2 * SECTOR + 300] ^= 4; /* the confirmed one */
+    CHECK_EQUAL(boot(), STATUS_IMAGE_SIGNATURE);
+    CHECK_EQUAL(carry(2), STATUS_SLOT_EMPTY);
+}
+
+static void what_is_not_sound_does_not_stay_in_the_shadow(void)
+{
+    open_chip(0);
+    boot();
+    install_and_confirm(2);
+    boot();
+    CHECK_EQUAL(carry(1), STATUS_IMAGE_VERSION);
+    CHECK_EQUAL(slots.record.phase, SLOT_PHASE_EMPTY);
+    CHECK_EQUAL(carry(3), STATUS_OK);
+    chip.bytes[(2 + 6) * SECTOR + 300] ^= 4;
+    CHECK_EQUAL(boot(), STATUS_OK);
+    check_runs(2, SLOT_STATE_CONFIRMED);
+    CHECK_EQUAL(slot_shadow(&slots, &image), STATUS_IMAGE_SIGNATURE);
+    CHECK_EQUAL(slots.record.phase, SLOT_PHASE_EMPTY);
+    /* Sound, but another one than the record tells of. */
+    CHECK_EQUAL(carry(3), STATUS_OK);
+    slots.record.tag[0] ^= 1;
+    CHECK_EQUAL(slot_install_finish(&slots, &image), STATUS_SLOT_HASH);
+    CHECK_EQUAL(boot(), STATUS_OK);
+    check_runs(2, SLOT_STATE_CONFIRMED);
+}
+
 /* ---- older, altered, strange ---- */
 
 static void an_older_image_is_refused(void)
@@ -273,6 +387,11 @@ int main(void)
     what_is_not_confirmed_before_the_next_boot_is_reverted();
     a_revert_goes_back_with_or_without_a_reset();
     a_slot_in_use_takes_no_transfer();
+    an_image_in_the_shadow_is_given_out_and_never_started();
+    an_image_in_the_shadow_is_installed_without_another_transfer();
+    an_image_in_the_shadow_gives_way();
+    without_a_confirmed_image_there_is_no_shadow();
+    what_is_not_sound_does_not_stay_in_the_shadow();
     an_older_image_is_refused();
     an_altered_image_is_refused_and_gone();
     an_image_that_has_changed_in_flash_does_not_start();

@@ -268,7 +268,7 @@ static void records_that_cannot_be_are_passed_over(void)
 {
     static const struct {
         uint8_t offset, value;
-    } changes[] = {{4, 2}, {4, 254}, {5, 5}, {5, 255}, {14, 1}, {6, 3}, {7, 1}, {28, 0}};
+    } changes[] = {{4, 2}, {4, 254}, {5, 6}, {5, 255}, {14, 1}, {6, 3}, {7, 1}, {28, 0}};
     uint8_t golden[SLOT_RECORD_BYTES], changed[SLOT_RECORD_BYTES];
 
     vectors_bytes(vectors, "journal_record", golden, sizeof golden);

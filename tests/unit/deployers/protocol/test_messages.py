@@ -23,6 +23,7 @@ from deployers.protocol.messages import (
     MessageError,
     Reading,
     Readings,
+    Shadow,
     SlotState,
 )
 from deployers.protocol.status import Status
@@ -35,7 +36,7 @@ u8, u32 = st.integers(0, 255), st.integers(0, 2**32 - 1)
 i32, i64 = st.integers(-(2**31), 2**31 - 1), st.integers(-(2**63), 2**63 - 1)
 states = st.builds(
     BoardState,
-    st.sampled_from(SlotState),
+    st.sampled_from(messages.RUNNING),
     u8,
     st.booleans(),
     st.booleans(),
@@ -94,10 +95,19 @@ def test_readings_come_back(oldest: int, first: int, readings: list[Reading]) ->
     assert Readings.decode(sent.encode()) == sent
 
 
-@given(u32, u32, i64, st.lists(st.floats(width=32, allow_nan=False), min_size=1, max_size=32))
-def test_a_forecast_comes_back(reading: int, version: int, time_ms: int, celsius: list[float]) -> None:
-    sent = Forecast(reading, version, time_ms, SlotState.TEST, tuple(celsius))
+@given(
+    u32, u32, i64, st.sampled_from(SlotState), st.lists(st.floats(width=32, allow_nan=False), min_size=1, max_size=32)
+)
+def test_a_forecast_comes_back(
+    reading: int, version: int, time_ms: int, slot_state: SlotState, celsius: list[float]
+) -> None:
+    sent = Forecast(reading, version, time_ms, slot_state, tuple(celsius))
     assert Forecast.decode(sent.encode()) == sent
+
+
+@given(u32, i32)
+def test_a_challenger_comes_back(version: int, status: int) -> None:
+    assert Shadow.decode(Shadow(version, status).encode()) == Shadow(version, status)
 
 
 @given(u32, i32, st.binary(max_size=50))
@@ -122,8 +132,9 @@ REFUSED: list[tuple[Any, bytes, str]] = [
     (Readings, bytes(8) + b"\x02\x00" + bytes(12), "2 readings in 12 bytes"),
     (Readings, bytes(8) + b"\x41\x00" + bytes(65 * 12), "65 readings in 780 bytes"),
     (Forecast, bytes(20), "forecast of 0 values in 0 bytes"),
-    (Forecast, bytes(16) + b"\x03\x00\x01\x00" + bytes(4), "slot state 3"),
+    (Forecast, bytes(16) + b"\x04\x00\x01\x00" + bytes(4), "slot state 4"),
     (Forecast, bytes(16) + b"\x01\x00\x21\x00" + bytes(33 * 4), "forecast of 33 values"),
+    (Shadow, bytes(7), "challenger of the board of 7 bytes: expected 8"),
     (Answer, bytes(7), "answer of 7 bytes: expected 8"),
 ]
 

@@ -59,6 +59,7 @@ def test_the_board_has_the_same_message_types() -> None:
         ("SESSION_CHUNK_MAX", messages.CHUNK_MAX),
         ("SESSION_READINGS_MAX", messages.READINGS_MAX),
         ("SESSION_HORIZON_MAX", messages.HORIZON_MAX),
+        ("SESSION_SHADOW", SlotState.SHADOW),
     ],
 )
 def test_both_sides_have_the_same_limits(name: str, value: int) -> None:
@@ -98,6 +99,15 @@ def test_a_forecast_lies_as_written() -> None:
     assert (little(data[0:4]), little(data[4:8]), little(data[8:16]), data[16], data[17]) == (5, 7, 9, 2, 0)
     assert little(data[18:20]) == 2
     assert [data[20:24], data[24:28]] == [bytes.fromhex("0000803f"), bytes.fromhex("000000c0")]
+
+
+def test_a_challenger_lies_as_written() -> None:
+    bodies = {kind: body for kind, body, *_ in rows(chapter("Session").split("answered once each")[1])}
+    assert bodies["SHADOW"].startswith("u32 version of the challenger, 0 without one; i32 status")
+    assert messages.Shadow(7, Status.GOLDEN_MISMATCH).encode() == bytes([7, 0, 0, 0]) + (-642).to_bytes(
+        4, "little", signed=True
+    )
+    assert "sent after that of the running\n   model, with slot state 3" in chapter("Session")
 
 
 def test_a_frame_lies_as_written() -> None:
