@@ -26,7 +26,7 @@ static uint64_t ring_memory[(RING_BYTES(CAPACITY) + 7) / 8];
 static board_port board;
 
 static slot_phase phase; /* of the other slot, which holds the same model as version 2 */
-static status_t shadow_status;
+static status_t start_status, shadow_status;
 static size_t golden_of_shadow; /* its bytes; fewer are refused */
 
 static void give_image(slot_image *image, uint32_t version, slot_state state)
@@ -47,7 +47,7 @@ status_t store_start(store *s, const board_port *port, slot_image *image)
     (void)s;
     (void)port;
     give_image(image, 1, SLOT_STATE_CONFIRMED);
-    return STATUS_OK;
+    return start_status;
 }
 
 status_t store_begin(store *s, uint32_t bytes, const uint8_t sha256[32], uint32_t *resume)
@@ -136,6 +136,7 @@ static void start(void)
     memset(ring_memory, 0, sizeof ring_memory);
     CHECK_EQUAL(ring_attach(&readings, ring_memory, RING_BYTES(CAPACITY), NULL, NULL), STATUS_OK);
     phase = SLOT_PHASE_EMPTY;
+    start_status = STATUS_OK;
     shadow_status = STATUS_OK;
     golden_of_shadow = sizeof golden;
     restart(&before);
@@ -398,6 +399,15 @@ static void nothing_is_beside_a_model_that_is_not_confirmed(void)
     runner_clear(&before.running, STATUS_GOLDEN_MISMATCH);
     CHECK_EQUAL(model_challenge(&before, 2), STATUS_SLOT_EMPTY);
     CHECK_EQUAL(phase, SLOT_PHASE_EMPTY);
+    /* One that is there already waits for a start at which something runs beside it. */
+    begin_shadow();
+    start_status = STATUS_SLOT_FLASH;
+    model_start(&before, &board, &log_lines, &readings);
+    CHECK_EQUAL(before.shadow.version, 0);
+    CHECK_EQUAL(phase, SLOT_PHASE_SHADOW);
+    start_status = STATUS_OK;
+    restart(&before);
+    CHECK_EQUAL(before.shadow.version, 2);
 }
 
 int main(void)
