@@ -219,7 +219,7 @@ status_t model_revert(model_runner *m, uint32_t version, int *restart)
     status_t status;
 
     *restart = is_in_test(m, version);
-    if (!*restart && !(is_beside(m) && m->shadow.version == version)) {
+    if (!*restart && !(runner_runs(&m->shadow) && m->shadow.version == version)) {
         return STATUS_SESSION_VERSION;
     }
     if (store_phase(&m->store) == SLOT_PHASE_REVERTED) {

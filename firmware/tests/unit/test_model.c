@@ -86,6 +86,9 @@ status_t store_confirm(store *s)
 status_t store_revert(store *s)
 {
     (void)s;
+    if (phase == SLOT_PHASE_REVERTED) {
+        return STATUS_SLOT_NO_TEST;
+    }
     phase = SLOT_PHASE_REVERTED;
     return STATUS_OK;
 }
@@ -365,6 +368,8 @@ static void a_challenger_ends_without_a_restart(void)
     CHECK_EQUAL(before.shadow.version, 0);
     CHECK_EQUAL(model_forecasts_most(&before), 1);
     CHECK_EQUAL(model_revert(&before, 2, &is_restart_due), STATUS_SESSION_VERSION);
+    CHECK_EQUAL(model_revert(&before, 0, &is_restart_due), STATUS_SESSION_VERSION);
+    CHECK_EQUAL(phase, SLOT_PHASE_REVERTED);
 }
 
 static void a_challenger_gives_its_slot_to_another_image(void)
