@@ -74,7 +74,7 @@ imports: setup ## check which package imports which
 
 .PHONY: test
 test: imports firmware firmware-test ## import contracts, the firmware, then all Python tests with coverage (ARGS go to pytest)
-	@scripts/install-debian.sh postgresql chromium $(LAB_PACKAGES)
+	@scripts/install-debian.sh postgresql chromium prometheus $(LAB_PACKAGES)
 	@scripts/test.sh $(ARGS)
 
 .PHONY: check

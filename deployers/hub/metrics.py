@@ -95,7 +95,7 @@ class Metrics:
         given: Any = {"namespace": "edgeloop", "registry": self.registry}
         self.requests = Counter("requests", "Requests answered.", ["method", "route", "status"], **given)
         self.seconds = Histogram("request_seconds", "Time to answer a request.", ["route"], buckets=BUCKETS, **given)
-        self.readings = Counter("readings", "Readings that were new.", ["source"], **given)
+        self.readings = Counter("readings", "Readings that were new, by the board or by REST.", ["source"], **given)
         self.forecasts = Counter("forecasts", "Forecasts of boards, of the hub, of challengers.", ["source"], **given)
         self.live_failures = Counter("live_failures", "Readings stored without a forecast of the hub's own.", **given)
         self.error = Gauge(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from tests.integration.test_hub_process import SECONDS, SERVE, SETTINGS, Served, run, until
+from tests.served_hub import SECONDS, SERVE, SETTINGS, Served, run, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -238,6 +238,7 @@ async def store_temperature(hub: TheHub, temperature: Temperature, response: Res
     """Store one reading. Sent again, it is answered with 200 and changes nothing; with another value, with 409."""
     series, reading = temperature.parsed()
     new = await hub.store.keep_readings(series, [reading])
+    hub.metrics.readings.labels("rest").inc(new)
     stored = await hub.store.reading_at(series, reading.time_ms)
     if not new and stored.microcelsius != reading.microcelsius:
         msg = (
@@ -265,6 +266,7 @@ async def store_temperatures(
     """
     parsed = [temperature.parsed() for temperature in temperatures]
     kept = await hub.store.keep(parsed)
+    hub.metrics.readings.labels("rest").inc(kept.new)
     if kept.new:
         for series in {series for series, _ in parsed}:
             hub.live.forget(series)

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from deployers.exceptions import InputError
 from deployers.hub import problems
 from deployers.hub.auth import PRINCIPAL, Principal, Role
+from deployers.hub.metrics import Metrics
 from deployers.hub.routes import forecasts, temperatures
 from deployers.hub.routes.temperatures import time_ms
 from deployers.hub.store import Filter, Store, StoredForecast
@@ -50,10 +51,11 @@ class Watch:
 
 
 class Client(httpx.AsyncClient):
-    """Asks the routes without a network; `store` and `watch` are behind them."""
+    """Asks the routes without a network; `store`, `watch` and `metrics` are behind them."""
 
     store: Store
     watch: Watch
+    metrics: Metrics
 
     async def keep(self, *values: float, user: str = "living_room", tag: str = "indoor") -> list[int]:
         """Store readings a minute apart, and give their ids."""
@@ -67,8 +69,8 @@ class Client(httpx.AsyncClient):
 @asynccontextmanager
 async def serving(path: Path, role: Role = "write") -> AsyncIterator[Client]:
     async with Store(f"sqlite:///{path / 'hub.db'}") as store:
-        app, watch = FastAPI(), Watch()
-        app.state.hub = SimpleNamespace(store=store, live=watch, sink=watch)
+        app, watch, metrics = FastAPI(), Watch(), Metrics()
+        app.state.hub = SimpleNamespace(store=store, live=watch, sink=watch, metrics=metrics)
         problems.install(app)
         app.include_router(temperatures.router)
         app.include_router(forecasts.router)
@@ -78,7 +80,7 @@ async def serving(path: Path, role: Role = "write") -> AsyncIterator[Client]:
             await app(scope, receive, send)
 
         async with Client(transport=httpx.ASGITransport(known), base_url="http://hub") as client:
-            client.store, client.watch = store, watch
+            client.store, client.watch, client.metrics = store, watch, metrics
             yield client
 
 
@@ -124,6 +126,18 @@ def test_sent_again_it_changes_nothing_and_another_value_is_a_conflict(tmp_path:
         assert "has 19.2 at '2024-01-31T08:00:00', not 20.0" in detail
         assert f"PATCH /temperatures/{first.json()['id']}" in detail
         assert (await client.get("/temperatures/series")).json()["series"][0]["different"] == 1
+
+    asked(tmp_path, work)
+
+
+def test_what_is_new_is_counted_once(tmp_path: Path) -> None:
+    async def work(client: Client) -> None:
+        rows = [{**FIRST, "time_point": f"2024-01-31T09:0{minute}:00"} for minute in range(3)]
+        for _ in range(2):
+            await client.post("/temperatures", json=FIRST)
+            await client.post("/temperatures/bulk", json=rows)
+        counted = client.metrics.registry.get_sample_value("edgeloop_readings_total", {"source": "rest"})
+        assert counted == 4
 
     asked(tmp_path, work)
 
