@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from deployers.protocol import messages
 from deployers.protocol.frame import TAGGED, Frame, FrameReader
-from deployers.protocol.messages import Answer, BoardState, Hello, Label, Message, SlotState
+from deployers.protocol.messages import Answer, BoardState, Hello, Label, Message, Shadow, SlotState
 from deployers.protocol.status import Status
 
 KEY = bytes(range(32))
+NO_CHALLENGER = Shadow(0, 0)
 STATE = BoardState(
     slot_state=SlotState.NONE,
     slot=255,
@@ -30,6 +33,62 @@ STATE = BoardState(
 )
 
 
+@dataclass
+class SecondSlot:
+    """The slot that does not run; it outlives a connection where twins share it.
+
+    Attributes:
+        sha256: of the image that is on its way into it, or there; none where no twin has seen its beginning.
+        challenger: forecasts beside the running model.
+        knows_challengers: whether the firmware does.
+        refuses: status of a challenger's verification.
+        version_of: reads the version in an image; None where any is right.
+    """
+
+    image: bytearray = field(default_factory=bytearray)
+    sha256: bytes = b""
+    challenger: Shadow = NO_CHALLENGER
+    knows_challengers: bool = True
+    refuses: int = 0
+    version_of: Callable[[bytes], int] | None = None
+
+    def begin(self, sha256: bytes) -> None:
+        """Another image than the one that is there takes its place, and that of the challenger in it."""
+        if self.sha256 not in (b"", sha256):
+            self.image.clear()
+            self.challenger = NO_CHALLENGER
+        self.sha256 = sha256
+
+    def shadow(self, version: int, state: SlotState) -> int:
+        """The status of the answer to SHADOW."""
+        if version in (0, self.challenger.version):
+            return Status.OK
+        status = self._refusal(version, state)
+        if status:
+            self.image.clear()
+            self.sha256 = b""
+        self.challenger = NO_CHALLENGER if status else Shadow(version, Status.OK)
+        return status
+
+    def revert(self, version: int) -> bool:
+        """Whether REVERT ended a challenger, so that no restart follows."""
+        if version != self.challenger.version:
+            return False
+        self.challenger = NO_CHALLENGER
+        return True
+
+    def _refusal(self, version: int, state: SlotState) -> int:
+        if state is not SlotState.CONFIRMED:
+            return Status.SLOT_EMPTY
+        if not self.image:
+            return Status.SLOT_NO_TRANSFER
+        if hashlib.sha256(self.image).digest() != self.sha256:
+            return Status.SLOT_INCOMPLETE
+        if not self.refuses and self.version_of is not None and self.version_of(bytes(self.image)) != version:
+            return Status.SESSION_VERSION
+        return self.refuses
+
+
 class BoardTwin:
     """Says hello, proves itself, answers requests; `answers` maps a message type to what it answers."""
 
@@ -41,7 +100,7 @@ class BoardTwin:
         self.requests: list[tuple[int, bytes]] = []
         self.refusals: list[int] = []
         self.acknowledged = 0
-        self.image = bytearray()
+        self.second = SecondSlot()
         self.received = 0
         self.worn_out: int | None = None  # offset at which the flash cannot be written
         self.session_key = b""
@@ -50,6 +109,14 @@ class BoardTwin:
         self._reader = FrameReader()
         self._output = bytearray()
         self.send(Message.HELLO, self.hello)
+
+    @property
+    def image(self) -> bytearray:
+        return self.second.image
+
+    @image.setter
+    def image(self, value: bytearray) -> None:
+        self.second.image = value
 
     def output(self) -> bytes:
         data = bytes(self._output)
@@ -101,12 +168,18 @@ class BoardTwin:
 
     def _answer(self, frame: Frame, message: bytes) -> None:
         self.requests.append((frame.type, message))
+        if frame.type == Message.SHADOW and not self.second.knows_challengers:
+            self.send(Message.REFUSED, Answer(frame.sequence, Status.SESSION_TYPE).encode())
+            return
         status, body = self.answers.get(frame.type, (0, b""))
         if frame.type == Message.STATUS:
             body = self.state.encode()
         if frame.type == Message.TRANSFER_BEGIN and not status:
+            self.second.begin(message[4:])
             body = len(self.image).to_bytes(4, "little")
-            self.sha256 = message[4:]
+        if frame.type == Message.SHADOW and not status:
+            status = self.second.shadow(messages.decode_u32(message, "shadow"), self.state.slot_state)
+            body = self.second.challenger.encode()
         if frame.type == Message.TRANSFER_CHUNK and not status:
             if not self._take_chunk(message):
                 is_due = messages.decode_u32(message[:4], "chunk") == len(self.image)
@@ -124,4 +197,4 @@ class BoardTwin:
         return True
 
     def holds(self, image: bytes) -> bool:
-        return bytes(self.image) == image and self.sha256 == hashlib.sha256(image).digest()
+        return bytes(self.image) == image and self.second.sha256 == hashlib.sha256(image).digest()

@@ -166,10 +166,11 @@ class FakeShadows:
     """Challengers that a test has put there."""
 
     found: list[Challenge] = field(default_factory=list)
+    boards: list[dict[str, Any]] = field(default_factory=list)
     rules: ShadowSection = field(default_factory=ShadowSection)
 
     def view(self) -> dict[str, Any]:
-        rows = [challenger_row(each, None, self.rules, {}, "") for each in self.found]
+        rows = [challenger_row(each, None, self.rules, {}, "", boards=self.boards) for each in self.found]
         return {"challengers": rows, "rules": self.rules.model_dump()}
 
 
@@ -177,7 +178,12 @@ def challenged() -> FakeShadows:
     """Version 9 beside version 7: better on eight of nine days."""
     apart = [0.02, 0.03, -0.01, 0.02, 0.01, 0.04, 0.02, 0.03, 0.02]
     over: dict[int, Compared | None] = {each.day: each for each in days(apart)}
-    return FakeShadows([Challenge(9, 7, 0).judged(over, ShadowSection(alpha=0.1))], ShadowSection(alpha=0.1))
+    boards = [
+        {"board": "board-1", "state": "carries", "forecasts": 1290, "worst_celsius": 0.000021, "reason": ""},
+        {"board": "board-2", "state": "refused", "forecasts": 0, "worst_celsius": None, "reason": "NN_ARENA"},
+    ]
+    rules = ShadowSection(alpha=0.1)
+    return FakeShadows([Challenge(9, 7, 0).judged(over, rules)], boards, rules)
 
 
 @cache

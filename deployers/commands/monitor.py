@@ -55,7 +55,8 @@ Examples:
 since_ms, source, version, skill, skill_expected, reference, model, persistence, pairs, last_ms}]}]; with --series each
 of the devices also has findings, steps and days. Instead of devices a hub has
 with --shadow: challengers [{version, champion, state, reason, waits_for, is_running, since_ms, ended_ms, days_compared,
-days_better, days_worse, e_better, e_worse, e_wanted, skill_champion, skill_challenger, cost, promotion, days}];
+days_better, days_worse, e_better, e_worse, e_wanted, skill_champion, skill_challenger, cost, promotion,
+boards [{board, state, forecasts, worst_celsius, reason}], days}];
 with --test-alert: channels [{channel, server, ok, error}];
 with --retraining or --retrain: retraining, what GET /retraining of the hub answers or the request that POST made.
 """
@@ -233,6 +234,18 @@ def _show_challengers(hubs: list[dict[str, Any]]) -> None:
         if not hub["challengers"]:
             table.add_row(hub["hub"], "", "away" if hub["error"] else "no challenger yet", *[""] * 8)
     Console(file=sys.stdout, width=140).print(table)
+    for hub in hubs:
+        for each in hub["challengers"]:
+            _show_boards(f"{hub['hub']}  version {each['version']}", each.get("boards", []))
+
+
+def _show_boards(challenger: str, boards: list[dict[str, Any]]) -> None:
+    """A hub that is older than this deployer tells of none."""
+    for row in boards:
+        worst = f", {row['worst_celsius']:.6f} °C from the hub's at most" if row["forecasts"] else ""
+        compared = f"{row['forecasts']} forecasts compared{worst}"
+        said = "; ".join(filter(None, (row["reason"], compared)))
+        click.echo(f"{challenger} on {row['board']} {row['state']}: {said}")
 
 
 def _show(hubs: list[dict[str, Any]], *, in_full: bool) -> None:

@@ -36,6 +36,7 @@ from deployers.hub.metrics import Metrics
 from deployers.hub.monitor.service import Monitor
 from deployers.hub.retraining.service import Retrainer
 from deployers.hub.rollout import ConfirmedSince, Rollout
+from deployers.hub.shadow.carrying import Carrying
 from deployers.hub.shadow.service import Shadows
 from deployers.hub.sink import HubSink
 from deployers.hub.store import Retention, Store
@@ -118,6 +119,7 @@ def assemble(settings: Settings, **parts: Unpack[Parts]) -> Hub:
     training = parts.get("training") or Training(settings)
     confirmed = ConfirmedSince(settings.root / "data" / "boards.json")
     rollout = Rollout(catalogue, boards, store, live, confirmed, settings.boards.test_seconds)
+    carrying = Carrying(boards, catalogue, jobs, monitor) if settings.shadow.boards else None
     return Hub(
         settings=settings,
         store=store,
@@ -133,7 +135,9 @@ def assemble(settings: Settings, **parts: Unpack[Parts]) -> Hub:
         monitor=monitor,
         alerts=Alerts(settings, store, monitor),
         retraining=Retrainer(store, monitor, training, jobs, settings.retraining),
-        shadows=Shadows(settings, store, catalogue, live, jobs=jobs, rollout=rollout, metrics=metrics),
+        shadows=Shadows(
+            settings, store, catalogue, live, jobs=jobs, rollout=rollout, metrics=metrics, carrying=carrying
+        ),
         maps=Maps(settings.root / "data" / "fleet.json"),
         started_ms=time.time_ns() // 1_000_000,
     )

@@ -15,7 +15,9 @@ import contextlib
 import logging
 from typing import TYPE_CHECKING, Self, TypeVar
 
-from deployers.exceptions import BoardRefused, Conflict, NotFound
+from deployers.exceptions import BoardRefused, NotFound
+from deployers.hub.busy import changing, giving_way
+from deployers.hub.carried import carries, leave
 from deployers.hub.device import Device, Record, Transfer
 from deployers.link import LinkError, LinkLostError
 from deployers.listener import BoardListener, wall_clock_ms
@@ -24,11 +26,13 @@ from deployers.protocol.status import Status
 from deployers.transfer import transfer
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+    from contextlib import AbstractAsyncContextManager
 
     from deployers.hub.keys import Keys
     from deployers.keeping import Sink
     from deployers.link import BoardLink
+    from deployers.protocol.messages import Shadow
 
 _log = logging.getLogger(__name__)
 
@@ -47,10 +51,6 @@ Result = TypeVar("Result")
 
 class UnknownBoardError(LinkError, NotFound):
     """No board of this name is provisioned here."""
-
-
-class BoardBusyError(LinkError, Conflict):
-    """Another request that changes this board is under way."""
 
 
 class NotInTestError(LinkError, BoardRefused):
@@ -160,17 +160,8 @@ class Boards:
             LinkLostError: the board is not there, or its link was lost again and again without a step ahead.
             LinkRefusedError: it refused.
         """
-        record = self._record(board)
-
-        def tell(done: int, total: int) -> None:
-            resumed = record.transfer.resumed if record.transfer is not None else done
-            record.transfer = Transfer(done, total, resumed)
-            progress(done, total)
-
-        with self._changing(board, "transfer"):
-            record.transfer = None
-            await self._persist(board, lambda link: transfer(link, image, tell), lambda: record.transfer)
-        return 0 if record.transfer is None else record.transfer.resumed
+        async with self._changing(board, "transfer"):
+            return await self._transfer(board, image, progress)
 
     async def install(self, board: str, seconds: float = BACK_SECONDS) -> BoardState:
         """Have what was transferred verified, and wait until the board is back and runs it in test.
@@ -184,9 +175,8 @@ class Boards:
             LinkRefusedError: it refused the image, and runs on with the model before.
             NotInTestError: it is back, and does not run the image.
         """
-        with self._changing(board, "install"):
-            async with _within(seconds, board):
-                return await self._install(board)
+        async with self._changing(board, "install"), _within(seconds, board):
+            return await self._install(board)
 
     async def confirm(self, board: str, version: int) -> BoardState:
         """Keep the version that is in test; without effect on a board that has confirmed it already.
@@ -194,7 +184,7 @@ class Boards:
         Raises:
             BoardBusyError, LinkLostError, LinkRefusedError: as `install`.
         """
-        with self._changing(board, "confirm"):
+        async with self._changing(board, "confirm"):
             await self._persist(board, lambda link: link.confirm(version))
             return await self.status(board)
 
@@ -207,9 +197,61 @@ class Boards:
         Raises:
             BoardBusyError, LinkLostError, LinkRefusedError: as `install`.
         """
-        with self._changing(board, "revert"):
-            async with _within(seconds, board):
-                return await self._revert(board, version)
+        async with self._changing(board, "revert"), _within(seconds, board):
+            return await self._revert(board, version)
+
+    async def shadow(self, board: str) -> Shadow:
+        """The challenger that the board carries now.
+
+        Raises:
+            LinkLostError, LinkRefusedError: as `transfer`; with status SESSION_TYPE its firmware carries none.
+        """
+        return await self._persist(board, lambda link: link.shadow(0))
+
+    async def carry(self, board: str, version: int, image: bytes) -> Shadow:
+        """Have a board forecast with an image in its other slot, beside the model that runs.
+
+        Returns:
+            What it carries then; at once, if it carries this version already.
+
+        Raises:
+            BoardBusyError: another request changes this board, or came in between and was given way to.
+            LinkLostError, LinkRefusedError: as `transfer`, and as `shadow` before anything is sent.
+        """
+        self._require_known(board)
+        return await giving_way(board, self._record(board), "carry", self._carry(board, version, image))
+
+    async def leave(self, board: str, version: int) -> Shadow:
+        """Have a board carry a challenger no more; it does not restart.
+
+        Returns:
+            What it carries then; at once, if that is not this version.
+
+        Raises:
+            BoardBusyError, LinkLostError, LinkRefusedError: as `carry`.
+        """
+        self._require_known(board)
+        work = self._persist(board, lambda link: leave(link, version))
+        return await giving_way(board, self._record(board), "leave", work)
+
+    async def _carry(self, board: str, version: int, image: bytes) -> Shadow:
+        carried = await self.shadow(board)
+        if carried.version == version:
+            return carried
+        await self._transfer(board, image, lambda *_: None)
+        return await self._persist(board, lambda link: link.shadow(version))
+
+    async def _transfer(self, board: str, image: bytes, progress: Callable[[int, int], None]) -> int:
+        record = self._record(board)
+
+        def tell(done: int, total: int) -> None:
+            resumed = record.transfer.resumed if record.transfer is not None else done
+            record.transfer = Transfer(done, total, resumed)
+            progress(done, total)
+
+        record.transfer = None
+        await self._persist(board, lambda link: transfer(link, image, tell), lambda: record.transfer)
+        return 0 if record.transfer is None else record.transfer.resumed
 
     async def _install(self, board: str) -> BoardState:
         while True:
@@ -221,7 +263,10 @@ class Boards:
             with contextlib.suppress(LinkLostError):
                 await link.install()
             state = await self._state_when_back(board, link)
-            if state.slot_state is not SlotState.TEST and not state.transfer_offset:
+            if state.slot_state is SlotState.TEST or state.transfer_offset:
+                continue
+            # What was to be installed may be there still, carried: then the request has not arrived.
+            if not await self._persist(board, carries):
                 raise NotInTestError(board, state, await self.log(board))
 
     async def _revert(self, board: str, version: int) -> BoardState:
@@ -290,18 +335,9 @@ class Boards:
             counters=keeping.counters,
         )
 
-    @contextlib.contextmanager
-    def _changing(self, board: str, what: str) -> Iterator[None]:
+    def _changing(self, board: str, what: str) -> AbstractAsyncContextManager[None]:
         self._require_known(board)
-        record = self._record(board)
-        if record.busy is not None:
-            msg = f"board {board!r} is busy with {record.busy!r}: wait for its end before {what!r}"
-            raise BoardBusyError(msg)
-        record.busy = what
-        try:
-            yield
-        finally:
-            record.busy = None
+        return changing(board, self._record(board), what)
 
     def _on_change(self, link: BoardLink) -> None:
         if link.is_open:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import asyncio
+
     from deployers.keeping import Counters
     from deployers.protocol.messages import BoardState, Hello
 
@@ -36,7 +38,7 @@ class Device:
         state: the newest that it said of itself.
         last_seen_ms: when it last connected, answered, sent something, or was lost; None if it never was here.
         transfer: the last one.
-        busy: the request that changes it and is under way, as "transfer".
+        busy: the request that changes it and is under way, as "transfer"; "carry" and "leave" are of a challenger.
         counters: since the hub started.
     """
 
@@ -58,4 +60,5 @@ class Record:
     state: BoardState | None = None
     transfer: Transfer | None = None
     busy: str | None = None
+    giving_way: asyncio.Task[Any] | None = None  # changes it until somebody else wants to
     asked: float = 0.0  # by the event loop's clock: when its state was last asked for

@@ -172,6 +172,9 @@ CHALLENGER = {
     "skill_challenger": 0.3721,
     "cost": {"readings": 4120, "microseconds_per_reading": 212.4, "share": 0.3914},
     "promotion": None,
+    "boards": [
+        {"board": "board-1", "state": "carries", "forecasts": 860, "worst_celsius": 0.000021, "reason": ""},
+    ],
     "days": [
         {"day": "2024-05-02", "day_ms": 1714608000000, "champion": 0.3401, "challenger": 0.3698, "series": 2},
     ],
@@ -184,6 +187,7 @@ RULES = {
     "least_days": 5,
     "most_days": 28,
     "promote": "person",
+    "boards": False,
 }
 METRICS = 'edgeloop_requests_total{method="POST",route="/predict",status="200"} 1523.0\nedgeloop_boards_online 2.0\n'
 ONE_BOARD = {**JOB, "kind": "forward", "about": {"board": "board-1", "version": 3}}

@@ -194,6 +194,7 @@ class ShadowSection(_Section):
     promote: Literal["person", "automatic"] = Field(
         "person", description="who brings a better challenger to hub and boards: a person, or the hub by itself"
     )
+    boards: bool = Field(default=False, description="have boards carry the challenger too, in their second slots")
 
     @model_validator(mode="after")
     def _rising(self) -> Self:

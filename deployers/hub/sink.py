@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from deployers.exceptions import DeployerError, InputError
 from deployers.hub.metrics import LiveError
 from deployers.hub.store import StoredForecast, is_storable
+from deployers.hub.store.records import ANSWERING, BOARD_SHADOW
+from deployers.protocol.messages import SlotState
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,12 +45,13 @@ class HubSink:
         clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
         self._store, self._live, self._catalogue, self._clock = store, live, catalogue, clock
-        self._readings = metrics.readings.labels("board")
-        self._forecasts = {source: metrics.forecasts.labels(source) for source in ("board", "hub")}
+        self._readings, self._forecasts = metrics.readings.labels("board"), metrics.forecasts
         # The last call of each board: one commit serves several calls, but forecasts are made in the order of readings.
         self._tails: dict[str, asyncio.Future[None]] = {}
         self._failures = metrics.live_failures
-        self._errors = {s: LiveError(metrics.error.labels(s), self._cadence_ms) for s in ("board", "hub")}
+        self._errors = {s: LiveError(metrics.error.labels(s), self._cadence_ms) for s in ANSWERING}
+        for source in ANSWERING:
+            self._forecasts.labels(source)  # shown before there is one
 
     async def keep_readings(self, board: str, first: int, readings: tuple[Reading, ...]) -> None:  # noqa: ARG002 - the link's numbers are not kept
         """Store readings, then forecast at them.
@@ -74,14 +77,15 @@ class HubSink:
                 del self._tails[board]
 
     async def keep_forecast(self, board: str, forecast: Forecast) -> None:
-        """Store a board's forecast.
+        """Store a board's forecast; that of a challenger it carries is compared by the monitor, and no more.
 
         Raises:
             ServiceUnavailable: it is not stored.
         """
+        is_challenger = forecast.slot_state is SlotState.SHADOW
         stored = StoredForecast(
             series=board,
-            source="board",
+            source=BOARD_SHADOW if is_challenger else "board",
             time_ms=forecast.time_ms,
             version=forecast.model_version,
             slot_state=int(forecast.slot_state),
@@ -93,8 +97,9 @@ class HubSink:
         except InputError as error:  # sent again, it would be refused again, and all behind it would wait for ever
             _log.warning("a forecast of board %s is dropped: %s", board, error)
             return
-        self._forecasts["board"].inc()
-        self._errors["board"].forecast(board, stored.time_ms, stored.celsius[0])
+        self._forecasts.labels(stored.source).inc()
+        if not is_challenger:
+            self._errors["board"].forecast(board, stored.time_ms, stored.celsius[0])
 
     def _storable(self, board: str, readings: tuple[Reading, ...]) -> tuple[Reading, ...]:
         """Without those that no store will ever take: sent for ever, they would hold up all that comes after them."""
@@ -116,7 +121,7 @@ class HubSink:
             self._failures.inc()
             _log.exception("no forecast of the hub's own for %s", board)
             return
-        self._forecasts["hub"].inc(len(made))
+        self._forecasts.labels("hub").inc(len(made))
         if made:
             self._errors["hub"].forecast(board, made[-1].time_ms, made[-1].celsius[0])
 

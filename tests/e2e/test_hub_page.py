@@ -341,4 +341,6 @@ def test_challengers_are_shown_beside_the_champion_with_their_verdict(tab: Tab, 
     said = tab.run("document.querySelector('#duel').getAttribute('aria-label')")
     assert said == "Skill of 9 days: challenger 0.320, champion 0.300"
     assert tab.run(INK.replace("#chart", "#duel")) > 1000
+    rows = tab.run("[...document.querySelectorAll('#carried tbody tr')].map((row) => row.innerText)")
+    assert ["0.000021 °C" in rows[0], "1,290" in rows[0], "refused" in rows[1], "NN_ARENA" in rows[1]] == [True] * 4
     assert tab.complaints == []

@@ -28,6 +28,7 @@ class Agreement(Verdict):
         agreed: in a row that do not.
         celsius: the largest difference of the last ones in a row that differ.
         compared: so far.
+        worst: the largest difference so far.
     """
 
     apart: int = 0
@@ -35,13 +36,14 @@ class Agreement(Verdict):
     celsius: float = 0.0
     allowed: float | None = None
     compared: int = 0
+    worst: float = 0.0
 
     WARNING, ALARM, WELL_AGAIN = 6, 24, 12
 
     def compare(self, first: StoredForecast, second: StoredForecast, allowed: float) -> None:
         """Two forecasts of one reading."""
         off = max(abs(one - other) for one, other in zip(first.celsius, second.celsius, strict=False))
-        self.compared, self.allowed = self.compared + 1, allowed
+        self.compared, self.allowed, self.worst = self.compared + 1, allowed, max(off, self.worst)
         if off <= allowed:
             self.apart, self.agreed = 0, self.agreed + 1
         else:
@@ -66,6 +68,21 @@ class Agreement(Verdict):
         elif self.agreed >= self.WELL_AGAIN:
             level = "ok"
         self.become(level, now_ms)
+
+
+@dataclass
+class Carried:
+    """A challenger that a board carries, beside the same one on the hub.
+
+    Attributes:
+        version: its own; 0 without one.
+        made_ms: time of the newest reading at which the board forecast with it.
+        agreement: of the two.
+    """
+
+    version: int = 0
+    made_ms: int = -1
+    agreement: Agreement = field(default_factory=Agreement)
 
 
 @dataclass

@@ -15,12 +15,12 @@ from deployers.conversion.features import decode_program
 from deployers.exceptions import NotFound
 from deployers.hub.monitor import told
 from deployers.hub.monitor.decay import Thresholds
-from deployers.hub.monitor.models import limits_of
+from deployers.hub.monitor.models import Carried, limits_of
 from deployers.hub.monitor.pairing import FORECASTS_HELD, READINGS_HELD
 from deployers.hub.monitor.sensors import Limits
 from deployers.hub.monitor.skill import DAY_MS, of_release
 from deployers.hub.monitor.watch import Findings, Model, Rules, Watch
-from deployers.hub.store.records import ANSWERING, CHALLENGERS_MOST
+from deployers.hub.store.records import CHALLENGERS_MOST, SOURCES
 from deployers.hub.store.watching import Arrivals, Cursor, DaySums, Remembered
 from deployers.hub.turns import attempted
 from deployers.protocol.image import TensorKind, TensorType
@@ -38,7 +38,8 @@ LIMIT = 500  # readings, and forecasts, looked at together
 # Where it never ran before, so many readings of the past are looked at.
 PAST_READINGS = 100_000
 DAYS_SHOWN = 90
-SOURCES_MOST = len(ANSWERING) + CHALLENGERS_MOST  # forecasts at one reading
+# Forecasts at one reading: each challenger of the hub is a source of its own.
+SOURCES_MOST = len(SOURCES) - 1 + CHALLENGERS_MOST
 BITS = {TensorType.INT8: 8, TensorType.INT16: 16}
 
 
@@ -125,6 +126,19 @@ class Monitor:
         async with self._turning:
             now = self._now_ms()
             return await asyncio.to_thread(lambda: {name: _findings(each, now) for name, each in self._watches.items()})
+
+    def carried(self, series: str) -> Carried | None:
+        """The challenger that a board carried last; beside a turn under way it may be some forecasts behind."""
+        watch = self._watches.get(series)
+        return watch.state.carried if watch is not None and watch.state.carried.version else None
+
+    async def forget_carried(self, version: int) -> None:
+        """Have boards that carry this challenger compared from the beginning."""
+        async with self._turning:
+            for name, watch in self._watches.items():
+                if watch.state.carried.version == version:
+                    watch.state.carried = Carried()
+                    self._unkept.add(name)
 
     async def device(self, series: str) -> dict[str, Any]:
         """One series with its tests and its last days.

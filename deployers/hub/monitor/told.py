@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from deployers.hub.monitor.levels import LEVELS, Finding, Level, worst
 from deployers.hub.monitor.skill import DAY_MS, means, skill
-from deployers.hub.store.records import ANSWERING, MICRODEGREES, SOURCES
+from deployers.hub.store.records import ANSWERING, MICRODEGREES, PAIRED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -115,7 +115,7 @@ def detail(
     return {
         **_row(name, watch, findings),
         "findings": [{**asdict(each), "is_masked": is_masked(each, findings)} for each in findings],
-        "steps": {source: _steps(watch, source, test if source in ANSWERING else None) for source in SOURCES},
+        "steps": {source: _steps(watch, source, test if source in ANSWERING else None) for source in PAIRED},
         "days": [_day(each) for each in days],
     }
 

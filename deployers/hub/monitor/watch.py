@@ -12,12 +12,12 @@ from deployers.hub.monitor.decay import Decay
 from deployers.hub.monitor.drift import Drift
 from deployers.hub.monitor.jitter import Jitter
 from deployers.hub.monitor.jump import Jump
-from deployers.hub.monitor.models import Faults, Others
+from deployers.hub.monitor.models import Carried, Faults, Others
 from deployers.hub.monitor.pairing import Pairing, lane_of
 from deployers.hub.monitor.sensors import Sensor
 from deployers.hub.monitor.skill import DAY_MS, add, joined, skill
 from deployers.hub.monitor.slump import Slump
-from deployers.hub.store.records import SHADOW
+from deployers.hub.store.records import BOARD_SHADOW, SHADOW
 from deployers.hub.store.watching import DaySums
 
 if TYPE_CHECKING:
@@ -86,6 +86,7 @@ class State:
         recent: days before it, at most `WINDOW_DAYS` of each source.
         decay, slump: the tests of its skill, by days and by hours.
         sensor, faults: the tests of its sensor and of its models.
+        carried: the challenger that the board carries, of which no finding speaks.
         drift, jitter, jump: those of its readings, by weeks, by hours and one by one.
     """
 
@@ -99,6 +100,7 @@ class State:
     slump: Slump = field(default_factory=Slump)
     sensor: Sensor = field(default_factory=Sensor)
     faults: Faults = field(default_factory=Faults)
+    carried: Carried = field(default_factory=Carried)
     drift: Drift = field(default_factory=Drift)
     jitter: Jitter = field(default_factory=Jitter)
     jump: Jump = field(default_factory=Jump)
@@ -123,7 +125,7 @@ class Watch:
         self._rules, self._model_of, self._begun_ms = rules, model_of, begun_ms
         self.state = _loaded(state)
         self.changed: dict[tuple[str, int, int], DaySums] = {}
-        self._pairing, self._others = Pairing(), Others()
+        self._pairing, self._others, self._challengers = Pairing(), Others(), Others()
         self.is_recalled = self.state.last_ms is None
 
     def dump(self) -> str:
@@ -148,9 +150,15 @@ class Watch:
             if each.time_ms <= last:
                 self._pairing.reading(each.time_ms, each.celsius, cadence)
         for made in forecasts:
-            if made.time_ms <= self.state.made_ms.get(lane_of(made.source, made.version), -1):
+            is_carried = made.version == self.state.carried.version
+            if made.source == BOARD_SHADOW:
+                if is_carried and made.time_ms <= self.state.carried.made_ms:
+                    self._challengers.match(made)
+            elif made.time_ms <= self.state.made_ms.get(lane_of(made.source, made.version), -1):
                 if made.source != SHADOW:
                     self._others.match(made)
+                elif is_carried:
+                    self._challengers.match(made)
                 self._pairing.forecast(made.source, made.version, made.time_ms, made.celsius, cadence)
 
     def reading(self, reading: StoredReading) -> None:
@@ -171,6 +179,9 @@ class Watch:
 
     def forecast(self, made: StoredForecast) -> None:
         """A forecast has arrived."""
+        self._compare_carried(made)
+        if made.source == BOARD_SHADOW:
+            return
         # A challenger is compared with readings; what is known of a series is what answers for it.
         model = self._model_of(made.version) if made.source != SHADOW else None
         if model is not None:
@@ -241,6 +252,18 @@ class Watch:
             self.state.faults.agreement.compare(other, made, model.agreement)
         if model.limits is not None and base is not None:
             self.state.faults.saturation.forecast(made, base, model.limits)
+
+    def _compare_carried(self, made: StoredForecast) -> None:
+        """A challenger's forecast; nothing is held of one that the board does not carry."""
+        if made.source == BOARD_SHADOW:
+            if made.version != self.state.carried.version:
+                self.state.carried = Carried(made.version)
+            self.state.carried.made_ms = max(made.time_ms, self.state.carried.made_ms)
+        elif made.source != SHADOW or made.version != self.state.carried.version:
+            return
+        other, model = self._challengers.match(made), self._model_of(made.version)
+        if other is not None and model is not None:
+            self.state.carried.agreement.compare(other, made, model.agreement)
 
     def _count(self, pairs: Sequence[Pair]) -> None:
         judged = self.judged if pairs else ""

@@ -4,9 +4,10 @@ import * as api from "./api.js";
 import { DayPlot } from "./plot.js";
 import { Polling } from "./polling.js";
 import { LiveTable, say } from "./table.js";
-import { degrees } from "./words.js";
+import { count, degrees } from "./words.js";
 
 const KIND = { better: "good", worse: "bad", ended: "warn" };
+const CARRIED = { carries: "good", refused: "bad", unable: "warn" };
 
 const by = (id) => document.getElementById(id);
 
@@ -27,6 +28,14 @@ export class Shadow {
       { label: "CPU a reading", number: true, text: ({ cost }) => (cost === null ? "–" : `${Math.round(cost.microseconds_per_reading)} µs`) },
       { label: "Verdict", text: verdict },
     ], ({ version }) => version);
+    this.carried = new LiveTable(by("carried"), [
+      { label: "Board", text: ({ board }) => board },
+      { label: "Challenger", text: ({ version }) => `version ${version}` },
+      { label: "On the board", text: ({ state }) => state, kind: ({ state }) => CARRIED[state] ?? "" },
+      { label: "Compared", number: true, text: ({ forecasts }) => count(forecasts) },
+      { label: "Largest difference", number: true, text: ({ worst_celsius: worst }) => (worst === null ? "–" : `${degrees(worst, 6)} °C`) },
+      { label: "Why", text: ({ reason }) => reason || "–" },
+    ], ({ version, board }) => `${version} ${board}`);
     this.plot = new DayPlot(by("duel"), by("duel-point"), ["day", "champion", "challenger"], ["--hub", "--next"], {
       champion: { strokePattern: [6, 4] },
     });
@@ -40,6 +49,7 @@ export class Shadow {
   #show({ challengers, rules }) {
     by("shadow-box").hidden = challengers.length === 0;
     this.table.update(challengers);
+    this.carried.update(challengers.flatMap(({ version, boards }) => boards.map((row) => ({ ...row, version }))));
     say(by("shadow-note"), `A challenger forecasts beside the active version and answers nobody. It is better at an e-value of ${1 / rules.alpha}, `
       + `after ${rules.least_days} to ${rules.most_days} complete days.`);
     const first = challengers.find(({ days }) => days.length > 0);

@@ -32,7 +32,7 @@ function ringText({ ring }) {
 }
 
 function doingText({ busy, transfer }) {
-  if (busy === "transfer" && transfer) return `transfer, ${Math.floor((100 * transfer.done) / transfer.total)} %`;
+  if ((busy === "transfer" || busy === "carry") && transfer) return `${busy}, ${Math.floor((100 * transfer.done) / transfer.total)} %`;
   return busy ?? "–";
 }
 

@@ -55,7 +55,7 @@ class ForecastQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     series: str = Field(max_length=129, description="name: a board's id, or user/tag")
-    source: Literal["board", "hub", "shadow"] | None = None
+    source: Literal["board", "hub", "shadow", "board-shadow"] | None = None
     since: str | None = Field(None, max_length=64, description="not made before this time")
     until: str | None = Field(None, max_length=64, description="made before this time")
     version: int | None = Field(None, ge=0, lt=2**32, description="of this image version only")

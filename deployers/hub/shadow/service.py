@@ -20,6 +20,7 @@ from deployers.hub.deploying import start_deployment
 from deployers.hub.model_folder import write_json
 from deployers.hub.shadow import told
 from deployers.hub.shadow.beside import Beside
+from deployers.hub.shadow.carrying import Wanted
 from deployers.hub.shadow.challenge import Challenge, State
 from deployers.hub.shadow.comparing import compared
 from deployers.hub.store.records import SHADOW
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from deployers.hub.metrics import Metrics
     from deployers.hub.rollout import Rollout
     from deployers.hub.settings import Settings
+    from deployers.hub.shadow.carrying import Carrying
     from deployers.hub.store import Store
 
 _log = logging.getLogger(__name__)
@@ -55,6 +57,7 @@ class Shadows:
         live: steps them behind the active model.
         jobs, rollout: promote.
         metrics: counts their forecasts.
+        carrying: has boards carry them, too; None where they do not.
         clock: seconds since 1970.
     """
 
@@ -68,12 +71,13 @@ class Shadows:
         jobs: Jobs,
         rollout: Rollout,
         metrics: Metrics,
+        carrying: Carrying | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._rules, self._is_watched = settings.shadow, settings.monitor.enabled
         self._path: Path = settings.path(settings.models.folder) / CHALLENGERS
         self._store, self._catalogue, self._live = store, catalogue, live
-        self._jobs, self._rollout, self._clock = jobs, rollout, clock
+        self._jobs, self._rollout, self._carrying, self._clock = jobs, rollout, carrying, clock
         self._known: dict[int, Challenge] = {}
         self._held_up: dict[int, str] = {}  # promotions that wait, and for what
         self._wake, self._changing = asyncio.Event(), asyncio.Lock()
@@ -99,11 +103,15 @@ class Shadows:
                     await self._end(challenge, "it was ended before the hub was")
         self._live.beside = self.beside
         self._task = asyncio.create_task(self._forever(), name="challengers")
+        if self._carrying is not None:
+            self._carrying.start(self._in_order)
 
     async def stop(self) -> None:
         """Finish the turn under way; those that run will run again."""
         task, self._task = self._task, None
         self._live.beside = None
+        if self._carrying is not None:
+            await self._carrying.stop()
         if task is not None:
             async with self._changing:
                 task.cancel()
@@ -126,9 +134,12 @@ class Shadows:
             champion = self._require_champion(version, view.cadence_seconds)
             model = await self._catalogue.proven(version)
             challenge = await self._new(version, champion)
+            if self._carrying is not None:
+                await self._carrying.forget(version)
             await self._keep(challenge)
             self.beside.add(model)
             await self._list()
+            self._visit_boards()
             return self._row(challenge)
 
     async def end(self, version: int) -> dict[str, Any]:
@@ -242,7 +253,9 @@ class Shadows:
             view = self._catalogue.view(version)
         except NotFound:
             return "it was removed from the hub"
-        return f"it failed: {view.reason}" if view.state == "failed" else ""
+        if view.state == "failed":
+            return f"it failed: {view.reason}"
+        return self._carrying.disagreement(version) if self._carrying is not None else ""
 
     def _require_champion(self, version: int, cadence_seconds: int) -> int:
         active = self._catalogue.active
@@ -286,15 +299,26 @@ class Shadows:
         self.beside.remove(challenge.version)
         await self._list()
         await self._keep(ended)
+        self._visit_boards()
 
     async def _keep(self, challenge: Challenge) -> None:
         await self._store.keep_challenge(told.stored(challenge, self._rules.margin))
         self._known[challenge.version] = challenge
 
+    def _in_order(self) -> list[Wanted]:
+        """Those that run, the one that began first at the front."""
+        found = [Wanted(each.version, each.since_ms) for each in self._known.values() if each.is_open]
+        return sorted(found, key=lambda each: (each.since_ms, each.version))
+
+    def _visit_boards(self) -> None:
+        if self._carrying is not None:
+            self._carrying.wake()
+
     def _row(self, challenge: Challenge) -> dict[str, Any]:
         running = self.beside.running.get(challenge.version)
         held_up = self._held_up.get(challenge.version, "")
-        return told.row(challenge, running, self._rules, self._live.figures(), held_up)
+        boards = self._carrying.rows(challenge.version) if self._carrying is not None and challenge.is_open else []
+        return told.row(challenge, running, self._rules, self._live.figures(), held_up, boards=boards)
 
     def _listed(self) -> set[int]:
         try:

@@ -34,12 +34,14 @@ def challenge_of(kept: StoredChallenge) -> Challenge:
     return Challenge(**{**fields, "state": cast("State", kept.state)})
 
 
-def row(
+def row(  # noqa: PLR0913 - each comes from another part of the hub
     challenge: Challenge,
     running: Running | None,
     rules: ShadowSection,
     figures: Mapping[str, float],
     held_up: str,
+    *,
+    boards: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
     """One challenger.
 
@@ -49,6 +51,7 @@ def row(
         rules: by which it is judged.
         figures: of the active model's stepping, as `Live.figures`.
         held_up: why its promotion waits, if it does.
+        boards: how each stands to it, as `Carrying.rows`; none where boards do not carry challengers.
     """
     better, worse = challenge.e_values(rules.margin)
     return {
@@ -70,6 +73,7 @@ def row(
         "skill_challenger": _mean([each.challenger for each in challenge.days]),
         "cost": _cost(running, figures) if running is not None and challenge.is_open else None,
         "promotion": challenge.promotion or None,
+        "boards": [*boards],
         "days": [_day(each) for each in sorted(challenge.days)],
     }
 

@@ -19,10 +19,12 @@ if TYPE_CHECKING:
 LATEST_MS = 253_402_300_799_999  # the end of the year 9999, as the golden vectors and CSV times have it
 LOWEST_MICROCELSIUS, HIGHEST_MICROCELSIUS = -(2**31), 2**31 - 1  # what a board's messages hold
 MICRODEGREES = 1_000_000
-SHADOW = "shadow"
-# Whose forecasts answer somebody; a challenger's, in the shadow of the active model, are only compared with readings.
+SHADOW, BOARD_SHADOW = "shadow", "board-shadow"
+# Whose forecasts answer somebody; a challenger's, in the shadow of the active model, are only compared with readings,
+# and those that a board makes with a challenger only with those that the hub makes with it.
 ANSWERING = ("board", "hub")
-SOURCES = (*ANSWERING, SHADOW)  # tables have the place in this list
+PAIRED = (*ANSWERING, SHADOW)
+SOURCES = (*PAIRED, BOARD_SHADOW)  # tables have the place in this list
 CHALLENGERS_MOST = 4  # at once, as `settings.ShadowSection` has it
 VALUES_MAX = 32  # the longest horizon of the protocol
 
@@ -35,11 +37,11 @@ NAME_EXPECTED = "user or user/tag, each at most 64 letters, digits, spaces and _
 
 @dataclass(frozen=True, slots=True)
 class StoredForecast:
-    """A forecast of a board, of the hub itself, or of a challenger on the hub.
+    """A forecast of a board, of the hub itself, or of a challenger on the hub or on a board.
 
     Attributes:
         series: of the reading.
-        source: "board", "hub" or "shadow".
+        source: one of `SOURCES`.
         time_ms: of the reading that it was made at, ms since 1970.
         version: image version that made it.
         slot_state: of the board's slot then, as `SlotState` numbers it.

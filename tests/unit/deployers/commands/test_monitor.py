@@ -106,6 +106,25 @@ def test_challengers_are_shown_with_their_verdict_and_as_json(world: World, run:
     assert (code, json.loads(out)["hubs"][0]["challengers"]) == (0, [row])
 
 
+def test_boards_that_carry_a_challenger_are_shown_below_it(world: World, run: Any) -> None:
+    boards = [
+        {"board": "a", "state": "carries", "forecasts": 860, "worst_celsius": 0.000021, "reason": ""},
+        {"board": "b", "state": "refused", "forecasts": 0, "worst_celsius": None, "reason": "NN_ARENA"},
+    ]
+    row = challengers.row(Challenge(4, 3, 1000), None, ShadowSection(), {}, "", boards=boards)
+    older = {name: value for name, value in row.items() if name != "boards"}
+    world.jetson.challengers = [row, {**older, "version": 5}]
+    code, out, _ = run("--shadow")
+    assert (code, out.splitlines()[-2:]) == (
+        0,
+        [
+            "kitchen  version 4 on a carries: 860 forecasts compared, 0.000021 °C from the hub's at most",
+            "kitchen  version 4 on b refused: NN_ARENA; 0 forecasts compared",
+        ],
+    )
+    assert json.loads(run("--shadow", "--json")[1])["hubs"][0]["challengers"][0]["boards"] == boards
+
+
 def test_without_a_challenger_or_a_hub_that_is_said(world: World, run: Any) -> None:
     assert "no challenger yet" in run("--shadow")[1]
     world.jetson.is_up = False

@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from deployers.hub.boards import BoardBusyError, Boards, NotInTestError, UnknownBoardError
+from deployers.hub.boards import Boards, NotInTestError, UnknownBoardError
+from deployers.hub.busy import BoardBusyError
 from deployers.hub.device import Transfer
 from deployers.hub.keys import KeyFolder, is_board_id
 from deployers.link import LinkLostError, LinkRefusedError
 from deployers.protocol import messages
 from deployers.protocol.messages import BoardState, Message, Reading, Readings, SlotState
 from deployers.protocol.status import Status
-from tests.board_twin import KEY, STATE, BoardTwin
+from tests.board_firmware import CONFIRMED, TEST, Firmware, powered
+from tests.board_twin import KEY, BoardTwin
 from tests.connected_twin import ConnectedTwin, Kept, until
 
 if TYPE_CHECKING:
@@ -25,62 +27,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.anyio
 
 IMAGE = bytes(i * 7 & 255 for i in range(30_000))
-TEST = replace(STATE, slot_state=SlotState.TEST, slot=1, model_version=5)
-CONFIRMED = replace(STATE, slot_state=SlotState.CONFIRMED, slot=1, model_version=4)
-
-
-class Firmware:
-    """What outlives a connection of a board: twins of one firmware restart into its state."""
-
-    def __init__(self, port: int) -> None:
-        self.port = port
-        self.state = CONFIRMED
-        self.image = bytearray()
-        self.requests: list[int] = []
-        self.after_restart = TEST
-        self.answers: dict[int, tuple[int, bytes]] = {}
-        self.lose: list[int] = []  # kinds of requests on which the connection is lost before the answer
-        self.lose_before: list[int] = []  # likewise, before anything is done
-        self.connections = 0
-
-    async def run(self) -> None:
-        """Connect again and again."""
-        while True:
-            async with ConnectedTwin(self.port, self._twin()) as twin:
-                self.connections += 1
-                self.connected = twin
-                await asyncio.gather(twin.task, return_exceptions=True)
-            await asyncio.sleep(0.01)
-
-    def _twin(self) -> BoardTwin:
-        twin = BoardTwin(state=self.state)
-        twin.image, twin.answers = self.image, self.answers
-        answer = twin._answer  # noqa: SLF001 - what the board does with a request is changed here
-
-        def on_request(frame, message: bytes) -> None:
-            self.requests.append(frame.type)
-            if frame.type in self.lose_before:
-                self.lose_before.remove(frame.type)
-                self.connected.cut()
-                return
-            twin.state = self.state
-            answer(frame, message)
-            self._act(frame.type)
-
-        twin._answer = on_request  # type: ignore[method-assign]  # noqa: SLF001
-        return twin
-
-    def _act(self, kind: int) -> None:
-        restarts = kind in {Message.INSTALL, Message.REVERT} and not self.answers.get(kind, (0,))[0]
-        if restarts:
-            self.state = self.after_restart if kind == Message.INSTALL else CONFIRMED
-        if kind == Message.CONFIRM:
-            self.state = replace(TEST, slot_state=SlotState.CONFIRMED)
-        if kind in self.lose:
-            self.lose.remove(kind)
-            self.connected.cut()
-        elif restarts:
-            asyncio.get_running_loop().call_later(0.01, self.connected.cut)
 
 
 @pytest.fixture
@@ -109,12 +55,8 @@ async def boards(keys: KeyFolder, monkeypatch: pytest.MonkeyPatch) -> AsyncItera
 
 @pytest.fixture
 async def firmware(boards: Boards) -> AsyncIterator[Firmware]:
-    firmware = Firmware(boards.port)
-    task = asyncio.create_task(firmware.run())
-    await boards.status("board-1")
-    yield firmware
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
+    async with powered(boards) as firmware:
+        yield firmware
 
 
 @pytest.mark.parametrize("name", ["board-1", "a", "A.b_c-9", "0123456789abcdef"])
@@ -260,7 +202,7 @@ async def test_a_board_that_comes_back_without_the_image_is_an_error(boards: Boa
 
 
 async def test_a_board_that_does_not_come_back_is_an_error(boards: Boards, firmware: Firmware) -> None:
-    firmware._act = lambda kind: None  # type: ignore[method-assign]  # noqa: SLF001 - it does not restart
+    firmware._act = lambda *_: None  # type: ignore[method-assign]  # noqa: SLF001 - it does not restart
     with pytest.raises(LinkLostError, match=r"'board-1' is not back within 0\.2 s"):
         await boards.install("board-1", seconds=0.2)
 

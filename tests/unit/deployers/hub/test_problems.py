@@ -11,7 +11,8 @@ from starlette.exceptions import HTTPException
 
 from deployers import exceptions
 from deployers.exceptions import DeployerError, InputError, ServiceUnavailable
-from deployers.hub.boards import BoardBusyError, UnknownBoardError
+from deployers.hub.boards import UnknownBoardError
+from deployers.hub.busy import BoardBusyError
 from deployers.hub.client import HubClient
 from deployers.hub.codes import ERRORS, code_of
 from deployers.hub.problems import of_error, problem

@@ -54,6 +54,18 @@ def test_a_forecast_is_stored_with_when_it_came(figures: Figures) -> None:
     assert (kept.slot_state, kept.celsius, kept.received_ms) == (1, (21.0, 0.0), 42)
 
 
+def test_a_forecast_of_a_challenger_on_a_board_is_kept_apart_and_counts_for_no_error(figures: Figures) -> None:
+    made = Forecast(0, 2, 0, SlotState.SHADOW, (30.0, 0.0))
+    asyncio.run(figures.sink.keep_forecast("a", made))
+    assert figures.value("forecasts_total", source="board") == 0
+    assert figures.value("forecasts_total", source="board-shadow") == 1
+    (kept,) = figures.parts.store.made
+    assert (kept.source, kept.version, kept.slot_state, kept.celsius) == ("board-shadow", 2, 3, (30.0, 0.0))
+    asyncio.run(figures.sink.keep_forecast("a", forecast(0, 20.5)))
+    asyncio.run(figures.sink.keep_readings("a", 0, readings(0, 1)))
+    assert figures.value("live_error_celsius", source="board") == pytest.approx(0.5)
+
+
 def test_what_is_not_stored_is_not_acknowledged(figures: Figures) -> None:
     figures.parts.store.failure = ServiceUnavailable("disk full")
     with pytest.raises(ServiceUnavailable):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import closing
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
@@ -14,7 +16,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import inspect
 
 from deployers.exceptions import InputError
-from deployers.hub.store import Store, migrate
+from deployers.hub.store import Store, StoredForecast, migrate
 from deployers.hub.store.database import Database
 from deployers.hub.store.models import metadata
 from deployers.protocol.messages import Reading
@@ -68,6 +70,29 @@ def test_a_database_of_a_newer_hub_is_refused_and_left_alone(url: str) -> None:
     asyncio.run(_use(url))
 
 
+def test_forecasts_of_an_earlier_hub_keep_their_sources_and_new_ones_come_beside_them(url: str) -> None:
+    made = [StoredForecast("a", source, 600_000, 1, 0, (20.0,), 0) for source in ("board", "hub", "shadow")]
+    carried = replace(made[0], source="board-shadow", slot_state=3)
+    asyncio.run(_kept(url, made))
+    changed(url, "UPDATE alembic_version SET version_num = '0005'")
+    assert asyncio.run(_kept(url, [carried])) == [*made, carried]
+    database = Database(url)
+    with closing(database.connect()) as connection:
+        rows = connection.exec_driver_sql("SELECT source, slot_state FROM forecast ORDER BY source").all()
+        assert [tuple(row) for row in rows] == [(0, 0), (1, 0), (2, 0), (3, 3)]
+    database.dispose()
+
+
+def test_the_way_back_removes_what_an_earlier_hub_cannot_read(url: str) -> None:
+    made = [StoredForecast("a", source, 600_000, 1, 0, (20.0,), 0) for source in ("shadow", "board-shadow")]
+    asyncio.run(_kept(url, made))
+    database = Database(url)
+    with closing(database.connect()) as connection, connection.begin():
+        command.downgrade(migrate._config(connection), "0005")  # noqa: SLF001 - the hub itself only goes forward
+    database.dispose()
+    assert asyncio.run(_kept(url, [])) == made[:1]
+
+
 def test_a_script_that_fails_leaves_nothing_behind(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     scripts = tmp_path / "100%" / "migrations"
     (scripts / "versions").mkdir(parents=True)
@@ -92,6 +117,12 @@ def test_a_script_that_fails_leaves_nothing_behind(url: str, tmp_path: Path, mon
 def test_there_is_one_newest_revision_and_each_script_says_what_it_does() -> None:
     assert len(scripts().get_heads()) == 1
     assert all(script.doc for script in scripts().walk_revisions())
+
+
+async def _kept(url: str, made: list[StoredForecast]) -> list[StoredForecast]:
+    async with Store(url) as store:
+        await store.keep_forecasts(made)
+        return await store.forecasts("a")
 
 
 async def _use(url: str) -> None:
