@@ -134,6 +134,7 @@ void model_start(model_runner *m, const board_port *board, log_ring *log, const 
     load_chosen(m);
     /* Beside a model that does not run it waits for better times. */
     if (is_beside(m) && runner_runs(&m->running)) {
+        m->board->watchdog(m->board->context); /* a second image is checked */
         (void)load_shadow(m, 0);
     }
 }

@@ -105,9 +105,12 @@ static int64_t now_ms(void *context)
     return 0;
 }
 
+static int watchdogs;
+
 static void watchdog(void *context)
 {
     (void)context;
+    watchdogs++;
 }
 
 /* Whatever the cell says: it may be off by the 10 degrees that golden vectors allow at most. */
@@ -415,6 +418,16 @@ static void nothing_is_beside_a_model_that_is_not_confirmed(void)
     CHECK_EQUAL(before.shadow.version, 2);
 }
 
+static void two_images_are_not_checked_in_one_stretch(void)
+{
+    start();
+    phase = SLOT_PHASE_SHADOW;
+    watchdogs = 0; /* no reading is kept that would be replayed */
+    restart(&before);
+    CHECK_EQUAL(before.shadow.version, 2);
+    CHECK_EQUAL(watchdogs, 1);
+}
+
 int main(void)
 {
     char *text = vectors_read(VECTORS_FOLDER "/forecast.json");
@@ -440,6 +453,7 @@ int main(void)
     a_challenger_gives_its_slot_to_another_image();
     a_challenger_is_installed_and_the_board_tells_of_it_after_the_restart();
     nothing_is_beside_a_model_that_is_not_confirmed();
+    two_images_are_not_checked_in_one_stretch();
     free(text);
     return check_result();
 }
