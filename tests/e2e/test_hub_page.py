@@ -343,4 +343,7 @@ def test_challengers_are_shown_beside_the_champion_with_their_verdict(tab: Tab, 
     assert tab.run(INK.replace("#chart", "#duel")) > 1000
     rows = tab.run("[...document.querySelectorAll('#carried tbody tr')].map((row) => row.innerText)")
     assert ["0.000021 °C" in rows[0], "1,290" in rows[0], "refused" in rows[1], "NN_ARENA" in rows[1]] == [True] * 4
+    hub.shadows.boards.clear()
+    tab.wait("!document.querySelector('#carried').checkVisibility()")
+    assert tab.run("document.querySelector('#challengers').checkVisibility()")
     assert tab.complaints == []

@@ -49,7 +49,9 @@ export class Shadow {
   #show({ challengers, rules }) {
     by("shadow-box").hidden = challengers.length === 0;
     this.table.update(challengers);
-    this.carried.update(challengers.flatMap(({ version, boards }) => boards.map((row) => ({ ...row, version }))));
+    const carried = challengers.flatMap(({ version, boards }) => boards.map((row) => ({ ...row, version })));
+    by("carried").hidden = carried.length === 0;
+    this.carried.update(carried);
     say(by("shadow-note"), `A challenger forecasts beside the active version and answers nobody. It is better at an e-value of ${1 / rules.alpha}, `
       + `after ${rules.least_days} to ${rules.most_days} complete days.`);
     const first = challengers.find(({ days }) => days.length > 0);
