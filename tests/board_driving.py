@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from deployers.protocol import messages
 from deployers.protocol.messages import BoardState, Message, Reading, SlotState
 from deployers.protocol.status import Status
-from tests.board_image import CADENCE_MS, START_MS, image
+from tests.board_image import CADENCE_MS, START_MS, image, public_point
+from tests.memory_board import MemoryBoard
 
 if TYPE_CHECKING:
-    from tests.memory_board import MemoryBoard
+    import ctypes
+    from collections.abc import Iterator
+    from pathlib import Path
 
 TEST_MS = 60_000
+
+
+@contextmanager
+def powered(library: ctypes.CDLL, folder: Path, public_key: bytes | None = None) -> Iterator[MemoryBoard]:
+    """A board with an open session, which verifies the images of `board_image` if no other key is given."""
+    board = MemoryBoard(library, folder, public_point() if public_key is None else public_key, TEST_MS)
+    board.reach(True)
+    board.connect()
+    yield board
+    board.reach(False)
 
 
 def reading(number: int) -> Reading:

@@ -11,12 +11,14 @@ import numpy as np
 from deployers.conversion.features import FeatureProgram, decode_program
 from deployers.conversion.runtimes import LiteRT
 from deployers.conversion.stream import encode_golden, golden_vector, stream
+from deployers.hub.catalogue import Catalogue
 from deployers.imaging import MODEL_TYPES, tensors_of
 from deployers.protocol.image import ImageParts, create_image
 from deployers.protocol.manifest import CONVERSION, write_manifest
 from tests import board_image
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 CADENCE_MS, START_MS, HORIZON = board_image.CADENCE_MS, board_image.START_MS, board_image.HORIZON
@@ -117,3 +119,14 @@ def keys(folder: Path, *seeds: int) -> Path:
     for seed in seeds or (1,):
         (folder / f"key{seed}.pub").write_bytes(board_image.public_point(seed))
     return folder
+
+
+async def shelved(folder: Path, kinds: Mapping[int, Kind], active: int | None = None) -> None:
+    """Fill a hub's folder with versions, of which one is active if it is named."""
+    catalogue = Catalogue(folder / "data" / "models", keys(folder / "keys"))
+    await catalogue.open()
+    for version, kind in kinds.items():
+        await catalogue.install(upload(folder / f"up{version}", version, kind))
+    if active is not None:
+        await catalogue.activate(active)
+    await catalogue.close()

@@ -91,7 +91,7 @@ status_t runner_load(runner *r, const board_port *board, const image_view *image
 status_t runner_forecast(runner *r, const ring *readings, uint32_t number, session_forecast *forecast, int *made)
 {
     ring_reading reading;
-    status_t status = STATUS_OK;
+    status_t status;
 
     *made = 0;
     if (!runner_runs(r) || ring_get(readings, number, &reading) != STATUS_OK) {

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests import programs
+from tests import memory_board, programs
 from tests.programs import CHECKOUT
 from tests.workplace import SMOKE, Outcome, Workplace
 
 if TYPE_CHECKING:
+    import ctypes
     from collections.abc import Callable
 
 # What is written by the tools of a developer, at any time.
@@ -83,3 +84,9 @@ def again(workplace: Workplace, smoke: Smoke) -> dict[str, Any]:
 def reseeded(workplace: Workplace, again: dict[str, Any]) -> dict[str, Any]:
     """Another seed: a second version."""
     return workplace.succeed("train", *SMOKE, "--seed", "2", "--set", "search.max_evaluations=2").result
+
+
+@pytest.fixture(scope="session")
+def library() -> ctypes.CDLL:
+    """The firmware's application as a library."""
+    return memory_board.load()

@@ -14,7 +14,8 @@ from deployers.link import LinkRefusedError
 from deployers.protocol import messages
 from deployers.protocol.messages import BoardState, Message, Reading, SlotState
 from deployers.protocol.status import Status
-from tests.memory_board import KEY, MemoryBoard, load
+from tests.board_driving import powered
+from tests.memory_board import KEY, MemoryBoard
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,18 +26,10 @@ WORD_BYTES = 32
 NOT_AN_IMAGE = bytes(i * 31 & 255 for i in range(2500))
 
 
-@pytest.fixture(scope="module")
-def library() -> ctypes.CDLL:
-    return load()
-
-
 @pytest.fixture
 def board(library: ctypes.CDLL, tmp_path: Path) -> Iterator[MemoryBoard]:
-    board = MemoryBoard(library, tmp_path)
-    board.reach(True)
-    board.connect()
-    yield board
-    board.reach(False)
+    with powered(library, tmp_path, b"") as found:
+        yield found
 
 
 def reading(number: int) -> Reading:

@@ -18,6 +18,7 @@ from tests.board_driving import (
     confirm,
     install,
     log_of,
+    powered,
     reading,
     sense,
     slot_of,
@@ -27,7 +28,7 @@ from tests.board_driving import (
     with_confirmed,
 )
 from tests.board_image import HORIZON, cell, golden, image, public_point
-from tests.memory_board import KEY, MemoryBoard, load
+from tests.memory_board import KEY, MemoryBoard
 from tests.vectors.cells import gru_cell
 from tests.vectors.tflite_file import TfliteFile
 
@@ -38,18 +39,10 @@ if TYPE_CHECKING:
 DAMAGED = {Status.WIRE_MAGIC, Status.WIRE_HEADER, Status.WIRE_LENGTH, Status.WIRE_CRC}
 
 
-@pytest.fixture(scope="module")
-def library() -> ctypes.CDLL:
-    return load()
-
-
 @pytest.fixture
 def board(library: ctypes.CDLL, tmp_path: Path) -> Iterator[MemoryBoard]:
-    board = MemoryBoard(library, tmp_path, public_point(), TEST_MS)
-    board.reach(True)
-    board.connect()
-    yield board
-    board.reach(False)
+    with powered(library, tmp_path) as found:
+        yield found
 
 
 def with_unknown_operator() -> bytes:

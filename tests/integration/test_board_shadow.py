@@ -12,10 +12,10 @@ from deployers.protocol import messages
 from deployers.protocol.messages import Message, Shadow, SlotState
 from deployers.protocol.status import Status
 from tests.board_driving import (
-    TEST_MS,
     confirm,
     install,
     log_of,
+    powered,
     reading,
     sense,
     slot_of,
@@ -25,7 +25,7 @@ from tests.board_driving import (
     with_confirmed,
 )
 from tests.board_image import cell, golden, image, public_point
-from tests.memory_board import KEY, MemoryBoard, load
+from tests.memory_board import KEY, MemoryBoard
 
 if TYPE_CHECKING:
     import ctypes
@@ -35,19 +35,11 @@ if TYPE_CHECKING:
 NONE = Shadow(0, 0)
 
 
-@pytest.fixture(scope="module")
-def library() -> ctypes.CDLL:
-    return load()
-
-
 @pytest.fixture
 def board(library: ctypes.CDLL, tmp_path: Path) -> Iterator[MemoryBoard]:
-    board = MemoryBoard(library, tmp_path, public_point(), TEST_MS)
-    board.reach(True)
-    board.connect()
-    with_confirmed(board, 1)
-    yield board
-    board.reach(False)
+    with powered(library, tmp_path) as found:
+        with_confirmed(found, 1)
+        yield found
 
 
 def challenger(version: int) -> bytes:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from deployers.hub import app
-from deployers.hub.catalogue import Catalogue
 from deployers.hub.deploying import start_deployment
 from deployers.lab.firmware import provision
 from deployers.lab.process import BoardProcess
@@ -17,7 +16,7 @@ from deployers.protocol.messages import Reading, SlotState
 from tests import hub_models
 from tests.board_image import public_point
 from tests.connected_twin import until
-from tests.hub_models import Kind, readings, upload
+from tests.hub_models import Kind, readings
 from tests.hub_parts import settings, tokens
 from tests.memory_board import KEY
 
@@ -43,11 +42,7 @@ def anyio_backend() -> str:
 @asynccontextmanager
 async def running(folder: Path) -> AsyncIterator[Hub]:
     """A hub with both versions, of which none is active, and the key of a board."""
-    catalogue = Catalogue(folder / "data" / "models", hub_models.keys(folder / "keys"))
-    await catalogue.open()
-    for version, kind in KINDS.items():
-        await catalogue.install(upload(folder / f"up{version}", version, kind))
-    await catalogue.close()
+    await hub_models.shelved(folder, KINDS)
     (folder / "boards").mkdir()
     (folder / "boards" / f"{BOARD}.key").write_bytes(KEY)
     (folder / "boards" / f"{BOARD}.key").chmod(0o600)
@@ -104,10 +99,12 @@ class Site:
         return dict(found)
 
 
-async def test_a_board_carries_the_challenger_agrees_with_the_hub_and_is_given_it(tmp_path: Path) -> None:
-    provision(tmp_path / "board", KEY, public_point())
-    async with running(tmp_path) as hub:
-        with BoardProcess("native", BOARD, tmp_path / "board", hub.boards.port) as board:
+@asynccontextmanager
+async def challenged(folder: Path) -> AsyncIterator[Site]:
+    """Version 1 runs on the board, which carries version 2."""
+    provision(folder / "board", KEY, public_point())
+    async with running(folder) as hub:
+        with BoardProcess("native", BOARD, folder / "board", hub.boards.port) as board:
             await asyncio.to_thread(board.power_on)
             site = Site(hub, board)
             await until(lambda: hub.boards.device(BOARD).online)
@@ -115,48 +112,46 @@ async def test_a_board_carries_the_challenger_agrees_with_the_hub_and_is_given_i
             await hub.shadows.begin(2)
             async with asyncio.timeout(SECONDS):
                 await until(lambda: site.row()["boards"][0]["state"] == "carries")
-            await site.measure(40)
-            told = await site.compared(40)
-            assert (told["state"], told["forecasts"]) == ("carries", 40)
-            assert told["worst_celsius"] < 1e-4
-            made = {each.time_ms: each.celsius for each in await hub.store.forecasts(BOARD, source="board", last=40)}
-            beside = await hub.store.forecasts(BOARD, source="board-shadow", last=40)
-            assert len(beside) == len(made) == 40
-            assert all(each.celsius != made[each.time_ms] for each in beside)
+            yield site
 
-            await asyncio.to_thread(board.power_off)
-            await asyncio.to_thread(board.power_on)
-            await until(lambda: hub.boards.device(BOARD).online)
-            assert (await hub.boards.shadow(BOARD)).version == 2
-            await site.measure(5)
-            assert (await site.compared(45))["worst_celsius"] < 1e-4
 
-            received = hub.boards.device(BOARD).counters.sent_bytes
-            await site.deploy(2)
-            image = len(hub.catalogue.image(2))
-            assert hub.boards.device(BOARD).counters.sent_bytes - received < image, "it was not sent again"
-            assert (await hub.boards.shadow(BOARD)).version == 0
-            log = await hub.boards.log(BOARD)
-            assert "challenger, version 2" in log
+async def test_a_board_carries_the_challenger_agrees_with_the_hub_and_is_given_it(tmp_path: Path) -> None:
+    async with challenged(tmp_path) as site:
+        hub, board = site.hub, site.board
+        await site.measure(40)
+        told = await site.compared(40)
+        assert (told["state"], told["forecasts"]) == ("carries", 40)
+        assert told["worst_celsius"] < 1e-4
+        made = {each.time_ms: each.celsius for each in await hub.store.forecasts(BOARD, source="board", last=40)}
+        beside = await hub.store.forecasts(BOARD, source="board-shadow", last=40)
+        assert len(beside) == len(made) == 40
+        assert all(each.celsius != made[each.time_ms] for each in beside)
+
+        await asyncio.to_thread(board.power_off)
+        await asyncio.to_thread(board.power_on)
+        await until(lambda: hub.boards.device(BOARD).online)
+        assert (await hub.boards.shadow(BOARD)).version == 2
+        await site.measure(5)
+        assert (await site.compared(45))["worst_celsius"] < 1e-4
+
+        received = hub.boards.device(BOARD).counters.sent_bytes
+        await site.deploy(2)
+        image = len(hub.catalogue.image(2))
+        assert hub.boards.device(BOARD).counters.sent_bytes - received < image, "it was not sent again"
+        assert (await hub.boards.shadow(BOARD)).version == 0
+        log = await hub.boards.log(BOARD)
+        assert "challenger, version 2" in log
 
 
 async def test_a_challenger_that_a_person_ends_leaves_the_board_running(tmp_path: Path) -> None:
-    provision(tmp_path / "board", KEY, public_point())
-    async with running(tmp_path) as hub:
-        with BoardProcess("native", BOARD, tmp_path / "board", hub.boards.port) as board:
-            await asyncio.to_thread(board.power_on)
-            site = Site(hub, board)
-            await until(lambda: hub.boards.device(BOARD).online)
-            await site.deploy(1)
-            await hub.shadows.begin(2)
-            async with asyncio.timeout(SECONDS):
-                await until(lambda: site.row()["boards"][0]["state"] == "carries")
-            before = hub.boards.device(BOARD).counters
-            connections, forecasts = before.connections, before.forecasts
-            await hub.shadows.end(2)
-            async with asyncio.timeout(SECONDS):
-                while (await hub.boards.shadow(BOARD)).version:  # noqa: ASYNC110 - likewise
-                    await asyncio.sleep(0.05)
-            await site.measure(3)
-            counters = hub.boards.device(BOARD).counters
-            assert (counters.connections, counters.forecasts) == (connections, forecasts + 3), "no restart, one model"
+    async with challenged(tmp_path) as site:
+        hub = site.hub
+        before = hub.boards.device(BOARD).counters
+        connections, forecasts = before.connections, before.forecasts
+        await hub.shadows.end(2)
+        async with asyncio.timeout(SECONDS):
+            while (await hub.boards.shadow(BOARD)).version:  # noqa: ASYNC110 - likewise
+                await asyncio.sleep(0.05)
+        await site.measure(3)
+        counters = hub.boards.device(BOARD).counters
+        assert (counters.connections, counters.forecasts) == (connections, forecasts + 3), "no restart, one model"

@@ -12,14 +12,13 @@ from click.testing import CliRunner
 
 from deployers.hub import ctl as module
 from deployers.hub.app import create_app
-from deployers.hub.catalogue import Catalogue
 from deployers.hub.client import HubClient
 from deployers.hub.ctl import ctl
 from deployers.hub.examples import CHALLENGER, RULES
 from deployers.protocol.messages import Reading
 from tests import hub_models
 from tests.hub_client import TestClient
-from tests.hub_models import Kind, readings, upload
+from tests.hub_models import Kind, readings
 from tests.hub_parts import MemoryBoards, headers, settings, tokens
 from tests.model_shelf import spoil
 
@@ -39,16 +38,7 @@ BY_ITSELF = {"promote": "automatic", "cost_most": 1e9}
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A hub's folder with two versions, of which the first is active."""
-
-    async def fill() -> None:
-        catalogue = Catalogue(tmp_path / "data" / "models", hub_models.keys(tmp_path / "keys"))
-        await catalogue.open()
-        for version, kind in KINDS.items():
-            await catalogue.install(upload(tmp_path / f"up{version}", version, kind))
-        await catalogue.activate(1)
-        await catalogue.close()
-
-    asyncio.run(fill())
+    asyncio.run(hub_models.shelved(tmp_path, KINDS, active=1))
     return tmp_path
 
 

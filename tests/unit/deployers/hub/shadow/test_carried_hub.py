@@ -12,14 +12,13 @@ import pytest
 from prometheus_client import generate_latest
 
 from deployers.hub import app
-from deployers.hub.catalogue import Catalogue
 from deployers.protocol.image import parse_image
 from deployers.protocol.messages import Forecast, Message, Reading, Readings, SlotState
 from tests import hub_models
 from tests.board_firmware import CONFIRMED, Firmware, powered
 from tests.board_twin import KEY
 from tests.connected_twin import until
-from tests.hub_models import Kind, readings, upload
+from tests.hub_models import Kind, readings
 from tests.hub_parts import settings, tokens
 
 if TYPE_CHECKING:
@@ -37,12 +36,7 @@ KINDS = {1: Kind(), 2: Kind(target_scale=0.02)}
 @pytest.fixture
 async def folder(tmp_path: Path) -> Path:
     """A hub's folder with two versions, of which the first is active, and the key of a board."""
-    catalogue = Catalogue(tmp_path / "data" / "models", hub_models.keys(tmp_path / "keys"))
-    await catalogue.open()
-    for version, kind in KINDS.items():
-        await catalogue.install(upload(tmp_path / f"up{version}", version, kind))
-    await catalogue.activate(1)
-    await catalogue.close()
+    await hub_models.shelved(tmp_path, KINDS, active=1)
     (tmp_path / "boards").mkdir()
     (tmp_path / "boards" / f"{BOARD}.key").write_bytes(KEY)
     (tmp_path / "boards" / f"{BOARD}.key").chmod(0o600)
