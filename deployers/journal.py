@@ -1,6 +1,6 @@
 """What was done when, and how it ended: one file of JSON lines a deployment, never changed, only longer.
 
-    journal = Journal.create(folder, "deploy", clock)     # folder/2026-11-21T13-05-09Z-deploy-4f2a.jsonl
+    journal = Journal.create(folder, "deploy", clock)     # folder/2026-11-21T13-05-09-048210Z-deploy-4f2a.jsonl
     journal.write("begun", step="upload", jetson="kitchen", sha256="…")
     journal.entries()                                     # also those of an earlier process
     with deployment_lock(home): …                         # DeploymentRunning if another process holds it
@@ -14,11 +14,12 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import secrets
 import threading
 import time
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 CHECKOUT = Path(__file__).resolve().parents[1]
 CLOSED = "closed"  # the event of a journal's last line
 SUFFIX = ".jsonl"
+NAMED, TICK = "%Y-%m-%dT%H-%M-%S-%fZ", timedelta(microseconds=1)
+_STEM = re.compile(r"\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d-\d{6}Z-[^-]+-[0-9a-f]{4}")
 
 
 def deploy_home() -> Path:
@@ -59,9 +62,13 @@ class Journal:
 
     @classmethod
     def create(cls, folder: Path, kind: str, clock: Callable[[], float] = time.time) -> Self:
-        """A new one with a name of its own, in the order of time; a kind is a word without hyphens."""
-        when = datetime.fromtimestamp(clock(), UTC).strftime("%Y-%m-%dT%H-%M-%SZ")
-        return cls(folder / f"{when}-{kind}-{secrets.token_hex(2)}{SUFFIX}", clock)
+        """A new one whose name sorts after every other of its folder; a kind is a word without hyphens.
+
+        The name has the time, or what follows the newest name where the clock was set back or stood still: the newest
+        by name is always the last that was made. Whoever calls keeps other processes out of the folder.
+        """
+        when = max([datetime.fromtimestamp(clock(), UTC), *(_named(path) + TICK for path in journals(folder)[-1:])])
+        return cls(folder / f"{when.strftime(NAMED)}-{kind}-{secrets.token_hex(2)}{SUFFIX}", clock)
 
     @property
     def identity(self) -> str:
@@ -130,13 +137,18 @@ def _entry(path: Path, number: int, line: bytes) -> dict[str, Any]:
 
 
 def journals(folder: Path) -> list[Path]:
-    """Every journal in a folder, the oldest first."""
-    return sorted(folder.glob(f"*{SUFFIX}"))
+    """Every journal in a folder, the oldest first; other files may lie there."""
+    return sorted(path for path in folder.glob(f"*{SUFFIX}") if _STEM.fullmatch(path.stem))
+
+
+def _named(path: Path) -> datetime:
+    """The time in a journal's name."""
+    return datetime.strptime(path.stem.rsplit("-", 2)[0], NAMED).replace(tzinfo=UTC)
 
 
 def unfinished(folder: Path, kind: str) -> Path | None:
     """The newest journal of a kind, if its deployment did not come to an end."""
-    found = [path for path in journals(folder) if path.name.split("-")[-2:-1] == [kind]]  # other files may lie there
+    found = [path for path in journals(folder) if path.stem.split("-")[-2] == kind]
     if not found:
         return None
     entries = read_entries(found[-1])

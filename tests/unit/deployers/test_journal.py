@@ -32,7 +32,7 @@ def test_lines_are_kept_in_their_order(tmp_path) -> None:
     first, last = journal.entries()
     assert first == {"time": "2027-01-15T08:00:00.250Z", "event": "begun", "step": "upload", "jetson": "kitchen"}
     assert (last["event"], last["result"]) == ("closed", "done")
-    assert journal.identity.startswith("2027-01-15T08-00-00Z-deploy-")
+    assert journal.identity.startswith("2027-01-15T08-00-00-250000Z-deploy-")
     assert journal.path.stat().st_mode & 0o777 == 0o600
 
 
@@ -134,6 +134,14 @@ def test_the_newest_that_did_not_end_is_found(tmp_path) -> None:
     second.write("begun")
     assert unfinished(tmp_path, "deploy") == second.path
     assert all(a.name < b.name for a, b in pairwise(journals(tmp_path)))
+
+
+@pytest.mark.parametrize("steps", [(0.0, 0.0, 0.0), (0.0, -3600.0, 1e-6), (0.0, 0.3, 0.6)])
+def test_names_are_in_the_order_of_creation_also_within_a_second_and_after_a_clock_set_back(tmp_path, steps) -> None:
+    (tmp_path / "z.jsonl").write_text("somebody else's")
+    for _ in range(5):
+        made = [Journal.create(tmp_path, "fleet", lambda step=step: clock() + step).path for step in steps]
+        assert journals(tmp_path)[-len(steps) :] == made
 
 
 def test_two_deployments_at_once_are_refused(tmp_path) -> None:
