@@ -11,13 +11,27 @@ static session_forecast *forecast_at(session *s, uint32_t index)
     return &s->forecasts[(s->forecast_first + index) % SESSION_FORECASTS];
 }
 
-static void drop_first_forecast(session *s)
+static void drop_forecast(session *s, uint32_t index)
 {
+    for (uint32_t i = index; i > 0; i--) {
+        *forecast_at(s, i) = *forecast_at(s, i - 1);
+    }
     s->forecast_first = (s->forecast_first + 1u) % SESSION_FORECASTS;
     s->forecast_count--;
-    if (s->forecast_sent > 0) {
+    if (index < s->forecast_sent) {
         s->forecast_sent--;
     }
+}
+
+/* Where the challenger's oldest waits; behind the last where none does. */
+static uint32_t challengers_oldest(session *s)
+{
+    uint32_t index = 0;
+
+    while (index < s->forecast_count && forecast_at(s, index)->slot_state != SESSION_SHADOW) {
+        index++;
+    }
+    return index;
 }
 
 int session_has_room(const session *s, uint32_t forecasts)
@@ -28,11 +42,16 @@ int session_has_room(const session *s, uint32_t forecasts)
 void session_add_forecast(session *s, const session_forecast *forecast)
 {
     if (!session_has_room(s, 1)) {
+        uint32_t oldest = challengers_oldest(s);
+
         s->forecasts_dropped++;
-        if (forecast->slot_state == SESSION_SHADOW) {
+        if (oldest < s->forecast_count) {
+            drop_forecast(s, oldest);
+        } else if (forecast->slot_state != SESSION_SHADOW) {
+            drop_forecast(s, 0);
+        } else {
             return;
         }
-        drop_first_forecast(s);
     }
     *forecast_at(s, s->forecast_count) = *forecast;
     s->forecast_count++;
@@ -48,7 +67,7 @@ status_t session_acknowledge(session *s, uint32_t next)
         (void)ring_acknowledge(s->readings, next);
     }
     while (s->forecast_count > 0 && s->forecast_sent > 0 && forecast_at(s, 0)->reading < next) {
-        drop_first_forecast(s);
+        drop_forecast(s, 0);
     }
     return STATUS_OK;
 }

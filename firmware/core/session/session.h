@@ -32,7 +32,7 @@ enum {
     SESSION_READINGS_MAX = 64, /* readings in one message */
     SESSION_HORIZON_MAX = 32,  /* values in one forecast */
     SESSION_SHADOW = 3,        /* slot state of a challenger's forecasts */
-    SESSION_FORECASTS = 16,    /* forecasts kept while they wait; the oldest goes first */
+    SESSION_FORECASTS = 16,    /* forecasts kept while they wait; a challenger's go first, then the oldest */
     SESSION_RESEND_MS = 10000  /* what is not acknowledged by then is sent again */
 };
 
@@ -155,8 +155,8 @@ void session_step(session *s, int64_t now_ms);
 size_t session_output(const session *s, const uint8_t **bytes);
 void session_sent(session *s, size_t count);
 
-/* Queue the forecast of a reading that is in the ring. Where there is no room the oldest goes, or the new one if it is
- * a challenger's. */
+/* Queue the forecast of a reading that is in the ring. Where there is no room the challenger's oldest goes; where it has
+ * none, the oldest of all, or the new one if it is a challenger's. */
 void session_add_forecast(session *s, const session_forecast *forecast);
 
 /* Room for so many forecasts without dropping one. */

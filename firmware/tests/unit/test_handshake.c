@@ -81,11 +81,28 @@ static void add_readings(uint32_t count)
     }
 }
 
-static void add_forecast(uint32_t reading)
+static void add_forecast_of(uint32_t reading, uint8_t slot_state)
 {
-    session_forecast made = {reading, 1, 0, 2, 1, {20.0f}};
+    session_forecast made = {reading, 1, 0, slot_state, 1, {20.0f}};
 
     session_add_forecast(&board, &made);
+}
+
+static void add_forecast(uint32_t reading)
+{
+    add_forecast_of(reading, 2);
+}
+
+/* Each one's reading, that of a challenger's as its complement, the oldest first. */
+static void expect_waiting(const int64_t *readings_waiting, uint32_t count)
+{
+    CHECK_EQUAL(board.forecast_count, count);
+    for (uint32_t i = 0; i < count && i < board.forecast_count; i++) {
+        const session_forecast *waits = &board.forecasts[(board.forecast_first + i) % SESSION_FORECASTS];
+        int64_t reading = (int64_t)waits->reading;
+
+        CHECK_EQUAL(waits->slot_state == SESSION_SHADOW ? ~reading : reading, readings_waiting[i]);
+    }
 }
 
 static void to_board(void)
@@ -327,25 +344,59 @@ static void forecasts_wait_and_the_oldest_go_first(void)
     CHECK_EQUAL(board.forecast_count, 0);
 }
 
-static void a_challengers_forecast_takes_nobodys_place(void)
+static void a_challengers_forecasts_go_before_any_of_the_confirmed_models(void)
 {
-    session_forecast made = {0, 2, 0, SESSION_SHADOW, 1, {20.0f}};
-
     start(KEY);
-    add_readings(SESSION_FORECASTS);
-    for (uint32_t i = 0; i < SESSION_FORECASTS - 1; i++) {
-        add_forecast(i);
+    add_readings(SESSION_FORECASTS + 2);
+    for (uint32_t i = 0; i < SESSION_FORECASTS / 2; i++) {
+        add_forecast_of(i, 2);
+        add_forecast_of(i, SESSION_SHADOW);
     }
-    CHECK_EQUAL(session_has_room(&board, 2), 0);
-    session_add_forecast(&board, &made);
-    CHECK_EQUAL(board.forecast_count, SESSION_FORECASTS);
-    session_add_forecast(&board, &made);
-    CHECK_EQUAL(board.forecasts_dropped, 1);
-    CHECK_EQUAL(board.forecasts[board.forecast_first].slot_state, 2);
-    add_forecast(SESSION_FORECASTS - 1);
+    CHECK_EQUAL(board.forecasts_dropped, 0);
+    add_forecast_of(8, 2);
+    add_forecast_of(8, SESSION_SHADOW);
     CHECK_EQUAL(board.forecasts_dropped, 2);
+    expect_waiting((const int64_t[]){0, 1, 2, ~2, 3, ~3, 4, ~4, 5, ~5, 6, ~6, 7, ~7, 8, ~8}, 16);
+    for (uint32_t i = 9; i < SESSION_FORECASTS; i++) {
+        add_forecast_of(i, 2);
+        add_forecast_of(i, SESSION_SHADOW);
+    }
+    expect_waiting((const int64_t[]){0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}, 16);
+    CHECK_EQUAL(board.forecasts_dropped, 16);
+    add_forecast_of(16, 2);
+    add_forecast_of(16, SESSION_SHADOW);
+    expect_waiting((const int64_t[]){1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16}, 16);
     settle();
     CHECK_EQUAL(peer.forecasts, SESSION_FORECASTS);
+}
+
+/* Places of what was sent and waits for its acknowledgement move as well. */
+static void a_forecast_that_goes_from_the_middle_holds_no_other_back(void)
+{
+    open_session();
+    peer.acknowledges = 0;
+    add_readings(1);
+    add_forecast_of(0, 2);
+    add_forecast_of(0, SESSION_SHADOW);
+    settle();
+    CHECK_EQUAL(board.forecast_sent, 2);
+    add_forecast_of(1, SESSION_SHADOW);
+    for (uint32_t i = 1; i < SESSION_FORECASTS - 1; i++) {
+        add_forecast_of(i, 2);
+    }
+    CHECK_EQUAL(board.forecasts_dropped, 1);
+    CHECK_EQUAL(board.forecast_sent, 1);
+    add_forecast_of(SESSION_FORECASTS - 1, 2);
+    CHECK_EQUAL(board.forecasts_dropped, 2);
+    CHECK_EQUAL(board.forecast_sent, 1);
+    add_readings(SESSION_FORECASTS - 1);
+    settle();
+    CHECK_EQUAL(peer.forecasts, 2 + SESSION_FORECASTS - 1);
+    peer.acknowledges = 1;
+    session_step(&board, now_ms + SESSION_RESEND_MS);
+    now_ms += SESSION_RESEND_MS;
+    settle();
+    CHECK_EQUAL(board.forecast_count, 0);
 }
 
 static void the_hub_learns_of_the_challenger_with_every_answer(void)
@@ -484,7 +535,8 @@ int main(void)
     an_acknowledgement_of_what_was_never_sent_is_refused();
     readings_that_were_overwritten_on_the_way_are_not_sent();
     forecasts_wait_and_the_oldest_go_first();
-    a_challengers_forecast_takes_nobodys_place();
+    a_challengers_forecasts_go_before_any_of_the_confirmed_models();
+    a_forecast_that_goes_from_the_middle_holds_no_other_back();
     the_hub_learns_of_the_challenger_with_every_answer();
     a_forecast_made_while_its_reading_waits_stays();
     a_refusal_is_never_answered_by_a_refusal();
