@@ -167,8 +167,7 @@ class Judge:
             behind, error = margin(judged[usual][0], judged[leader][0])
             chosen = usual if behind <= error else leader
         trials, updates = judged[chosen]
-        # As in the search: the first one came through rungs, perhaps, and counts only if there is no other.
-        best_update = statistics.median_low(updates[1:] or updates)
+        best_update = statistics.median_low(updates)
         return Pick(chosen, best_update, self._penalised(chosen, trials))
 
     def _finalists(self) -> list[Candidate]:
@@ -195,7 +194,10 @@ class Judge:
         return entry is not None and len(entry.trials) == len(self.folds)
 
     def _finalist(self, candidate: Candidate) -> tuple[list[Trial], list[int]]:
-        """The trials of a finalist on all folds and seeds, and its best updates."""
+        """The trials of a finalist on all folds and seeds, and the best updates of its whole trainings.
+
+        What came through rungs was trained in pieces, and counts only if there is no other.
+        """
         entry = self.entries.get(candidate)
         if entry is None or not self._is_whole(entry):
             self.judge(candidate)
@@ -203,7 +205,8 @@ class Judge:
         seeds = [self.seed + SEED_STEP * number for number in range(1, self.config.finalist_seeds)]
         further = [self._train(candidate, fold, seed) for seed in seeds for fold in range(len(self.folds))]
         updates = [trial.best_update for trial in further if trial.fold == 0]
-        return [*entry.trials.values(), *further], [entry.best_update, *updates]
+        whole = [entry.best_update] if entry.before == 0 or not updates else []
+        return [*entry.trials.values(), *further], [*whole, *updates]
 
     def _penalised(self, candidate: Candidate, trials: Sequence[Trial]) -> float:
         macs = candidate.architecture(self.horizon).macs_per_forecast

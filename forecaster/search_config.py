@@ -30,7 +30,8 @@ class SearchConfig(BaseModel):
     )
     keep: float = Field(0.5, gt=0, le=1, description="share of the candidates that goes on from a rung")
     inherit: bool = Field(
-        default=True, description="a child of its parent's form and units goes on from its parent's weights"
+        default=True,
+        description="a child of its parent's form and units goes on from its parent's weights, up to its last rung",
     )
     mode: Literal["generations", "steady"] = Field(
         "generations", description="steady: no barrier between generations, for workers of uneven speed"

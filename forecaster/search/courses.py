@@ -53,9 +53,10 @@ class Course:
         rung: that it is at, or has come to its end at.
         waits: trainings of this rung of whose outcome nobody was told yet.
         trials: of the rung, by fold.
-        weights: of the validation part's training, from which the next rung goes on.
+        weights: of the validation part's training, from which the next rung but the last one goes on.
         inherited: index of the candidate whose weights it began with; None if they were drawn.
-        best_rmse, best_weights: of its trainings on the validation part, those of the one with the lowest error there.
+        best_rmse, best_weights: of its whole trainings on the validation part, those of the one with the lowest error
+            there.
         fitness: at each rung that it has been judged at.
     """
 
@@ -154,7 +155,7 @@ class Courses:
         if not self.all and list(individual) == self.breeder.space.usual():
             self.usual = individual.number
         course = self.all[individual.number] = Course(individual, candidate, generation)
-        if self.config.inherit:
+        if self.config.inherit and self.last > 0:
             self._inherit(course)
         self._enter(course)
         return course
@@ -171,17 +172,17 @@ class Courses:
         one more: a small budget is not kept for finalists that it does not bring so far.
         """
         usual = [] if self.usual is None else [self.all[self.usual]]
-        way = sum(sum(self._lengths(each)) for course in usual for each in range(course.rung + 1, self.last + 1))
+        way = sum(self._updates(each) for course in usual for each in range(course.rung + 1, self.last + 1))
         others = sum(course.rung == self.last for index, course in self.all.items() if index != self.usual)
         finalists = min(others + 1, self.config.finalists) + len(usual)
         finals = finalists * (self.config.finalist_seeds - 1) * self.folds * self.config.updates
-        return self.budget.suffices(sum(self._lengths(rung)) + way + finals)
+        return self.budget.suffices(self._updates(rung) + way + finals)
 
-    def _lengths(self, rung: int) -> list[int]:
-        """Updates of a candidate's training at a rung on each fold; the others judge at the last one only, anew."""
-        before = self.rungs[rung - 1] if rung else 0
-        others = self.folds - 1 if rung == self.last else 0
-        return [self.rungs[rung] - before, *[self.config.updates] * others]
+    def _updates(self, rung: int) -> int:
+        """Of a candidate's trainings at a rung, all together: the last one's are whole ones, one on each fold."""
+        if rung == self.last:
+            return self.folds * self.config.updates
+        return self.rungs[rung] - (self.rungs[rung - 1] if rung else 0)
 
     def bound_reached(self) -> bool:
         """Whether no further training may begin."""
@@ -192,11 +193,16 @@ class Courses:
         return bool(self.stopped)
 
     def _enter(self, course: Course) -> None:
-        """Plan the trainings of the rung that a candidate is at."""
-        length, *others = self._lengths(course.rung)
-        own = Wanted(course.candidate, 0, length, self.seed + course.rung, course.weights)
-        # The other folds' networks have not seen what the validation part's have: they begin anew.
-        wanted = [own, *(Wanted(course.candidate, fold, each, self.seed) for fold, each in enumerate(others, 1))]
+        """Plan the trainings of the rung that a candidate is at.
+
+        Each goes on from the weights before it, but those of the last rung begin anew on every fold, as in the finals:
+        what a parent's updates have done for a child does not tell how good a network its genes make.
+        """
+        if course.rung == self.last:
+            wanted = [Wanted(course.candidate, fold, self.config.updates, self.seed) for fold in range(self.folds)]
+        else:
+            length = self._updates(course.rung)
+            wanted = [Wanted(course.candidate, 0, length, self.seed + course.rung, course.weights)]
         course.waits = len(wanted)
         for each in wanted:
             self._planned.append((course, each))
@@ -230,7 +236,8 @@ class Courses:
         self.budget.tell(wanted.updates, outcome.cpu_seconds)
         course.cpu_seconds += outcome.cpu_seconds
         course.trials[wanted.fold] = outcome.trial
-        course.compare(outcome)
+        if course.rung == self.last:
+            course.compare(outcome)
         course.waits -= 1
         if wanted.fold == 0:
             course.weights = outcome.weights
@@ -257,7 +264,7 @@ class Courses:
             fitness=penalised,
             inherited=course.inherited,
             rung_fitness=tuple(course.fitness),
-            best_update=first.best_update + (self.rungs[course.rung - 1] if course.rung else 0),
+            best_update=first.best_update + (self.rungs[course.rung - 1] if 0 < course.rung < self.last else 0),
             updates=self.rungs[course.rung],
             parameters=architecture.parameters,
             macs=architecture.macs_per_forecast,

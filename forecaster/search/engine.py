@@ -179,19 +179,12 @@ class _Finals:
         self._courses.budget.cpu_seconds += outcome.cpu_seconds
 
     def judged_by(self, index: int) -> list[Trial]:
-        """What speaks for a finalist.
-
-        Inherited weights have had their parent's updates as well: that training compares children, not finalists.
-        """
-        known, further = self.known[index], self.further[index]
-        if further and self._courses.all[index].inherited is not None:
-            known = [trial for trial in known if trial.fold != 0]
-        return [*known, *further]
+        """What speaks for a finalist: whole trainings from drawn weights."""
+        return [*self.known[index], *self.further[index]]
 
     def best_update(self, index: int) -> int:
-        """Median of those on the validation part; the one that came through the rungs only if there is no other."""
-        found = [trial.best_update for trial in self.further[index] if trial.fold == 0]
-        return statistics.median_low(found or [self._courses.records[index].best_update])
+        """Median of those on the validation part."""
+        return statistics.median_low(trial.best_update for trial in self.judged_by(index) if trial.fold == 0)
 
 
 def _finish(courses: Courses, loop: _Loop) -> SearchResult:

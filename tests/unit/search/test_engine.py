@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import statistics
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -138,6 +139,12 @@ def test_a_record_says_whose_weights_it_began_with(data) -> None:
     assert any(record.inherited is not None for record in records)
 
 
+def test_where_every_training_is_a_whole_one_nothing_is_inherited(data) -> None:
+    records = search(data, alike(rungs=()), seed=1).records
+    assert any(record.parents for record in records)
+    assert all(record.inherited is None for record in records)
+
+
 def test_the_longest_of_the_trainings_asked_for_together_begins_first(data, monkeypatch: pytest.MonkeyPatch) -> None:
     """At the end of a rung, and of the finals, fewer workers wait for one."""
     begin, outcome_of = engine._Loop._begin, engine._Loop._outcome  # noqa: SLF001 - the order is nobody else's business
@@ -260,22 +267,23 @@ def test_finalists_are_judged_on_further_seeds_and_the_usual_recipe_is_among_the
     assert leader["margin"] == 0.0
 
 
-@pytest.mark.parametrize(("seeds", "folds", "judged"), [(2, 2, [1, 0, 1]), (2, 1, [0]), (1, 2, [0, 1]), (1, 1, [0])])
-def test_a_training_from_inherited_weights_does_not_judge_a_finalist(
-    data, monkeypatch: pytest.MonkeyPatch, seeds: int, folds: int, judged: list[int]
+@pytest.mark.parametrize(("seeds", "folds"), [(2, 2), (2, 1), (1, 2), (1, 1)])
+def test_a_finalist_is_judged_by_whole_trainings_from_drawn_weights(
+    data, monkeypatch: pytest.MonkeyPatch, seeds: int, folds: int
 ) -> None:
-    """Unless there is no other."""
-    compared = list[list[int]]()
-    real = engine.margin
-    monkeypatch.setattr(
-        engine, "margin", lambda trials, leader: (compared.append([t.fold for t in trials]), real(trials, leader))[1]
-    )
-    found = search(data, alike(finalist_seeds=seeds, folds=folds), seed=1)
-    by_start = {
-        found.records[row["index"]].inherited is not None: one for row, one in zip(found.finals, compared, strict=True)
-    }
-    assert by_start[True] == judged
-    assert by_start[False] == list(range(folds)) * seeds
+    """Also one that inherited its parent's."""
+    done: list[tuple[Task, Outcome]] = []
+    monkeypatch.setattr(Journal, "write", lambda _, task, outcome: done.append((task, outcome)))
+    config = alike(finalist_seeds=seeds, folds=folds)
+    found = search(data, config, seed=1)
+    assert any(found.records[row["index"]].inherited is not None for row in found.finals)
+    for row in found.finals:
+        candidate, best_update = chosen(found, config, data, row["index"])
+        own = [(task, outcome.trial) for task, outcome in done if task.candidate == candidate]
+        whole = [trial for task, trial in own if task.updates == config.updates and task.initial is None]
+        assert sorted(row["ratios"]) == sorted(trial.ratio for trial in whole)
+        assert len(whole) == folds * seeds
+        assert best_update == statistics.median_low(trial.best_update for trial in whole if trial.fold == 0)
 
 
 @pytest.mark.parametrize(("error", "expected"), [(1e9, "usual"), (0.0, "leader")])
@@ -295,9 +303,10 @@ def test_the_search_leaves_the_winners_best_weights(data, monkeypatch: pytest.Mo
     monkeypatch.setattr(Journal, "write", lambda _, task, outcome: done.append((task, outcome)))
     found = search(data, QUICK, seed=1)
     picked, _ = chosen(found, QUICK, data)
-    own = [outcome for task, outcome in done if task.candidate == picked and task.fold == 0]
-    best = min(own, key=lambda outcome: outcome.trial.rmse)
-    assert len(own) >= len(QUICK.rung_updates) + QUICK.finalist_seeds - 1
+    own = [(task.updates, outcome) for task, outcome in done if task.candidate == picked and task.fold == 0]
+    whole = [outcome for updates, outcome in own if updates == QUICK.updates]
+    assert (len(own), len(whole)) == (len(QUICK.rungs) + QUICK.finalist_seeds, QUICK.finalist_seeds)
+    best = min(whole, key=lambda outcome: outcome.trial.rmse)
     assert unpacked(found.weights).tolist() == best.weights.tolist()
 
 

@@ -64,7 +64,7 @@ class Told:
         key = f"{self.seed}/{wanted.candidate.as_dict()}/{wanted.updates}/{wanted.fold}/{wanted.seed}"
         ratio = random.Random(key).randrange(4) / 4 + 0.5
         trial = Trial(wanted.fold, ratio, ratio, np.full(4, ratio), 1)
-        return Outcome(0, trial, np.zeros(1, np.float32), float(wanted.updates))
+        return Outcome(0, trial, np.full(1, wanted.updates, np.float32), float(wanted.updates))
 
     @property
     def records(self) -> list[object]:
@@ -107,8 +107,24 @@ def test_a_rung_keeps_its_share(data: Dataset) -> None:
     assert len(beyond) in {kept, kept + 1}
 
 
+def test_the_last_rung_is_a_whole_training_on_each_fold_and_begins_anew(data: Dataset) -> None:
+    """Its weights alone are kept as a network; before it trainings go on from each other."""
+    told = Told(data, CONFIG, seed=3).run()
+    for course in told.courses.all.values():
+        own = [wanted for wanted in told.asked if wanted.candidate == course.candidate]
+        lengths = [(wanted.fold, wanted.updates, wanted.initial is None) for wanted in sorted(own, key=_length)]
+        rungs = [(0, 10, True), (0, 10, False), (0, 40, True), (1, 40, True)]
+        assert lengths == rungs[: (1, 2, 4)[course.rung]]
+        assert course.best_weights.tolist() == ([40.0] if course.rung == 2 else [])
+        assert told.courses.records[course.individual.number].best_update == (1, 11, 1)[course.rung]
+
+
+def _length(wanted: Wanted) -> tuple[int, bool, int]:
+    return wanted.updates, wanted.initial is not None, wanted.fold
+
+
 @pytest.mark.parametrize(
-    ("seconds", "finalists"), [(300, 1), (409, 1), (410, 2), (549, 2), (550, 3), (689, 3), (690, 4)]
+    ("seconds", "finalists"), [(300, 1), (449, 1), (450, 2), (609, 2), (610, 3), (769, 3), (770, 4)]
 )
 def test_a_small_budget_is_spent_to_the_last_finalist_that_it_has_room_for(
     data: Dataset, seconds: float, finalists: int
