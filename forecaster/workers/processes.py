@@ -60,6 +60,7 @@ class Processes:
         self._pools: dict[int, ProcessPoolExecutor] = {}
         self._peaks: dict[int, int] = {}
         self._pending: set[int] = set()
+        self._closing = False
         self._done: SimpleQueue[tuple[Task, Future[Outcome]]] = SimpleQueue()
         _start_server()
 
@@ -82,6 +83,7 @@ class Processes:
 
     def close(self) -> None:
         """See `Workers`."""
+        self._closing = True
         self._write.close()  # each worker ends when it notices
         self._threads.shutdown(cancel_futures=True)
         for pool in self._pools.values():
@@ -102,6 +104,8 @@ class Processes:
                 done = self._process(me).submit(_work, task).result()
             except BrokenProcessPool:
                 self._pools.pop(me).shutdown()
+                if self._closing:
+                    raise
                 continue
             self._peaks[me] = max(done.peak_bytes, self._peaks.get(me, 0))
             return done.outcome

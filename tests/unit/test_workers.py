@@ -8,7 +8,9 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -170,7 +172,11 @@ def test_a_task_that_has_ended_three_processes_is_named_and_the_others_go_on(tmp
     assert len(fold.noted("trained 1")) == report.DEATHS
 
 
-def test_closing_ends_a_training_that_is_under_way(tmp_path: Path) -> None:
+def test_closing_ends_a_training_that_is_under_way_and_starts_it_in_no_other_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pools = Mock(wraps=ProcessPoolExecutor)
+    monkeypatch.setattr(processes, "ProcessPoolExecutor", pools)
     fold = Fragile(tmp_path, seconds={1: 600.0})
     with open_workers("2", [fold]) as workers:
         for seed in (2, 1):
@@ -182,6 +188,7 @@ def test_closing_ends_a_training_that_is_under_way(tmp_path: Path) -> None:
     with pytest.raises(ProcessLookupError):
         os.kill(process, 0)
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("search-worker")]
+    assert pools.call_count == 2
 
 
 def test_a_worker_leaves_ctrl_c_to_the_search(tmp_path: Path) -> None:
