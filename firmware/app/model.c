@@ -44,10 +44,23 @@ static void load_chosen(model_runner *m)
     }
 }
 
+/* A state that is no number any more, by a bit that fell over, is rebuilt, and the reading has its forecast. */
+static status_t forecast_with(model_runner *m, runner *r, uint32_t number, session_forecast *forecast, int *made)
+{
+    status_t status = runner_forecast(r, m->readings, number, forecast, made);
+
+    if (status != STATUS_FORECAST_NUMBER) {
+        return status;
+    }
+    note(m, "forecast is no number, state rebuilt; version", r->version);
+    runner_rebuild(r, m->board, m->readings, number);
+    return runner_forecast(r, m->readings, number, forecast, made);
+}
+
 int model_forecast(model_runner *m, uint32_t number, session_forecast *forecast)
 {
     int made;
-    status_t status = runner_forecast(&m->running, m->readings, number, forecast, &made);
+    status_t status = forecast_with(m, &m->running, number, forecast, &made);
 
     if (status != STATUS_OK) {
         note(m, "no forecast, status", status);
@@ -112,7 +125,7 @@ int model_shadow_forecast(model_runner *m, uint32_t number, session_forecast *fo
     int made;
 
     /* What is wrong with the reading has been noted by the model that runs. */
-    (void)runner_forecast(&m->shadow, m->readings, number, forecast, &made);
+    (void)forecast_with(m, &m->shadow, number, forecast, &made);
     forecast->slot_state = SLOT_STATE_SHADOW;
     return made;
 }

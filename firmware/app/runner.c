@@ -37,10 +37,10 @@ static status_t push(runner *r, const ring_reading *reading, float *celsius, int
     return forecast_push(f, reading->time_ms, reading->microcelsius, celsius, made);
 }
 
-static void rebuild_state(runner *r, const board_port *board, const ring *readings)
+void runner_rebuild(runner *r, const board_port *board, const ring *readings, uint32_t end)
 {
     float celsius[SESSION_HORIZON_MAX];
-    uint32_t count = readings->next - readings->first;
+    uint32_t count = end - readings->first;
     uint32_t most = r->forecast.features.reach + MODEL_REPLAY_READINGS;
     ring_reading reading;
     int made;
@@ -49,7 +49,7 @@ static void rebuild_state(runner *r, const board_port *board, const ring *readin
     if (count > most) {
         count = most;
     }
-    for (uint32_t number = readings->next - count; number != readings->next; number++) {
+    for (uint32_t number = end - count; number != end; number++) {
         /* A reading that the model refused when it came (late, off the grid) is refused again. */
         if (ring_get(readings, number, &reading) == STATUS_OK) {
             (void)push(r, &reading, celsius, &made);
@@ -80,7 +80,7 @@ status_t runner_load(runner *r, const board_port *board, const image_view *image
         status = golden_check(&r->forecast, image->golden, image->golden_bytes, &worst);
     }
     if (status == STATUS_OK) {
-        rebuild_state(r, board, readings);
+        runner_rebuild(r, board, readings, readings->next);
     }
     r->version = image->version;
     r->status = status;

@@ -30,6 +30,9 @@ status_t runner_load(runner *r, const board_port *board, const image_view *image
 /* The forecast at a reading that was kept, but for its slot state; `*made` is 0 if there is none. */
 status_t runner_forecast(runner *r, const ring *readings, uint32_t number, session_forecast *forecast, int *made);
 
+/* Forget everything, and begin anew with the readings before this number. */
+void runner_rebuild(runner *r, const board_port *board, const ring *readings, uint32_t end);
+
 /* The clock was set back: what the state remembers lies in the future. */
 void runner_forget(runner *r);
 

@@ -86,6 +86,7 @@ typedef enum {
     /* forecast: readings in, forecasts out */
     STATUS_FORECAST_MODEL = -620, /* the model has other inputs or outputs than the feature program */
     STATUS_FORECAST_TIME = -621,  /* a reading from before 1970 or after 9999 */
+    STATUS_FORECAST_NUMBER = -622, /* a forecast that is no finite number */
 
     /* golden: readings and the forecasts that must come of them */
     STATUS_GOLDEN_LENGTH = -640,   /* not as long as its counts say */

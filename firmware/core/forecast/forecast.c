@@ -1,5 +1,6 @@
 #include "forecast/forecast.h"
 
+#include <float.h>
 #include <string.h>
 
 #include "features/program.h"
@@ -121,21 +122,33 @@ static void hold_until(forecast_t *f, int64_t index, float *residuals)
     }
 }
 
-static void accept(forecast_t *f, int64_t time_ms, int32_t microcelsius, float *celsius)
+int forecast_is_finite(float value)
+{
+    return value >= -FLT_MAX && value <= FLT_MAX;
+}
+
+static status_t accept(forecast_t *f, int64_t time_ms, int32_t microcelsius, float *celsius)
 {
     double present = (double)microcelsius / 1e6;
 
     step(f, microcelsius, celsius);
     for (uint32_t k = 0; k < f->features.horizon; k++) {
         celsius[k] = (float)(present + (double)celsius[k] * f->features.target_scale);
+        if (!forecast_is_finite(celsius[k])) {
+            forecast_reset(f);
+            return STATUS_FORECAST_NUMBER;
+        }
     }
     f->time_ms = time_ms;
     f->microcelsius = microcelsius;
     f->counters.accepted++;
+    return STATUS_OK;
 }
 
 status_t forecast_push(forecast_t *f, int64_t time_ms, int32_t microcelsius, float *celsius, int *made)
 {
+    status_t status;
+
     *made = 0;
     if (time_ms < 0 || time_ms > FEATURES_TIME_MAX) {
         return STATUS_FORECAST_TIME;
@@ -156,7 +169,7 @@ status_t forecast_push(forecast_t *f, int64_t time_ms, int32_t microcelsius, flo
         }
         hold_until(f, index, celsius);
     }
-    accept(f, time_ms, microcelsius, celsius);
-    *made = 1;
-    return STATUS_OK;
+    status = accept(f, time_ms, microcelsius, celsius);
+    *made = status == STATUS_OK;
+    return status;
 }

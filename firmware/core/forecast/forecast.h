@@ -53,12 +53,17 @@ status_t forecast_init(forecast_t *f, const uint8_t *program, size_t program_byt
 void forecast_reset(forecast_t *f);
 
 /* Sets *made to 1 and writes f->features.horizon values to `celsius`, or sets *made to 0 if the reading was surplus,
- * off grid or late, and counts it. STATUS_FORECAST_TIME, and nothing done, for a time outside 1970 to 9999. */
+ * off grid or late, and counts it. STATUS_FORECAST_TIME, and nothing done, for a time outside 1970 to 9999.
+ * STATUS_FORECAST_NUMBER for a forecast that is not finite: `f` is as after forecast_reset, since a state that is no
+ * number would stay so for ever. */
 status_t forecast_push(forecast_t *f, int64_t time_ms, int32_t microcelsius, float *celsius, int *made);
 
-/* Run the golden vectors and compare; `worst` takes the largest difference in °C, infinity for a forecast that is not
- * finite or was not made. The payload is checked before anything is run: only STATUS_GOLDEN_LENGTH and
+/* Run the golden vectors and compare; `worst` takes the largest difference in °C, infinity for a forecast that was
+ * not made. The payload is checked before anything is run: only STATUS_GOLDEN_LENGTH and
  * STATUS_GOLDEN_FIELD leave `f` and `worst` as they were. Otherwise `f` ends as after forecast_reset. */
 status_t golden_check(forecast_t *f, const uint8_t *golden, size_t bytes, float *worst_celsius);
+
+/* 0 for infinity and what is no number. */
+int forecast_is_finite(float value);
 
 #endif

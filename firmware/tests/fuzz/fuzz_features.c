@@ -71,7 +71,7 @@ static void push_readings(forecast_t *f, const uint8_t *data, size_t size)
     for (; size >= READING_BYTES; size -= READING_BYTES, data += READING_BYTES, readings++) {
         status_t status = forecast_push(f, get_i64(data), (int32_t)get_u32(data + 8), celsius, &made);
 
-        require(status == STATUS_OK || (status == STATUS_FORECAST_TIME && !made));
+        require(status == STATUS_OK || ((status == STATUS_FORECAST_TIME || status == STATUS_FORECAST_NUMBER) && !made));
         refused += status != STATUS_OK;
     }
     require(f->counters.accepted + f->counters.surplus + f->counters.off_grid + f->counters.late + refused == readings);

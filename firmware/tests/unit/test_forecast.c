@@ -1,11 +1,13 @@
 /* Readings in, forecasts out: the grid and the features as Python has them (tests/vectors/forecast.json), golden
  * vectors, and what is refused. */
+#include <float.h>
 #include <math.h>
 #include <stdint.h>
 #include <string.h>
 
 #include "check.h"
 #include "forecast/forecast.h"
+#include "nn/plan.h"
 #include "vectors.h"
 #include "wire/bytes.h"
 
@@ -242,6 +244,27 @@ static void test_a_refused_reading_leaves_no_trace(void)
     CHECK_BYTES(celsius, expected, sizeof celsius);
 }
 
+static void test_a_state_that_is_no_number_ends_with_its_forecast(void)
+{
+    float first[HORIZON], celsius[HORIZON];
+    const nn_plan *plan;
+    int made = -1;
+
+    start("cell_float32");
+    CHECK(push(START + 2 * STEP, 20300000, first));
+    start("cell_float32");
+    CHECK(push(START, 20000000, celsius));
+    plan = model.plan;
+    memset(plan->inputs[1].data, 0xFF, plan->inputs[1].bytes);
+    CHECK_EQUAL(forecast_push(&forecast, START + STEP, 20100000, celsius, &made), STATUS_FORECAST_NUMBER);
+    CHECK_EQUAL(made, 0);
+    CHECK_EQUAL(forecast.counters.accepted, 1);
+    CHECK(push(START + 2 * STEP, 20300000, celsius));
+    CHECK_BYTES(celsius, first, sizeof celsius);
+    CHECK(forecast_is_finite(-FLT_MAX) && forecast_is_finite(FLT_MAX));
+    CHECK(!forecast_is_finite(HUGE_VALF) && !forecast_is_finite(-HUGE_VALF) && !forecast_is_finite(NAN));
+}
+
 static void test_times_outside_1970_to_9999_are_refused(void)
 {
     const int64_t wrong[] = {-1, INT64_MIN, INT64_MAX, FEATURES_TIME_MAX + 1};
@@ -468,6 +491,7 @@ int main(void)
     test_after_a_long_gap_the_forecast_is_that_of_a_new_board();
     test_reset_forgets_everything_but_the_counters();
     test_a_refused_reading_leaves_no_trace();
+    test_a_state_that_is_no_number_ends_with_its_forecast();
     test_times_outside_1970_to_9999_are_refused();
     test_a_model_of_other_ends_is_refused();
     test_a_buffer_that_is_small_or_not_aligned_is_refused();

@@ -6,6 +6,7 @@
 
 #include "check.h"
 #include "model.h"
+#include "nn/plan.h"
 #include "vectors.h"
 #include "wire/bytes.h"
 
@@ -167,15 +168,21 @@ static int feed_series(int64_t from_ms, uint32_t count)
     return made;
 }
 
-/* The next reading, at this time, is forecast alike with and without a restart before it. */
-static void check_restart_changes_nothing(int64_t time_ms)
+/* The next reading, at this time, is forecast alike by both. */
+static void check_next_is_alike(int64_t time_ms)
 {
     session_forecast without, with;
 
-    restart(&after);
     CHECK_EQUAL(feed(&before, time_ms, &without), 1);
     CHECK_EQUAL(model_forecast(&after, readings.next - 1, &with), 1);
     CHECK_BYTES(with.celsius, without.celsius, HORIZON * sizeof(float));
+}
+
+/* The next reading is forecast alike with and without a restart before it. */
+static void check_restart_changes_nothing(int64_t time_ms)
+{
+    restart(&after);
+    check_next_is_alike(time_ms);
 }
 
 static void a_restart_changes_nothing(void)
@@ -274,6 +281,27 @@ static void a_reading_outside_the_calendar_is_logged_and_left_out(void)
     CHECK_EQUAL(before.running.forecast.counters.accepted, 6);
 }
 
+static void lose_the_state(runner *r)
+{
+    const nn_plan *plan = r->nn.plan;
+
+    memset(plan->inputs[1].data, 0xFF, plan->inputs[1].bytes); /* no number, as float32 */
+}
+
+static void a_state_that_is_no_number_is_rebuilt_and_no_forecast_is_lost(void)
+{
+    static char text[LOG_BYTES + 1];
+    uint32_t from = 0;
+
+    start();
+    CHECK_EQUAL(feed_series(START, 50), 50);
+    restart(&after);
+    lose_the_state(&before.running);
+    check_next_is_alike(START + INT64_C(50) * STEP);
+    text[log_read(&log_lines, &from, (uint8_t *)text, LOG_BYTES)] = '\0';
+    CHECK(strstr(text, "forecast is no number, state rebuilt; version 1\n") != NULL);
+}
+
 /* ---- a challenger beside it ---- */
 
 static void begin_shadow(void)
@@ -306,6 +334,10 @@ static void a_challenger_knows_what_the_model_beside_it_knows(void)
         CHECK_EQUAL(beside.values, own.values);
         CHECK_BYTES(beside.celsius, own.celsius, sizeof(float) * HORIZON);
     }
+    lose_the_state(&before.shadow);
+    CHECK_EQUAL(feed(&before, START + INT64_C(30) * STEP, &own), 1);
+    CHECK_EQUAL(model_shadow_forecast(&before, readings.next - 1, &beside), 1);
+    CHECK_BYTES(beside.celsius, own.celsius, sizeof(float) * HORIZON);
     model_forget(&before);
     CHECK_EQUAL(before.shadow.forecast.started, 0);
 }
@@ -445,6 +477,7 @@ int main(void)
     readings_off_the_grid_after_a_gap_find_a_new_one();
     single_readings_off_the_grid_change_nothing();
     a_reading_outside_the_calendar_is_logged_and_left_out();
+    a_state_that_is_no_number_is_rebuilt_and_no_forecast_is_lost();
     a_challenger_knows_what_the_model_beside_it_knows();
     a_challenger_is_there_again_after_a_restart();
     a_challenger_that_does_not_run_is_given_up();
