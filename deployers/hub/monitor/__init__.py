@@ -8,7 +8,7 @@ jump.py         one change larger than any for weeks
 skill.py        errors by day; what a day says beside what was to be expected
 sequential.py   a one-sided CUSUM and its thresholds for a stated false-alarm rate
 sensors.py      stuck, out of range, gaps, clock
-models.py       saturation, board and hub that differ
+models.py       saturation, board and hub that differ, a board that is silent
 levels.py       ok, warning, alarm
 drift.py        readings beside a reference, without their daily cycle
 watch.py        all of it for one series

@@ -1,4 +1,4 @@
-"""What goes wrong with a model where it runs: a board that says something else than the hub, and outputs at a limit."""
+"""What goes wrong with a model where it runs: a board that differs from the hub or is silent, outputs at a limit."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from deployers.hub.monitor.levels import Finding, Verdict, moved
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from deployers.hub.store import StoredForecast
+    from deployers.hub.store import StoredForecast, StoredReading
 
 HELD = 40  # forecasts that await that of the other one
 MEMORY = 144  # forecasts over which a share is weighed
@@ -83,6 +83,46 @@ class Carried:
     version: int = 0
     made_ms: int = -1
     agreement: Agreement = field(default_factory=Agreement)
+
+
+@dataclass
+class Silence(Verdict):
+    """A board that made forecasts and makes none any more, while its readings come.
+
+    What is counted is time by the hub's clock in which readings come: after an outage many come at once, and with them
+    only the last of the forecasts made meanwhile.
+
+    Attributes:
+        heard_ms: when its newest reading came, by the hub's clock; None before the first.
+        silent_ms: such time since its newest forecast.
+        steps: the same in steps of the model.
+    """
+
+    heard_ms: int | None = None
+    silent_ms: int = 0
+    steps: float = 0.0
+
+    WARNING, ALARM = 6, 24
+    MOST = 2  # steps that one reading counts for
+
+    def reading(self, reading: StoredReading, cadence_ms: int) -> None:
+        """A reading of a board that has made forecasts."""
+        if self.heard_ms is not None:
+            self.silent_ms += min(max(reading.received_ms - self.heard_ms, 0), self.MOST * cadence_ms)
+        self.heard_ms, self.steps = reading.received_ms, self.silent_ms / cadence_ms
+        if self.steps >= self.WARNING:
+            self.become("alarm" if self.steps >= self.ALARM else "warning", reading.time_ms)
+
+    def forecast(self, time_ms: int) -> None:
+        """A forecast of the board, at a reading of this time."""
+        self.silent_ms, self.steps = 0, 0.0
+        self.become("ok", time_ms)
+
+    def finding(self) -> Finding:
+        """What it says now."""
+        said = f"the board has made no forecast for {self.steps:.0f} steps, and its readings come"
+        reason = said if self.level != "ok" else ""
+        return Finding("silence", "model", self.level, self.changed_ms, reason, {"steps": round(self.steps, 1)})
 
 
 @dataclass

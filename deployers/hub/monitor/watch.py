@@ -12,7 +12,7 @@ from deployers.hub.monitor.decay import Decay
 from deployers.hub.monitor.drift import Drift
 from deployers.hub.monitor.jitter import Jitter
 from deployers.hub.monitor.jump import Jump
-from deployers.hub.monitor.models import Carried, Faults, Others
+from deployers.hub.monitor.models import Carried, Faults, Others, Silence
 from deployers.hub.monitor.pairing import Pairing, lane_of
 from deployers.hub.monitor.sensors import Sensor
 from deployers.hub.monitor.skill import DAY_MS, add, joined, skill
@@ -86,6 +86,7 @@ class State:
         recent: days before it, at most `WINDOW_DAYS` of each source.
         decay, slump: the tests of its skill, by days and by hours.
         sensor, faults: the tests of its sensor and of its models.
+        silence: that of its board, whichever version it runs.
         carried: the challenger that the board carries, of which no finding speaks.
         drift, jitter, jump: those of its readings, by weeks, by hours and one by one.
     """
@@ -100,6 +101,7 @@ class State:
     slump: Slump = field(default_factory=Slump)
     sensor: Sensor = field(default_factory=Sensor)
     faults: Faults = field(default_factory=Faults)
+    silence: Silence = field(default_factory=Silence)
     carried: Carried = field(default_factory=Carried)
     drift: Drift = field(default_factory=Drift)
     jitter: Jitter = field(default_factory=Jitter)
@@ -171,6 +173,8 @@ class Watch:
         at_fault = state.sensor.is_at_fault
         if state.cadence_ms:
             self._compare(reading, is_masked=at_fault)
+            if "board" in state.made_ms:
+                state.silence.reading(reading, state.cadence_ms)
         if at_fault:
             state.slump.is_masked = True
             for sums in state.open.values():
@@ -191,6 +195,8 @@ class Watch:
             if made.source != SHADOW and self.state.versions.get(lane, made.version) != made.version:
                 self.state.faults = Faults()  # those of the version before are not this one's
             self.state.made_ms[lane], self.state.versions[lane] = made.time_ms, made.version
+        if made.source == "board":
+            self.state.silence.forecast(made.time_ms)
         if model is not None:
             self._look_for_faults(made, model)
         if cadence:
@@ -237,7 +243,8 @@ class Watch:
         limits = self._rules.thresholds
         decay, drift = self.state.decay.finding(limits, now), self.state.drift.finding(limits.reference_days)
         slump, jitter = self.state.slump.finding(), self.state.jitter.finding(limits.jitter)
-        return [*sensor, *self.state.faults.findings, decay, slump, drift, jitter, self.state.jump.finding()]
+        models = [*self.state.faults.findings, self.state.silence.finding()]
+        return [*sensor, *models, decay, slump, drift, jitter, self.state.jump.finding()]
 
     def _compare(self, reading: StoredReading, *, is_masked: bool) -> None:
         """A reading with those before it."""

@@ -1,18 +1,24 @@
-"""Board and hub that differ, and outputs at a limit."""
+"""Board and hub that differ, a board that is silent, and outputs at a limit."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import islice
+from itertools import groupby, islice
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deployers.hub.monitor.models import HELD, Agreement, Others, Saturation, limits_of
+from deployers.hub.monitor.models import HELD, Agreement, Others, Saturation, Silence, limits_of
 from deployers.hub.monitor.watch import Model, Watch
-from deployers.hub.store import StoredForecast
-from tests.monitoring import CADENCE_MS, RULES, STEPS_A_DAY, Site, watched
+from deployers.hub.store import StoredForecast, StoredReading
+from tests.monitoring import CADENCE_MS, RULES, START_MS, STEPS_A_DAY, Site, watched
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    Event = StoredReading | StoredForecast
 
 
 def made(at: int, source: str = "hub", celsius: tuple[float, ...] = (20.0, 20.5), version: int = 1) -> StoredForecast:
@@ -85,6 +91,72 @@ def test_forecasts_at_a_limit_warn_and_then_alarm_and_end() -> None:
     assert changes == ["ok", "warning", "alarm", "warning", "ok"]
     assert levels.index("warning") == 105
     assert test.finding().reason == ""
+
+
+def board_beside(hub: Iterable[Event], silent: range = range(0)) -> list[Event]:
+    """With the board's forecast after each of the hub's, but for those at some readings."""
+    found: list[Event] = []
+    for each in hub:
+        found.append(each)
+        if isinstance(each, StoredForecast) and number(each) not in silent:
+            found.append(replace(each, source="board", received_ms=each.received_ms + 1))
+    return found
+
+
+def number(event: Event) -> int:
+    """Of its reading."""
+    return (event.time_ms - START_MS) // CADENCE_MS
+
+
+def levels_of_silence(events: Iterable[Event]) -> dict[int, str]:
+    """The levels after a reading and all that came of it, by the number of the reading at which they changed."""
+    watch, found = Watch(RULES, lambda _: Model(CADENCE_MS)), {0: "ok"}
+    for at, some in groupby(events, key=number):
+        watched(watch, some)
+        [said] = [each for each in watch.findings(0) if each.test == "silence"]
+        assert bool(said.reason) == (said.level != "ok")
+        if said.level != found[max(found)]:
+            found[at] = said.level
+    return found
+
+
+def test_a_board_whose_readings_come_without_forecasts_is_told_until_it_makes_one() -> None:
+    events = board_beside(Site(days=2).events(), silent=range(100, 140))
+    assert levels_of_silence(events) == {0: "ok", 105: "warning", 123: "alarm", 140: "ok"}
+
+
+def test_a_board_does_not_speak_again_by_another_version_on_the_hub() -> None:
+    hub = (
+        replace(each, version=2) if isinstance(each, StoredForecast) and number(each) >= 130 else each
+        for each in Site(days=2).events()
+    )
+    assert levels_of_silence(board_beside(hub, silent=range(100, 290))) == {0: "ok", 105: "warning", 123: "alarm"}
+
+
+@pytest.mark.parametrize("waited", [2, 16, 144])
+def test_readings_that_come_at_once_after_an_outage_with_the_last_forecasts_are_no_silence(waited: int) -> None:
+    first, last = 100, 100 + waited
+    events = board_beside(Site(days=3).events(), silent=range(first, last - 15))
+    back_ms = START_MS + last * CADENCE_MS
+
+    def late(each: Event) -> Event:
+        return replace(each, received_ms=max(each.received_ms, back_ms)) if number(each) >= first else each
+
+    def order(each: Event) -> tuple[int, bool]:
+        return each.received_ms, isinstance(each, StoredForecast)
+
+    assert levels_of_silence(sorted(map(late, events), key=order)) == {0: "ok"}
+
+
+def test_of_a_board_that_never_made_a_forecast_none_is_awaited() -> None:
+    assert levels_of_silence(Site(days=3).events()) == {0: "ok"}
+
+
+def test_a_board_that_is_silent_has_a_reason_in_steps() -> None:
+    test = Silence()
+    for at in range(8):
+        test.reading(StoredReading(at, "a", at * CADENCE_MS, 0, at * CADENCE_MS), CADENCE_MS)
+    assert test.finding().reason == "the board has made no forecast for 7 steps, and its readings come"
 
 
 def test_a_watch_names_both() -> None:
