@@ -1,8 +1,9 @@
 """What watching costs: the hub's real monitor on its real store, hundreds of devices at their cadence, in CPU seconds.
 
 Readings of all devices come spread over the cadence, each with the hub's forecast, and the monitor looks every two
-seconds of their time as it does in a hub, whether or not something has come. What is measured is the CPU time of all
-threads of this process during its turns; readings and forecasts are written between them.
+seconds of their time as it does in a hub, whether or not something has come, and compares the state of one device with
+a rebuilt one where that is due: of each device once, as on a day. What is measured is the CPU time of all threads of
+this process during its turns; readings and forecasts are written between them.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ class Shelf:
     """What the monitor asks of a catalogue, for the one version that runs."""
 
     def __init__(self, subject: Subject) -> None:
-        self._subject = subject
+        self._subject, self.active = subject, subject.model
 
     def view(self, _: int) -> Any:
         """How often it forecasts, and how closely."""
@@ -67,9 +68,8 @@ async def _measured(url: str, subject: Subject, state: str, events: Sequence[Eve
     names, now = [f"device-{number}" for number in range(devices)], [events[0][0].received_ms / 1000]
     catalogue: Any = Shelf(subject)
     async with Store(url, lambda: now[0]) as store:
-        first = events[0][0]
-        await store.keep([(name, Reading(first.time_ms - CADENCE_MS, first.microcelsius)) for name in names])
-        await store.remember(Remembered(Cursor(devices, 0), dict.fromkeys(names, state), []))
+        past = await _past(store, names, events[0], subject.model.replay_readings)
+        await store.remember(Remembered(past, dict.fromkeys(names, state), []))
         monitor = Monitor(store, catalogue, MonitorSection(), lambda: now[0])
         await monitor.start()
         await monitor.stop()
@@ -83,13 +83,27 @@ async def _measured(url: str, subject: Subject, state: str, events: Sequence[Eve
                 began = time.process_time()
                 while await monitor.turn():
                     turns += 1
+                await monitor.check_state()
                 cpu, turns = cpu + time.process_time() - began, turns + 1
         seen = sum(row["last_ms"] == events[-1][0].time_ms for row in await monitor.devices())
+        said = [each for found in (await monitor.findings()).values() for each in found.findings]
+        compared = sum(each.numbers["compared"] for each in said if each.test == "state")
     seconds = len(events) * CADENCE_MS / 1000
     return {
         "devices": devices, "hours": seconds / 3600, "turns": int(turns), "cpu_seconds": cpu,
-        "share": cpu / seconds, "seen": seen, "state_bytes": len(state),
+        "share": cpu / seconds, "seen": seen, "states_compared": compared, "state_bytes": len(state),
     }  # fmt: skip
+
+
+async def _past(store: Store, names: Sequence[str], event: Event, count: int) -> Cursor:
+    """As many readings as rebuild a state, and a forecast at the newest; the monitor has seen them."""
+    reading, made = event
+    assert made is not None  # noqa: S101 - the room's readings lack none
+    for step in range(count, 0, -1):
+        time_ms = reading.time_ms - step * CADENCE_MS
+        await store.keep([(name, Reading(time_ms, reading.microcelsius)) for name in names])
+    await store.keep_forecasts([replace(made, series=name, time_ms=time_ms) for name in names])
+    return Cursor(count * len(names), len(names))
 
 
 async def _arrive(store: Store, names: Sequence[str], event: Event) -> None:

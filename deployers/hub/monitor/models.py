@@ -6,7 +6,7 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from deployers.hub.monitor.levels import Finding, Verdict, moved
+from deployers.hub.monitor.levels import Finding, Level, Verdict, moved
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -126,6 +126,44 @@ class Silence(Verdict):
 
 
 @dataclass
+class Memory(Verdict):
+    """A state that has run on, beside one that is rebuilt from the last readings; compared once a day.
+
+    Attributes:
+        day: of the newest comparison, in days since 1970 by the readings' own time.
+        apart: days in a row on which their forecasts differ by more than allowed.
+        celsius: the largest difference of the newest comparison.
+        compared: so far.
+    """
+
+    day: int = -1
+    apart: int = 0
+    celsius: float = 0.0
+    allowed: float | None = None
+    compared: int = 0
+
+    WARNING, ALARM = 2, 4
+    SHARE = 0.1  # of persistence's error, by which they may differ beside what the image allows
+
+    def compare(self, kept: StoredForecast, rebuilt: Sequence[float], allowed: float) -> None:
+        """Two forecasts at one reading."""
+        self.celsius = max(abs(one - other) for one, other in zip(kept.celsius, rebuilt, strict=True))
+        self.compared, self.allowed = self.compared + 1, allowed
+        self.apart = 0 if self.celsius <= allowed else self.apart + 1
+        level: Level = "alarm" if self.apart >= self.ALARM else "warning" if self.apart >= self.WARNING else "ok"
+        self.become(level, kept.time_ms)
+
+    def finding(self) -> Finding:
+        """What it says now."""
+        said = (
+            f"the hub's state differs from one rebuilt from its readings: by {self.celsius:.3g} °C in their forecasts, "
+            f"allowed are {self.allowed or 0.0:.3g} °C, {self.apart} days in a row"
+        )
+        numbers = {"apart": self.apart, "compared": self.compared, "celsius": self.celsius, "allowed": self.allowed}
+        return Finding("state", "model", self.level, self.changed_ms, said if self.level != "ok" else "", {**numbers})
+
+
+@dataclass
 class Saturation(Verdict):
     """Values of forecasts at the limit of their integers: the model would have said more if it could.
 
@@ -162,11 +200,12 @@ class Faults:
 
     agreement: Agreement = field(default_factory=Agreement)
     saturation: Saturation = field(default_factory=Saturation)
+    memory: Memory = field(default_factory=Memory)
 
     @property
     def findings(self) -> list[Finding]:
         """What they say now."""
-        return [self.agreement.finding(), self.saturation.finding()]
+        return [self.agreement.finding(), self.saturation.finding(), self.memory.finding()]
 
 
 class Others:

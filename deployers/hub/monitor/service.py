@@ -12,11 +12,12 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from deployers.conversion.features import decode_program
-from deployers.exceptions import NotFound
+from deployers.exceptions import NotFound, ServiceUnavailable
 from deployers.hub.monitor import told
 from deployers.hub.monitor.decay import Thresholds
 from deployers.hub.monitor.models import Carried, limits_of
 from deployers.hub.monitor.pairing import FORECASTS_HELD, READINGS_HELD
+from deployers.hub.monitor.restarted import Restarts
 from deployers.hub.monitor.sensors import Limits
 from deployers.hub.monitor.skill import DAY_MS, of_release
 from deployers.hub.monitor.watch import Findings, Model, Rules, Watch
@@ -65,6 +66,7 @@ class Monitor:
         self._cursor: Cursor | None = None
         self._unkept: set[str] = set()
         self._unkept_days: dict[tuple[str, int, str, int], DaySums] = {}
+        self._restarts = Restarts(store, catalogue)
         self._turning = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
 
@@ -89,6 +91,7 @@ class Monitor:
             async with self._turning:
                 task.cancel()
             await asyncio.gather(task, return_exceptions=True)
+            await self._restarts.stop()
 
     async def turn(self) -> bool:
         """Look at what has arrived, and keep what comes of it.
@@ -108,6 +111,26 @@ class Monitor:
             if self._unkept:
                 await self._keep(self._cursor)
             return LIMIT in (len(found.readings), len(found.forecasts))
+
+    async def check_state(self) -> None:
+        """Compare the state of one series with a rebuilt one, if one is due: each is once a day.
+
+        Raises:
+            ServiceUnavailable: the store does not answer; it is still due.
+        """
+        name = next((name for name, watch in self._watches.items() if watch.is_state_due), None)
+        if name is None:
+            return
+        try:
+            found = await self._restarts.at_newest(name)
+        except ServiceUnavailable:
+            raise
+        except Exception:
+            self._watches[name].compare_state(None)  # others have their turn before it is tried again
+            raise
+        async with self._turning:
+            self._watches[name].compare_state(found)
+            self._unkept.add(name)
 
     async def devices(self) -> list[dict[str, Any]]:
         """Every series, those in trouble first."""
@@ -159,6 +182,8 @@ class Monitor:
     async def _forever(self) -> None:
         while True:
             more = await attempted(self.turn, "the monitor")
+            if not more:
+                await attempted(self.check_state, "the monitor's comparison of states")
             await asyncio.sleep(0 if more else EVERY_SECONDS)
 
     async def _recall(self, found: Arrivals) -> None:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from deployers.hub.monitor.decay import Thresholds
     from deployers.hub.monitor.levels import Finding
     from deployers.hub.monitor.pairing import Pair
+    from deployers.hub.monitor.restarted import Restarted
     from deployers.hub.monitor.sensors import Limits
     from deployers.hub.monitor.skill import Expected
     from deployers.hub.store import StoredForecast, StoredReading
@@ -201,6 +202,22 @@ class Watch:
             self._look_for_faults(made, model)
         if cadence:
             self._count(self._pairing.forecast(made.source, made.version, made.time_ms, made.celsius, cadence))
+
+    @property
+    def is_state_due(self) -> bool:
+        """Whether the hub's state has not been compared with a rebuilt one since the day under way began."""
+        at = self.state.made_ms.get("hub")
+        return at is not None and at // DAY_MS > self.state.faults.memory.day
+
+    def compare_state(self, found: Restarted | None) -> None:
+        """The hub's state beside a rebuilt one, which is done for this day; None if they could not be compared."""
+        memory = self.state.faults.memory
+        memory.day = self.state.made_ms.get("hub", 0) // DAY_MS
+        model, window = self._model_of(found.kept.version) if found is not None else None, self.window("hub")
+        if found is None or model is None or found.kept.version != self.state.versions.get("hub"):
+            return
+        moves = sum(window.persistence) / max(1.0, sum(window.counts)) if window is not None else 0.0
+        memory.compare(found.kept, found.celsius, model.agreement + memory.SHARE * moves)
 
     def window(self, source: str) -> DaySums | None:
         """The last days of a source as one, of the version that it runs now; None if there is nothing."""

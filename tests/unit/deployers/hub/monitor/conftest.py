@@ -28,6 +28,7 @@ class Installed:
     """A catalogue with versions 1 and 2."""
 
     def __init__(self) -> None:
+        self.active: Any = None
         self.parts: Any = SimpleNamespace(tensors=())
         self.report: dict[str, Any] = {
             "chosen": "int8",

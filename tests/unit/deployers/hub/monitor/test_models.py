@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deployers.hub.monitor.models import HELD, Agreement, Others, Saturation, Silence, limits_of
+from deployers.hub.monitor.restarted import Restarted
 from deployers.hub.monitor.watch import Model, Watch
 from deployers.hub.store import StoredForecast, StoredReading
 from tests.monitoring import CADENCE_MS, RULES, START_MS, STEPS_A_DAY, Site, watched
@@ -157,6 +158,25 @@ def test_a_board_that_is_silent_has_a_reason_in_steps() -> None:
     for at in range(8):
         test.reading(StoredReading(at, "a", at * CADENCE_MS, 0, at * CADENCE_MS), CADENCE_MS)
     assert test.finding().reason == "the board has made no forecast for 7 steps, and its readings come"
+
+
+def test_a_state_is_as_good_as_a_rebuilt_one_within_what_the_image_allows_and_a_tenth_of_what_persistence_errs() -> (
+    None
+):
+    watch = watched(Watch(RULES, lambda _: Model(CADENCE_MS, agreement=0.01)), Site(days=2).events())
+    window, kept = watch.window("hub"), made(2 * STEPS_A_DAY, celsius=(20.0, 20.5))
+    allowed = 0.01 + 0.1 * sum(window.persistence) / sum(window.counts)
+    for off, apart in ((0.999, 0), (1.001, 1), (1.001, 2), (0.999, 0)):
+        watch.compare_state(Restarted(kept, (20.0, 20.5 + off * allowed)))
+        assert watch.state.faults.memory.apart == apart
+
+
+def test_a_state_is_not_judged_by_a_version_that_the_watch_has_not_met() -> None:
+    watch = watched(Watch(RULES, lambda _: Model(CADENCE_MS, agreement=0.01)), Site(days=1).events())
+    assert watch.is_state_due
+    watch.compare_state(Restarted(made(STEPS_A_DAY, version=2), (99.0, 99.0)))
+    assert watch.state.faults.memory.compared == 0
+    assert not watch.is_state_due
 
 
 def test_a_watch_names_both() -> None:

@@ -61,7 +61,7 @@ def test_a_fault_of_the_sensor_masks_a_decay_and_its_days_are_not_judged() -> No
     shown = told.detail("a", watch, watch.take_changed(), 0, None)
     assert {each["test"]: each["is_masked"] for each in shown["findings"]} == {
         "range": False, "stuck": False, "gaps": False, "clock": False, "agreement": False, "saturation": False,
-        "silence": False,
+        "state": False, "silence": False,
         "skill": True, "slump": True, "drift": True, "jitter": True, "jump": True,
     }  # fmt: skip
     assert [day["is_masked"] for day in shown["days"]][-2:] == [True, True]
