@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from benchmarks import search_summary
-from benchmarks.search_summary import KINDS, curves, difference, estimate, interval, longer, shortfalls, speedups, table
+from benchmarks.search_statistics import estimate
+from benchmarks.search_summary import JUDGED, PAIRS, curves, longer, overall, shortfalls, speedups, table
 
 NOTHING = {"mean": None, "low": None, "high": None}
 VALIDATION = 0.4
@@ -59,41 +60,6 @@ def reached(line: dict[str, Any], kind: str) -> float | None:
     return next((budget["budget"] for budget in line[kind]["budgets"] if budget["is_reached"]), None)
 
 
-def test_an_interval_holds_the_mean_and_narrows_with_more_seeds() -> None:
-    few, many = [0.1, 0.3], [0.1, 0.3] * 20
-    for values in (few, many):
-        low, high = interval(values)
-        assert low is not None
-        assert high is not None
-        assert low <= 0.2 <= high
-    (a, b), (c, d) = interval(few), interval(many)
-    assert d - c < (b - a) / 3  # type: ignore[operator]
-
-
-def test_an_interval_is_that_of_the_sampling_distribution() -> None:
-    values = list(np.random.default_rng(1).normal(5.0, 1.0, 400))
-    low, high = interval(values)
-    half = 1.96 * np.std(values) / 20
-    assert low == pytest.approx(np.mean(values) - half, abs=0.02)
-    assert high == pytest.approx(np.mean(values) + half, abs=0.02)
-
-
-def test_an_interval_of_medians() -> None:
-    low, high = interval([1.0, 2.0, 3.0, 4.0, 100.0], np.median)
-    assert low == 1.0
-    assert high == 100.0
-    assert interval([1.0, 2.0, 2.0, 2.0, 2.0], np.median)[1] == 2.0
-
-
-def test_one_seed_has_no_interval() -> None:
-    assert interval([0.3]) == (None, None)
-    assert estimate([0.3]) == {"mean": 0.3, "low": None, "high": None}
-
-
-def test_intervals_repeat() -> None:
-    assert interval([0.1, 0.5, 0.7]) == interval([0.1, 0.5, 0.7])
-
-
 def test_a_line_of_the_table() -> None:
     runs = [result("ours", 1, 0.30, cpu=38.0), result("ours", 2, 0.32, cpu=42.0), result("ours", 3, 0.34, cpu=39.0)]
     (line,) = table(runs)
@@ -137,6 +103,7 @@ def test_scratch_is_compared_with_ours_and_drawn_like_a_rival() -> None:
     assert second["above_ours"]["mean"] == pytest.approx(-0.01)
     assert second["usual"] == 0.5
     assert [curve["method"] for curve in curves(runs)] == ["ours", "scratch"]
+    assert second["above_ours"]["high"] == pytest.approx(-0.01)
     found = shortfalls(summary(table=[first, second]), 40.0)
     assert found == ["attic: scratch is better by 0.0100 °C RMSE, its interval excludes zero"]
 
@@ -178,6 +145,52 @@ def test_a_search_without_a_finite_error_has_no_curve() -> None:
     assert np.isnan(line["validation_rmse"]["mean"])
 
 
+def test_the_intervals_of_several_rivals_hold_together() -> None:
+    rivals = [result(method, seed, 0.3 + seed**2 / 100) for method in ("tpe", "random") for seed in (1, 2, 3)]
+    elsewhere = [result("nsga2", 1, 0.3, user="cellar"), result("nsga2", 1, 0.3, budget=8.0), plain(1, 0.3)]
+    mine = [result("ours", seed, 0.3) for seed in (1, 2, 3)]
+    one = next(line for line in table([*mine, *rivals[:3], *elsewhere]) if line["method"] == "tpe")["above_ours"]
+    two = next(line for line in table([*mine, *rivals, *elsewhere]) if line["method"] == "tpe")["above_ours"]
+    values = [0.01, 0.04, 0.09]
+    assert one["high"] == pytest.approx(estimate(values, 1)["high"])
+    assert two["high"] == pytest.approx(estimate(values, 2)["high"])
+    assert two["low"] < one["low"]
+
+
+def everywhere(method: str, seed: int, errors: tuple[float, float], **more: Any) -> list[dict[str, Any]]:
+    named = {"attic": errors[0], "cellar": errors[1]}
+    return [result(method, seed, error, user=user, **more) for user, error in named.items()]
+
+
+def test_over_all_sensors_a_rival_is_compared_by_shares_and_whole_seeds() -> None:
+    runs = [
+        *everywhere("ours", 1, (0.2, 1.0)), *everywhere("ours", 2, (0.4, 2.0)), *everywhere("ours", 3, (0.1, 0.1)),
+        *everywhere("tpe", 1, (0.22, 1.0)), *everywhere("tpe", 2, (0.4, 2.4)),
+        result("tpe", 3, 9.0), *everywhere("tpe", 4, (9.0, 9.0)), *everywhere("ours", 5, (0.1, 0.1), budget=8.0),
+        *everywhere("tpe", 5, (9.0, 9.0)), *everywhere("plain", 1, (9.0, 9.0), budget=0.0), result("random", 1, 0.1),
+    ]  # fmt: skip
+    (line,) = overall(runs, 40.0)
+    assert (line["method"], line["seeds"]) == ("tpe", 2)
+    expected = estimate([0.05, 0.10])
+    assert line["above_ours"] == {name: pytest.approx(value) for name, value in expected.items()}
+
+
+def test_over_all_sensors_the_intervals_hold_together() -> None:
+    mine = [each for seed in (1, 2, 3) for each in everywhere("ours", seed, (1.0, 1.0))]
+    rivals = [
+        each
+        for method in ("tpe", "nsga2")
+        for seed in (1, 2, 3)
+        for each in everywhere(method, seed, (1 + seed / 10, 1 + seed / 10))
+    ]
+    for line in overall([*mine, *rivals], 40.0):
+        assert line["above_ours"]["high"] == pytest.approx(estimate([0.1, 0.2, 0.3], 2)["high"])
+
+
+def test_without_ours_nothing_is_compared_over_all_sensors() -> None:
+    assert overall(everywhere("tpe", 1, (0.2, 0.2)), 40.0) == []
+
+
 def test_the_speed_up_is_that_of_the_smallest_budget_that_reaches_plain() -> None:
     runs = [
         *(plain(seed, 0.30, cpu=800.0 + seed) for seed in (1, 2, 3)),
@@ -187,13 +200,13 @@ def test_the_speed_up_is_that_of_the_smallest_budget_that_reaches_plain() -> Non
     ]
     line = speedups(runs, compilation=8.0)["attic"]
     assert line["plain_seeds"] == 3
-    kind = line["retrained"]
-    assert kind["plain_cpu_seconds"] == {"mean": 802.0, "lowest": 801.0, "highest": 803.0}
-    budgets = [(b["budget"], b["seeds"], b["cpu_seconds"], b["is_reached"]) for b in kind["budgets"]]
+    pair = line["retrained"]
+    assert pair["plain_cpu_seconds"] == {"mean": 802.0, "lowest": 801.0, "highest": 803.0}
+    budgets = [(b["budget"], b["seeds"], b["cpu_seconds"], b["is_reached"]) for b in pair["budgets"]]
     assert budgets == [(5.0, 2, 6.0, False), (10.0, 2, 12.0, True), (40.0, 2, 40.0, True)]
-    assert kind["speedup"] == pytest.approx(802 / 12)
-    assert kind["speedup_with_compilation"] == pytest.approx(802 / 20)
-    assert kind["target"] == {
+    assert pair["speedup"] == pytest.approx(802 / 12)
+    assert pair["speedup_with_compilation"] == pytest.approx(802 / 20)
+    assert pair["target"] == {
         "rmse": pytest.approx(0.30),
         "mae": pytest.approx(0.15),
         "validation_rmse": pytest.approx(VALIDATION),
@@ -208,27 +221,21 @@ def test_the_search_itself_must_reach_what_plain_found_on_the_validation_part() 
         ours(1, 0.29, found=0.29, budget=10.0, trace=[(4.0, VALIDATION + 0.01), (9.0, VALIDATION)]),
     ]
     line = speedups(runs, 0.0)["attic"]
-    assert (reached(line, "as_found"), reached(line, "retrained")) == (10.0, 10.0)
+    assert {name: reached(line, name) for name in PAIRS} == dict.fromkeys(PAIRS, 10.0)
 
 
-def test_each_kind_has_its_own_target_and_our_errors_of_that_kind() -> None:
+def test_each_pair_has_its_own_target_and_errors() -> None:
     runs = [
         *(plain(seed, 0.30, found=0.20 + seed / 100) for seed in (1, 3)),
-        ours(1, 0.10, found=0.23, budget=5.0, cpu=5.0),
+        ours(1, 0.25, found=0.23, budget=5.0, cpu=5.0),
         ours(1, 0.40, found=0.22, budget=10.0, cpu=10.0),
+        ours(1, 0.21, found=0.99, budget=20.0, cpu=20.0),
     ]
     line = speedups(runs, 0.0)["attic"]
-    assert line["as_found"]["target"] == {
-        "rmse": pytest.approx(0.22),
-        "mae": pytest.approx(0.11),
-        "validation_rmse": pytest.approx(VALIDATION),
-    }
-    assert line["retrained"]["target"] == {
-        "rmse": pytest.approx(0.30),
-        "mae": pytest.approx(0.15),
-        "validation_rmse": pytest.approx(VALIDATION),
-    }
-    assert (reached(line, "as_found"), reached(line, "retrained")) == (10.0, 5.0)
+    left = {"rmse": pytest.approx(0.22), "mae": pytest.approx(0.11), "validation_rmse": pytest.approx(VALIDATION)}
+    again = {"rmse": pytest.approx(0.30), "mae": pytest.approx(0.15), "validation_rmse": pytest.approx(VALIDATION)}
+    assert {name: line[name]["target"] for name in PAIRS} == {"given": left, "as_found": left, "retrained": again}
+    assert {name: reached(line, name) for name in PAIRS} == {"given": 20.0, "as_found": 10.0, "retrained": 5.0}
 
 
 def test_the_training_after_a_search_counts_but_what_a_search_left_is_ready() -> None:
@@ -237,80 +244,78 @@ def test_the_training_after_a_search_counts_but_what_a_search_left_is_ready() ->
         ours(1, 0.29, found=0.29, budget=10.0, cpu=10.0, final=4.0),
     ]
     line = speedups(runs, compilation=0.0)["attic"]
-    assert [line[kind]["plain_cpu_seconds"]["mean"] for kind in ("as_found", "retrained")] == [800.0, 840.0]
-    assert [line[kind]["budgets"][0]["cpu_seconds"] for kind in ("as_found", "retrained")] == [10.0, 14.0]
-    assert line["speedup"] == pytest.approx(840 / 14)
+    plains = {name: line[name]["plain_cpu_seconds"]["mean"] for name in PAIRS}
+    assert plains == {"given": 800.0, "retrained": 840.0, "as_found": 800.0}
+    mine = {name: line[name]["budgets"][0]["cpu_seconds"] for name in PAIRS}
+    assert mine == {"given": 14.0, "retrained": 14.0, "as_found": 10.0}
+    assert line["speedup"] == pytest.approx(800 / 14)
 
 
-@pytest.mark.parametrize(("found", "retrained"), [(10.0, 20.0), (20.0, 10.0)])
-def test_the_speed_up_of_a_sensor_is_the_smaller_of_both_kinds(found: float, retrained: float) -> None:
-    runs = [plain(1, 0.30, found=0.30)]
-    for budget in (10.0, 20.0):
-        errors = {at: 0.25 if budget >= at else 0.35 for at in (found, retrained)}
-        runs.append(ours(1, errors[retrained], found=errors[found], budget=budget, cpu=budget))
+@pytest.mark.parametrize(("left", "again"), [(0.30, 0.27), (0.27, 0.30)])
+def test_the_speed_up_of_a_sensor_is_that_over_the_better_of_plains_networks(left: float, again: float) -> None:
+    runs = [plain(1, again, found=left)]
+    runs += [ours(1, 0.31 - budget / 500, budget=budget, cpu=budget) for budget in (10.0, 20.0)]
     line = speedups(runs, compilation=20.0)["attic"]
-    assert (reached(line, "as_found"), reached(line, "retrained")) == (found, retrained)
-    assert line["as_found"]["speedup"] == pytest.approx(800 / found)
-    assert line["retrained"]["speedup"] == pytest.approx(800 / retrained)
-    assert line["speedup"] == pytest.approx(800 / 20)
+    easier, harder = ("given", "retrained") if left > again else ("retrained", "given")
+    assert (reached(line, easier), reached(line, harder)) == (10.0, 20.0)
+    assert line["speedup"] == line[harder]["speedup"] == pytest.approx(800 / 20)
 
 
-@pytest.mark.parametrize(("missed", "errors"), [("retrained", (0.31, 0.25)), ("as_found", (0.25, 0.31))])
-def test_a_sensor_of_which_one_kind_is_not_reached_has_no_speed_up(missed: str, errors: tuple[float, float]) -> None:
-    again, found = errors
-    line = speedups([plain(1, 0.30, found=0.30), ours(1, again, found=found)], 0.0)["attic"]
-    other = next(kind for kind in KINDS if kind != missed)
+@pytest.mark.parametrize(("missed", "left", "again"), [("given", 0.27, 0.30), ("retrained", 0.30, 0.27)])
+def test_a_sensor_where_one_of_plains_networks_is_not_reached_has_no_speed_up(
+    missed: str, left: float, again: float
+) -> None:
+    line = speedups([plain(1, again, found=left), ours(1, 0.28, found=0.1)], 0.0)["attic"]
+    other = next(name for name in JUDGED if name != missed)
     assert line[other]["speedup"] == pytest.approx(20.0)
     assert reached(line, missed) is None
     assert "speedup" not in line[missed]
     assert "speedup" not in line
 
 
-def test_our_training_on_both_parts_is_not_held_against_plains_on_one() -> None:
-    """And the other way round: neither kind borrows the target or the errors of the other."""
-    line = speedups([plain(1, 0.30, found=0.26), ours(1, 0.28, found=0.25)], 0.0)["attic"]
+def test_what_our_search_leaves_is_compared_and_not_judged() -> None:
+    line = speedups([plain(1, 0.30, found=0.30), ours(1, 0.29, found=0.31)], 0.0)["attic"]
+    assert reached(line, "as_found") is None
     assert line["speedup"] == pytest.approx(20.0)
-    line = speedups([plain(1, 0.30, found=0.26), ours(1, 0.20, found=0.27)], 0.0)["attic"]
+    line = speedups([plain(1, 0.30, found=0.30), ours(1, 0.31, found=0.29)], 0.0)["attic"]
+    assert reached(line, "as_found") == 40.0
     assert "speedup" not in line
 
 
-@pytest.mark.parametrize("kind", ["retrained", "as_found"])
-def test_both_errors_must_be_reached(kind: str) -> None:
-    names = ("found", "found_mae") if kind == "as_found" else ("rmse", "mae")
+@pytest.mark.parametrize("name", list(PAIRS))
+def test_both_errors_must_be_reached(name: str) -> None:
+    names = ("found", "found_mae") if PAIRS[name][0] == "as_found" else ("rmse", "mae")
     runs = [plain(1, 0.30, found=0.30)]
     for budget, rmse, mae in ((5.0, 0.25, 0.16), (10.0, 0.31, 0.1), (20.0, 0.30, 0.15)):
         runs.append(ours(1, **{"rmse": 9.0, **dict(zip(names, (rmse, mae), strict=True))}, budget=budget))
-    assert reached(speedups(runs, 0.0)["attic"], kind) == 20.0
+    assert reached(speedups(runs, 0.0)["attic"], name) == 20.0
 
 
 @pytest.mark.parametrize("error", ["validation_rmse", "rmse", "mae"])
-@pytest.mark.parametrize("kind", list(KINDS))
-def test_no_error_may_be_above_plains_mean_however_much_the_seeds_differ(kind: str, error: str) -> None:
+@pytest.mark.parametrize("name", list(PAIRS))
+def test_no_error_may_be_above_plains_mean_however_much_the_seeds_differ(name: str, error: str) -> None:
+    own_names, plain_names = (
+        ("found", "found_mae") if network == "as_found" else ("rmse", "mae") for network in PAIRS[name]
+    )
+
     def runs(above: float) -> list[dict[str, Any]]:
         own = dict.fromkeys(("validation_rmse", "rmse", "mae"), 0.0) | {error: above}
-        names = ("found", "found_mae") if kind == "as_found" else ("rmse", "mae")
         made = []
         for seed in (-1, 0, 1):
-            errors = {"rmse": 0.3, "mae": 0.2, "found": 0.3, "found_mae": 0.2}
-            theirs = {**errors, names[0]: 0.3 + seed / 10, names[1]: 0.2 + seed / 10}
-            mine = {**theirs, names[0]: theirs[names[0]] + own["rmse"], names[1]: theirs[names[1]] + own["mae"]}
+            errors = {"rmse": 9.0, "mae": 9.0, "found": 9.0, "found_mae": 9.0}
+            rmse, mae = 0.3 + seed / 10, 0.2 + seed / 10
+            theirs = {**errors, plain_names[0]: rmse, plain_names[1]: mae}
+            mine = {**errors, own_names[0]: rmse + own["rmse"], own_names[1]: mae + own["mae"]}
             made.append(plain(seed, **theirs, trace=[(4.0, 0.4 + seed / 10)]))
             made.append(ours(seed, **mine, trace=[(4.0, 0.4 + seed / 10 + own["validation_rmse"])]))
         return made
 
-    reached, missed = (speedups(runs(above), 0.0)["attic"][kind] for above in (-1e-6, 1e-6))
+    reached, missed = (speedups(runs(above), 0.0)["attic"][name] for above in (-1e-6, 1e-6))
     assert "speedup" in reached
     assert "speedup" not in missed
     (budget,) = missed["budgets"]
     assert budget["above"][error]["mean"] == pytest.approx(1e-6)
     assert budget["above"][error]["low"] < 0 < budget["above"][error]["high"]
-
-
-def test_a_difference_has_an_interval_from_two_seeds_on() -> None:
-    assert difference([0.3], [0.1, 0.2]) == {"mean": pytest.approx(0.15), "low": None, "high": None}
-    found = difference([0.3, 0.3], [0.1, 0.2])
-    assert (found["low"], found["high"]) == (pytest.approx(0.1), pytest.approx(0.2))
-    assert difference([0.3, 0.4], [0.3, 0.4])["mean"] == 0.0
 
 
 def test_scratch_does_not_count_as_ours() -> None:
@@ -336,7 +341,7 @@ def test_what_ten_times_the_budget_gains_is_paired_by_seed() -> None:
 
 
 def summary(**more: Any) -> dict[str, Any]:
-    return {"speedup_vs_plain": {"sensors": {}}, "longer": {}, "table": [], "workers": None, **more}
+    return {"speedup_vs_plain": {"sensors": {}}, "longer": {}, "table": [], "overall": [], "workers": None, **more}
 
 
 @pytest.mark.parametrize(
@@ -348,7 +353,7 @@ def test_workers_that_gain_too_little_are_a_shortfall(speedup: float, expected: 
     assert shortfalls(summary(workers=workers), 40.0) == expected
 
 
-LEFT, AGAIN = "as the search left it", "trained again on the validation part too"
+LEFT, AGAIN = "plain's, as the search left it", "plain's, trained again on the validation part too"
 
 
 @pytest.mark.parametrize(
@@ -364,8 +369,8 @@ LEFT, AGAIN = "as the search left it", "trained again on the validation part too
     ],
 )
 def test_the_speed_up_to_reach(found: float | None, retrained: float | None, reached: str | None) -> None:
-    speeds = {"as_found": found, "retrained": retrained}
-    line: dict[str, Any] = {kind: {} if value is None else {"speedup": value} for kind, value in speeds.items()}
+    speeds = {"given": found, "retrained": retrained}
+    line: dict[str, Any] = {name: {} if value is None else {"speedup": value} for name, value in speeds.items()}
     if found is not None and retrained is not None:
         line["speedup"] = min(found, retrained)
     expected = [] if reached is None else [f"attic: speed-up over plain DEAP is {reached}, must be at least 25"]
@@ -385,6 +390,13 @@ def test_a_rival_that_is_better_beyond_its_interval(high: float, budget: float, 
     line = {"user": "attic", "method": "tpe", "budget": budget, "above_ours": {"mean": -0.004, "high": high}}
     found = shortfalls(summary(table=[line]), 40.0)
     assert found == (["attic: tpe is better by 0.0040 °C RMSE, its interval excludes zero"] if falls_short else [])
+
+
+@pytest.mark.parametrize(("high", "falls_short"), [(-0.001, True), (0.0, False), (None, False)])
+def test_a_rival_that_is_better_on_all_sensors_together(high: float | None, *, falls_short: bool) -> None:
+    line = {"method": "tpe", "above_ours": {"mean": -0.0123, "high": high}}
+    found = shortfalls(summary(overall=[line]), 40.0)
+    assert found == (["all sensors: tpe is better by 1.23 % RMSE, its interval excludes zero"] if falls_short else [])
 
 
 def test_what_was_not_run_is_not_judged() -> None:

@@ -47,12 +47,13 @@ AGAIN = {
     **FOUND, "plain_cpu_seconds": seconds(832.4), "target": {**TARGET, "mae": 0.12},
     "budgets": [budget(5.0, 5.1, rmse=estimate(-0.01))],
 }  # fmt: skip
-REACHED = {"as_found": FOUND, "retrained": AGAIN, "speedup": 78.1}
+REACHED = {"given": FOUND, "retrained": AGAIN, "as_found": {**FOUND, "budgets": [MISSED]}, "speedup": 78.1}
 
 
 def summary(**more: Any) -> dict[str, Any]:
     return {
         "table": [line("ours"), line("tpe", above_ours=estimate(0.002, 0.0005))],
+        "overall": [],
         "speedup_vs_plain": {"smallest": None, "sensors": {}},
         "compilation_cpu_seconds": 7.96,
         "longer": {},
@@ -110,22 +111,28 @@ def test_each_budget_says_how_far_it_is_above_plain_and_what_it_took() -> None:
     left, again = "as the search left it", "trained again on the validation part too"
     validation, mae = "-0.0020 [-0.0120, 0.0080]", "-0.0010 [-0.0030, 0.0010]"
     assert tables(text)[2][2:] == [
-        ["attic", left, "5", validation, "0.0010", mae, "no", "5.1", "159.3", "62.0"],
-        ["attic", left, "10", validation, "-0.0030 [-0.0040, -0.0020]", mae, "yes", "10.4", "78.1", "44.1"],
-        ["attic", again, "5", validation, "-0.0100 [-0.0200, 0.0000]", mae, "yes", "5.1", "159.3", "62.0"],
+        ["attic", again, left, "5", validation, "0.0010", mae, "no", "5.1", "159.3", "62.0"],
+        ["attic", again, left, "10", validation, "-0.0030 [-0.0040, -0.0020]", mae, "yes", "10.4", "78.1", "44.1"],
+        ["attic", again, again, "5", validation, "-0.0100 [-0.0200, 0.0000]", mae, "yes", "5.1", "159.3", "62.0"],
+        ["attic", left, left, "5", validation, "0.0010", mae, "no", "5.1", "159.3", "62.0"],
     ]
-    assert "the smallest of the sensors and of both kinds: 78.1 (to reach: 25)" in text
+    assert "the smallest of the sensors and of both of plain's networks: 78.1 (to reach: 25)" in text
     assert "Compiling the trainer once costs 8.0 CPU seconds." in text
 
 
 def test_a_target_that_is_not_reached_is_said_so() -> None:
     text = markdown(summary(speedup_vs_plain={"smallest": None, "sensors": {"attic": REACHED}}))
-    assert "of both kinds: not reached on every sensor" in text
+    assert "networks: not reached on every sensor" in text
 
 
 def test_without_plain_nothing_is_said_of_a_speed_up() -> None:
     assert "speedup" not in markdown(summary())
     assert len(tables(markdown(summary()))) == 1
+
+
+def test_rivals_over_all_sensors_are_in_percent() -> None:
+    text = markdown(summary(overall=[{"method": "nsga2", "seeds": 4, "above_ours": estimate(-0.0034, 0.001)}]))
+    assert tables(text)[1][2:] == [["Optuna NSGA-II", "4", "-0.34 [-0.44, -0.24]"]]
 
 
 def test_the_gain_of_a_longer_search_is_in_percent() -> None:
