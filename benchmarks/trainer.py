@@ -2,12 +2,12 @@
 
     python -m benchmarks.trainer [--rounds 7] [--sizes gru:16:32,gru:8:16]
 
-An update is one batch forward, its loss, backward, and the optimiser's step, on one thread: the trainer's own, and the
-Keras model of the same weights in a `tf.function(jit_compile=True)` with the same batch, loss and optimiser. Both and a
-product of two 512 × 512 matrices in NumPy's OpenBLAS take turns, and of each the lowest of the rounds counts: whoever
-else uses the machine can only add to it. GFLOP/s count the network's matrix products, forward and twice that backward,
-but for the gradient of the features, which nobody needs; gates do not count. Nor does compilation. All goes to
-build/bench/trainer.json.
+An update is one batch of windows as long as the usual recipe's forward, its loss, backward, and the optimiser's step, on
+one thread: the trainer's own, and the Keras model of the same weights in a `tf.function(jit_compile=True)` with the same
+batch, loss and optimiser. Both and a product of two 512 × 512 matrices in NumPy's OpenBLAS take turns, and of each the
+lowest of the rounds counts: whoever else uses the machine can only add to it. GFLOP/s count the network's matrix
+products, forward and twice that backward, but for the gradient of the features, which nobody needs; gates do not count.
+Nor does compilation. All goes to build/bench/trainer.json.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 
 import numpy as np
 
+from forecaster.genome import USUAL
 from forecaster.gru import loops
 from forecaster.gru.architecture import Architecture
 from forecaster.gru.keras_model import keras_model
@@ -39,7 +40,8 @@ if TYPE_CHECKING:
     from forecaster.arrays import Floats
 
 TARGET = Path(__file__).resolve().parents[1] / "build" / "bench" / "trainer.json"
-INPUTS, HORIZON, STEPS, BURN_IN, RATE, CLIP = 3, 6, 288, 24, 0.01, 1.0
+INPUTS, HORIZON, RATE, CLIP = 3, 6, 0.01, 1.0
+STEPS, BURN_IN = USUAL.steps, USUAL.burn_in
 MATRIX = 512
 REPEATS = 10  # in a round
 
