@@ -2,10 +2,10 @@
 
     python -m benchmarks.trainer [--rounds 7] [--sizes gru:16:32,gru:8:16]
 
-An update is one batch of windows as long as the usual recipe's forward, its loss, backward, and the optimiser's step, on
-one thread: the trainer's own, and the Keras model of the same weights in a `tf.function(jit_compile=True)` with the same
-batch, loss and optimiser. Both and a product of two 512 × 512 matrices in NumPy's OpenBLAS take turns, and of each the
-lowest of the rounds counts: whoever else uses the machine can only add to it. GFLOP/s count the network's matrix
+An update is one batch of windows as long as the usual recipe's forward, its loss, backward, and the optimiser's step,
+on one thread: the trainer's own, and the Keras model of the same weights in a `tf.function(jit_compile=True)` with the
+same batch, loss and optimiser. Both and a product of two 512 × 512 matrices in NumPy's OpenBLAS take turns, and of each
+the lowest of the rounds counts: whoever else uses the machine can only add to it. GFLOP/s count the network's matrix
 products, forward and twice that backward, but for the gradient of the features, which nobody needs; gates do not count.
 Nor does compilation. All goes to build/bench/trainer.json.
 """
