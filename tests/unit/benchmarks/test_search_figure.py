@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -84,14 +85,22 @@ def test_one_seed_has_no_band() -> None:
 
 
 def test_test_errors_stand_over_the_seconds_of_each_budget() -> None:
-    table = [line("attic", "ours", 10.0, mean=0.4, low=0.3, high=0.6), line("attic", "ours"), line("attic", "tpe")]
-    (axes,) = errors_figure(table).axes
-    ours, tpe = axes.containers
+    table = [line("attic", "ours", 10.0, mean=0.4, low=0.3, high=0.6), line("attic", "ours")]
+    (axes,) = errors_figure([*table, line("attic", "plain", 0.0)]).axes
+    ours, plain = axes.containers
     assert list(ours.lines[0].get_xdata()) == [10.0, 40.0]
     assert list(ours.lines[0].get_ydata()) == [0.4, 0.3]
-    assert list(tpe.lines[0].get_xdata()) == [40.0]
+    assert list(plain.lines[0].get_xdata()) == [800.0]
     low, high = (end.get_ydata()[0] for end in ours.lines[1])
     assert (low, high) == pytest.approx((0.3, 0.6))
+
+
+def test_rivals_of_one_budget_do_not_cover_each_other() -> None:
+    (axes,) = errors_figure([line("attic", method) for method in METHODS[:-1]]).axes
+    places = [drawn.lines[0].get_xdata()[0] for drawn in axes.containers]
+    assert places[0] == 40.0
+    assert all(1.1 * left < right < 1.2 * left for left, right in pairwise(places))
+    assert "moved apart" in axes.get_xlabel()
 
 
 def test_a_mean_without_an_interval_has_no_bars() -> None:
