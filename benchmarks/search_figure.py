@@ -72,7 +72,7 @@ def errors_figure(table: Sequence[dict[str, Any]]) -> Figure:
     figure, panels = _panels(len(users))
     for user, axes in zip(users, panels, strict=False):
         _over_seconds(axes, user, "test RMSE, °C")
-        axes.set_xlabel("CPU seconds; all rivals have the same and are moved apart")
+        axes.set_xlabel("CPU seconds (rivals moved apart)")
         for method in METHODS:
             mine = [line for line in table if (line["user"], line["method"]) == (user, method)]
             if not mine:
