@@ -311,7 +311,9 @@ class BoardLink(asyncio.BufferedProtocol):
         answer = self._waiting[sequence] = self._loop.create_future()
         self.flush()
         try:
-            return await asyncio.wait_for(answer, seconds)
+            # Not `wait_for`, which swallows a cancellation that comes with the answer (Python 3.11).
+            async with asyncio.timeout(seconds):
+                return await answer
         except TimeoutError:
             return None
         finally:

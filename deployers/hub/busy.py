@@ -16,9 +16,6 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
-# An answer that comes in the same moment may swallow a cancellation (asyncio.wait_for in Python 3.11): it is repeated.
-AGAIN_SECONDS = 0.001
-
 
 class BoardBusyError(LinkError, Conflict):
     """Another request that changes this board is under way."""
@@ -67,9 +64,9 @@ async def giving_way(board: str, record: Record, what: str, work: Coroutine[Any,
 
 
 async def _ended(task: asyncio.Task[Any]) -> None:
-    while not task.done():
-        task.cancel()
-        await asyncio.wait({task}, timeout=AGAIN_SECONDS)
+    """End a task, and wait until its callbacks were called as well: also of one that has just ended."""
+    task.cancel()
+    await asyncio.wait({task})
 
 
 def _require_free(board: str, record: Record, what: str) -> None:

@@ -249,6 +249,23 @@ async def test_a_board_that_does_not_answer_is_an_error(link: BoardLink, twin: C
         await link.request(Message.STATUS, seconds=0.05)
 
 
+async def test_a_request_that_is_cancelled_in_the_moment_of_its_answer_is_cancelled(
+    link: BoardLink, twin: ConnectedTwin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else who makes one request after the other may not be stopped by any number of cancellations."""
+    updated, cancelled = link.buffer_updated, []
+
+    def answer_and_cancel(nbytes: int) -> None:
+        updated(nbytes)
+        cancelled.append(asking.cancel())
+
+    asking = asyncio.create_task(link.status())
+    monkeypatch.setattr(link, "buffer_updated", answer_and_cancel)
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    assert cancelled == [True]
+
+
 async def test_an_answer_that_comes_too_late_is_no_answer_to_the_next(link: BoardLink, twin: ConnectedTwin) -> None:
     late = twin.board.receive
     held: list[bytes] = []
