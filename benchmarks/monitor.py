@@ -69,10 +69,12 @@ def main(arguments: list[str] | None = None) -> int:
         own = trained(site.name, site.healthy.part(0, site.begin), folder)
         place = partial(_itself, site)
         lived.setdefault("measured", []).append(_lived(place, own, mine, f"{site.name} {mine}", folder))
+    everywhere = [each for group in lived.values() for each in group]
     found: dict[str, Any] = {
         "healthy": {source: healthy(each) for source, each in lived.items()},
         "faults": {source: table(each) for source, each in lived.items()},
-        "costly": costs([each for group in lived.values() for each in group]),
+        "costly": costs(everywhere),
+        "costly_at_once": costs(everywhere, "day"),
         "watching": monitor_cost.measure(
             subject, *cost_events(simulated(1, 60), subject, folder), options.devices, options.hours
         ),

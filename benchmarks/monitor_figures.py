@@ -77,17 +77,18 @@ def table(lived: Sequence[Lived]) -> dict[str, dict[str, Any]]:
     return rows
 
 
-def costs(lived: Sequence[Lived]) -> dict[str, Any]:
-    """All cases of any fault that cost so much: how many, which share is found within a day, and the others.
+def costs(lived: Sequence[Lived], span: str = "week") -> dict[str, Any]:
+    """All cases of any fault that cost so much in their first day or week: how many, which share is found, the others.
 
-    Of those: the device, the day in the field on which it began, the fault, and after how many hours it was found.
+    Found is what is found within a day. Of the others: the device, the day in the field on which it began, the fault,
+    and after how many hours it was found.
     """
     found = [
         (one.name, each["day"], fault, row)
         for one in lived
         for each in one.faults
         for fault, row in each["found"].items()
-        if _cost(each, fault, "week") >= COSTLY
+        if _cost(each, fault, span) >= COSTLY
     ]
     missed = [
         {"device": name, "day": day, "fault": fault, "hours": row["hours"]}
@@ -134,13 +135,9 @@ def show(found: dict[str, Any]) -> None:
     console.print(shown)
     for source, rows in found["faults"].items():
         _show_faults(console, source, rows)
-    costly, watching = found["costly"], found["watching"]
-    share = "none" if costly["found_day"] is None else f"{costly['found_day']:.0%}"
-    console.print(
-        f"of all {costly['cases']} faults that cost {COSTLY:.0%} of skill or more, {share} found within a day"
-    )
-    missed = Counter(row["fault"] for row in costly["missed"]).most_common()
-    console.print("not: " + (", ".join(f"{fault} {count}" for fault, count in missed) or "none"))
+    for name, when in (("costly", "in their first week"), ("costly_at_once", "in their first day already")):
+        _show_costly(console, found[name], when)
+    watching = found["watching"]
     console.print(
         f"{watching['devices']} devices for {watching['hours']:g} hours: {watching['cpu_seconds']:.1f} CPU seconds in "
         f"{watching['turns']} turns, {watching['share']:.2%} of a core; {found['cpu_seconds']:.0f} CPU seconds in all"
@@ -158,6 +155,16 @@ def _show_faults(console: Console, source: str, rows: dict[str, dict[str, Any]])
         tests = ", ".join(f"{test} {count}" for test, count in sorted(row["tests"].items()))
         shown.add_row(fault, str(row["cases"]), *shares, hours, tests)
     console.print(shown)
+
+
+def _show_costly(console: Console, costly: dict[str, Any], when: str) -> None:
+    share = "none" if costly["found_day"] is None else f"{costly['found_day']:.0%}"
+    missed = Counter(row["fault"] for row in costly["missed"]).most_common()
+    others = ", ".join(f"{fault} {count}" for fault, count in missed) or "none"
+    console.print(
+        f"of all {costly['cases']} faults that cost {COSTLY:.0%} of skill or more {when}, {share} found within a day; "
+        f"not: {others}"
+    )
 
 
 def _cost(onset: dict[str, Any], fault: str, span: str) -> float:

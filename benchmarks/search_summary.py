@@ -194,7 +194,7 @@ def longer(results: Sequence[Result], budget: float) -> dict[str, dict[str, Any]
 def shortfalls(summary: dict[str, Any], budget: float) -> list[str]:
     """What is not reached, a sentence each; what was not run is not judged."""
     found = []
-    for user, line in summary["speedup_vs_plain"]["sensors"].items():
+    for user, line in summary["speedups"].items():
         if line.get("speedup", 0.0) < LEAST_SPEEDUP:
             found.append(f"{user}: speed-up over plain DEAP is {_too_slow(line)}, must be at least {LEAST_SPEEDUP:g}")
     for user, line in summary["longer"].items():

@@ -34,13 +34,12 @@ LEGEND = (
 
 def markdown(summary: dict[str, Any]) -> str:
     """Every figure of the summary but the curves."""
-    speedup = summary["speedup_vs_plain"]
     return "\n\n".join(
         [
             LEGEND,
             _table(HEAD, [_line(line) for line in summary["table"]]),
             *_overall(summary["overall"]),
-            *_speedups(speedup, summary["compilation_cpu_seconds"]),
+            *_speedups(summary),
             *_longer(summary["longer"]),
             *_workers(summary["workers"]),
         ]
@@ -83,21 +82,22 @@ def _overall(lines: Sequence[dict[str, Any]]) -> list[str]:
     return [_table(("method", "seeds", "RMSE above ours, mean of the sensors, %"), rows)] if rows else []
 
 
-def _speedups(found: dict[str, Any], compiling: float) -> list[str]:
-    if not found["sensors"]:
+def _speedups(summary: dict[str, Any]) -> list[str]:
+    if not summary["speedups"]:
         return []
     plain = [
         [user, NETWORK_LABELS[network], *_plain(line[_target_of(network)])]
-        for user, line in found["sensors"].items()
+        for user, line in summary["speedups"].items()
         for network in NETWORKS
     ]
     rows = [
         [user, *(NETWORK_LABELS[network] for network in pair), *_budget(budget)]
-        for user, line in found["sensors"].items()
+        for user, line in summary["speedups"].items()
         for name, pair in PAIRS.items()
         for budget in line[name]["budgets"]
     ]
-    smallest = "not reached on every sensor" if found["smallest"] is None else f"{found['smallest']:.1f}"
+    found, compiling = summary["speedup_vs_plain"], summary["compilation_cpu_seconds"]
+    smallest = "not reached on every sensor" if found is None else f"{found:.1f}"
     sentence = (
         f"speedup_vs_plain, the smallest of the sensors and of both of plain's networks: {smallest} (to reach: "
         f"{LEAST_SPEEDUP:g}). Compiling the trainer once costs {compiling:.1f} CPU seconds."

@@ -131,7 +131,11 @@ def test_what_is_found_within_a_day_is_counted_beside_what_it_costs() -> None:
     assert row["cost_week"] == pytest.approx(0.6)
     assert (row["costly"], row["costly_found_day"], row["tests"]) == (4, 0.5, {"skill": 2})
     late = {"device": "a", "day": 40.0, "fault": "moved", "hours": 25.0}
-    assert costs([device(3.0, 25.0), device(None, skill=0.45)]) == {"cases": 2, "found_day": 0.5, "missed": [late]}
+    lived = [device(3.0, 25.0), device(None, skill=0.45)]
+    assert costs(lived) == costs(lived, "day") == {"cases": 2, "found_day": 0.5, "missed": [late]}
+    lived[0].faults[1]["found"]["moved"]["skill_day"] = 0.45
+    assert costs(lived)["cases"] == 2
+    assert costs(lived, "day") == {"cases": 1, "found_day": 1.0, "missed": []}
 
 
 def test_false_ones_are_counted_for_thirty_days_of_a_device() -> None:
