@@ -41,6 +41,7 @@ REPORTS = [
     ("training", "fidelity_report", "Fidelity of the converted model", 3),
     ("training", "promotion_report", "Promotion", 1),
 ]
+UNSCROLLED = "document.documentElement.scrollWidth <= innerWidth"  # a frame is laid out anew after it has loaded
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +95,7 @@ def test_a_report_opens_with_its_charts(
     assert len(widths) >= charts
     assert min(widths) > 200
     assert frame.complaints == []
-    assert frame.run("document.documentElement.scrollWidth <= innerWidth"), "it scrolls sideways"
+    frame.wait(UNSCROLLED)
     alone = tmp_path / "report.html"
     alone.write_text(review.tab.run("document.querySelector('[role=dialog] iframe').srcdoc"))
     review.tab.open(alone.as_uri())
@@ -102,7 +103,7 @@ def test_a_report_opens_with_its_charts(
     assert _colours(review.tab, "dark") == dark
     assert _colours(review.tab, "light") == _colours(review.tab, "dark", "print") == light
     review.tab.size(680, 1000)  # A4 between its margins
-    assert review.tab.run("document.documentElement.scrollWidth <= innerWidth"), "paper cuts it off"
+    review.tab.wait(UNSCROLLED)
 
 
 def _colours(tab: Tab, scheme: str, media: str = "screen") -> Any:
