@@ -72,18 +72,21 @@ fuzz: ## libFuzzer on every parser of the firmware, FUZZ_SECONDS=60 each
 imports: setup ## check which package imports which
 	@$(BIN)/lint-imports --no-logo
 
+.PHONY: types
+types: setup ## ruff and mypy
+	@$(PY) -m ruff check .
+	@$(PY) -m mypy
+
 .PHONY: test
-test: imports firmware firmware-test ## import contracts, the firmware, then all Python tests with coverage (ARGS go to pytest)
+test: imports types firmware firmware-test ## contracts, types, the firmware, then all Python tests with coverage (ARGS go to pytest)
 	@scripts/install-debian.sh postgresql chromium prometheus $(LAB_PACKAGES)
 	@scripts/test.sh $(ARGS)
 
 .PHONY: check
-check: setup imports ## ruff, formats, types, import contracts, clang-tidy
+check: imports types ## ruff, formats, types, import contracts, clang-tidy
 	@scripts/install-debian.sh $(FIRMWARE_PACKAGES) clang-format clang-tidy
 	@$(MAKE) -C firmware lint
-	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
-	@$(PY) -m mypy
 
 .PHONY: dashboard
 dashboard: setup ## ZenML's dashboard and MLflow's pages of this home on loopback, until Ctrl-C (PORT, MLFLOW_PORT: 0 for a free one)

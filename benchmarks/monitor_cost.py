@@ -87,7 +87,8 @@ async def _measured(url: str, subject: Subject, state: str, events: Sequence[Eve
                 cpu, turns = cpu + time.process_time() - began, turns + 1
         seen = sum(row["last_ms"] == events[-1][0].time_ms for row in await monitor.devices())
         said = [each for found in (await monitor.findings()).values() for each in found.findings]
-        compared = sum(each.numbers["compared"] for each in said if each.test == "state")
+        counts = [each.numbers["compared"] for each in said if each.test == "state"]
+        compared = sum(count for count in counts if isinstance(count, int))
     seconds = len(events) * CADENCE_MS / 1000
     return {
         "devices": devices, "hours": seconds / 3600, "turns": int(turns), "cpu_seconds": cpu,

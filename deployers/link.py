@@ -308,7 +308,8 @@ class BoardLink(asyncio.BufferedProtocol):
         if not self.is_open:
             raise _ended()
         sequence = self._session.request(kind, message)
-        answer = self._waiting[sequence] = self._loop.create_future()
+        answer: asyncio.Future[Answer | Refusal] = self._loop.create_future()
+        self._waiting[sequence] = answer
         self.flush()
         try:
             # Not `wait_for`, which swallows a cancellation that comes with the answer (Python 3.11).
