@@ -90,5 +90,10 @@ def image(
     return signed + r.to_bytes(32, "big") + s.to_bytes(32, "big")
 
 
+def forged(data: bytes) -> bytes:
+    """The image with another last byte of its signature, whatever that was: ECDSA draws a nonce for each."""
+    return data[:-1] + bytes([data[-1] ^ 1])
+
+
 def _padded(data: bytes, alignment: int) -> bytes:
     return data + bytes(-len(data) % alignment)

@@ -27,7 +27,7 @@ from tests.board_driving import (
     transfer,
     with_confirmed,
 )
-from tests.board_image import HORIZON, cell, golden, image, public_point
+from tests.board_image import HORIZON, cell, forged, golden, image, public_point
 from tests.memory_board import KEY, MemoryBoard
 from tests.vectors.cells import gru_cell
 from tests.vectors.tflite_file import TfliteFile
@@ -140,7 +140,7 @@ def test_an_image_can_be_reverted(board: MemoryBoard) -> None:
     ("data", "status"),
     [
         (image(2, seed=2), Status.IMAGE_KEY),
-        (image(2)[:-1] + b"\x00", Status.IMAGE_SIGNATURE),
+        (forged(image(2)), Status.IMAGE_SIGNATURE),
         (image(0), Status.IMAGE_VERSION),
         (image(2, firmware=0x000200), Status.IMAGE_FIRMWARE),
         (image(2, arena_bytes=20_000), Status.IMAGE_LIMIT),
@@ -318,7 +318,7 @@ def test_a_virtual_board_takes_a_model_and_forecasts(kind: str, tmp_path: Path) 
     with VirtualBoard(kind, key=KEY, state_folder=tmp_path, public_key=public_point()) as board:
         board.feed([reading(number) for number in range(10)])
         with pytest.raises(LinkRefusedError, match="IMAGE_SIGNATURE"):
-            board.install(image(2)[:-1] + b"\x00")
+            board.install(forged(image(2)))
         board.install(image(2))
         forecasts = board.feed([reading(number) for number in range(10, 30)])
         assert [forecast.reading for forecast in forecasts] == list(range(10, 30))

@@ -24,7 +24,7 @@ from tests.board_driving import (
     transfer,
     with_confirmed,
 )
-from tests.board_image import cell, golden, image, public_point
+from tests.board_image import cell, forged, golden, image, public_point
 from tests.memory_board import KEY, MemoryBoard
 
 if TYPE_CHECKING:
@@ -190,7 +190,7 @@ def test_another_image_takes_the_challengers_place(board: MemoryBoard) -> None:
     ("data", "version", "status"),
     [
         (image(2, seed=2), 2, Status.IMAGE_KEY),
-        (image(2)[:-1] + b"\x00", 2, Status.IMAGE_SIGNATURE),
+        (forged(image(2)), 2, Status.IMAGE_SIGNATURE),
         (image(0), 0x10000, Status.IMAGE_VERSION),
         (image(2), 3, Status.SESSION_VERSION),
         (image(2, model=b"no model here"), 2, Status.NN_NOT_TFLITE),
