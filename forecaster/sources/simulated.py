@@ -80,7 +80,7 @@ class Habits:
     """When the occupants' day moves.
 
     Attributes:
-        later_hours: by which they get up and go to bed later than they used to.
+        later_hours: by which they do everything later than they used to: get up, leave, come home, go to bed.
         from_days: after the first reading.
     """
 
@@ -236,17 +236,18 @@ def _surroundings(
 ) -> _Surroundings:
     day_of_year = start.timetuple().tm_yday - 1
     time = (day_of_year * DAY + start.hour * HOUR + start.minute * 60 + start.second) + seconds  # since New Year
-    hour, weekend = time % DAY / HOUR, (start.weekday() - day_of_year + time // DAY) % 7 >= 5
+    hour = time % DAY / HOUR
     season = np.cos(2 * np.pi * (time / DAY - 20) / 365.25)  # coldest on 21 January
     front = _slow_noise(seconds, weather, days=2.5)
     cloud = 1 / (1 + np.exp(1.5 * _slow_noise(seconds, weather, days=0.6)))  # share of the sun that comes through
     height = np.maximum(np.sin((hour - 6 - season) / (12 - 2 * season) * np.pi), 0) * ((hour > 5) & (hour < 20))
     mean = 10 - 7.5 * season + 2.2 * front
     outdoor = mean - (2.5 + 2 * cloud) * np.cos(2 * np.pi * (hour - 3.5) / 24)
+    lived = time - habits.later_hours * HOUR * (seconds >= habits.from_days * DAY)  # by the occupants' own clock
+    theirs, weekend = lived % DAY / HOUR, (start.weekday() - day_of_year + lived // DAY) % 7 >= 5
     late = 1.5 * weekend + 0.4 * _slow_noise(seconds, people, days=0.5)  # hours behind the usual
-    late += habits.later_hours * (seconds >= habits.from_days * DAY)
-    awake = (hour > 6.5 + late) & (hour < 22.5 + late)
-    home = awake & (weekend | (hour < 8.5) | (hour > 17 - late))
+    awake = (theirs > 6.5 + late) & (theirs < 22.5 + late)
+    home = awake & (weekend | (theirs < 8.5) | (theirs > 17 - late))
     activity = np.maximum(1 + _slow_noise(seconds, people, days=0.08), 0)
     return _Surroundings(
         outdoor=outdoor,

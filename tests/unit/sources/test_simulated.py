@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -194,3 +196,25 @@ def test_occupants_whose_day_moves_change_the_room_from_then_on_and_nothing_else
     assert (outdoor == same).all()
     assert (usual[: 5 * 144] == later[: 5 * 144]).all()
     assert abs(usual - later)[6 * 144 :].max() > 1
+
+
+def profile(month: int, later_hours: float) -> np.ndarray:
+    """Mean air at each ten minutes of a day of two months, °C, `(144,)`."""
+    from forecaster.sources.simulated import Habits, Simulation, simulated_room
+
+    simulation = Simulation(days=60, seed=4, start=datetime(2025, month, 1))  # noqa: DTZ001 - wall clock
+    return simulated_room(simulation, Habits(later_hours))[0].reshape(60, 144).mean(axis=0)
+
+
+@pytest.mark.parametrize("later_hours", [0, 4])
+def test_heating_follows_the_occupants_day_past_midnight_too(later_hours: float) -> None:
+    course = profile(1, later_hours)
+    change = np.diff(course, append=course[0])
+    assert change.argmax() / 6 == pytest.approx(6.5 + later_hours, abs=1), "they get up"
+    assert change.argmin() / 6 == pytest.approx((22.5 + later_hours) % 24, abs=1), "they go to bed"
+
+
+def test_occupants_whose_day_moves_leave_and_come_home_later_too() -> None:
+    warmer = profile(7, 4) - profile(7, 0)
+    at = {hour: bool(warmer[hour * 6] > 0) for hour in (8, 12, 20, 2)}
+    assert at == {8: False, 12: True, 20: False, 2: True}, "in summer people warm the room, not the heating"
