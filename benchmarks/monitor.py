@@ -47,7 +47,13 @@ REFERENCE = "house_temperatures_10min.csv.gz"
 TRAINED_SEED, TRAINED_DAYS = 10_000, 60
 YEAR = 365
 UNSEEN = 13  # bounds of the monitor were chosen on the rooms before it
-PARTS = ("monitor_replay.py", "monitor_sites.py", "monitor_subjects.py")
+# Beside the monitor, what a device's replay depends on.
+PARTS = (
+    "benchmarks/monitor_replay.py",
+    "benchmarks/monitor_sites.py",
+    "benchmarks/monitor_subjects.py",
+    "forecaster/sources/simulated.py",
+)
 MODE = 0o644
 
 
@@ -105,7 +111,7 @@ def _lived(site: Callable[[], Site], subject: Subject, seeds: list[int], about: 
 
 def _digest(*about: str) -> str:
     """Of what a result depends on: the monitor, the benchmark, and what it is asked."""
-    sources = [*(ROOT / "deployers" / "hub" / "monitor").glob("*.py"), *(ROOT / "benchmarks" / name for name in PARTS)]
+    sources = [*(ROOT / "deployers" / "hub" / "monitor").glob("*.py"), *(ROOT / name for name in PARTS)]
     digest = hashlib.sha256(repr(about).encode())
     for source in sorted(sources):
         digest.update(source.read_bytes())
